@@ -1,0 +1,1 @@
+//! Placeholder root of the auth layer; replaced by its author.

@@ -1,0 +1,1 @@
+//! Placeholder root of the connection layer; replaced by its author.

@@ -1,0 +1,1 @@
+//! Placeholder root of the net layer; replaced by its author.

@@ -1,0 +1,1 @@
+//! Placeholder root of the session layer; replaced by its author.
