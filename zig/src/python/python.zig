@@ -1,1 +1,4 @@
-test {}
+//! The root of the extension: everything that knows CPython.
+comptime {
+    _ = @import("module.zig");
+}

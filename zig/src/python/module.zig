@@ -1,0 +1,81 @@
+//! The module `_hyperdjango_native`: its constants, types and functions, and its per-module state.
+const std = @import("std");
+const builtin = @import("builtin");
+const py = @import("py.zig");
+const Object = py.Object;
+
+/// Raised with every change that the Python half must know of; `_native.py` names the one it needs.
+pub const api_version = 1;
+
+/// What the interpreter keeps for this module, one per interpreter (PyModule_GetState).
+pub const ModuleState = extern struct {
+    type_map_type: ?*Object = null,
+    connection_type: ?*Object = null,
+    request_type: ?*Object = null,
+    secret_type: ?*Object = null,
+    scram_type: ?*Object = null,
+
+    comptime {
+        std.debug.assert(@sizeOf(ModuleState) <= 16 * @sizeOf(*anyopaque));
+    }
+
+    pub fn ofModule(module: *Object) *ModuleState {
+        return @ptrCast(@alignCast(py.PyModule_GetState(module).?));
+    }
+
+    /// For a method: `self`'s type is one of ours and remembers its module.
+    pub fn ofInstance(self: *Object) *ModuleState {
+        return @ptrCast(@alignCast(py.PyType_GetModuleState(py.hd_type(self)).?));
+    }
+};
+
+/// Make a heap type from `spec`, add it to the module, and return a new reference to it.
+pub fn addType(module: *Object, name: [*:0]const u8, spec: *const py.TypeSpec) py.Error!*Object {
+    const made = try py.checked(py.PyType_FromModuleAndSpec(module, spec, null));
+    errdefer py.decref(made);
+    try py.ok(py.PyModule_AddObjectRef(module, name, made));
+    return made;
+}
+
+export fn hd_exec(module: *Object) c_int {
+    exec(module) catch return -1;
+    return 0;
+}
+
+fn exec(module: *Object) py.Error!void {
+    ModuleState.ofModule(module).* = .{};
+    try py.ok(py.PyModule_AddIntConstant(module, "API_VERSION", api_version));
+    const free_threaded = py.boolean(py.hd_free_threaded != 0);
+    defer py.decref(free_threaded);
+    try py.ok(py.PyModule_AddObjectRef(module, "FREE_THREADED", free_threaded));
+    var text: [96]u8 = undefined;
+    const version: u32 = @bitCast(py.hd_py_hex);
+    const info = std.fmt.bufPrint(&text, "zig {s}, {t}, python {d}.{d}{s}", .{
+        builtin.zig_version_string,                builtin.mode, version >> 24, (version >> 16) & 255,
+        if (py.hd_free_threaded != 0) "t" else "",
+    }) catch unreachable; // 96 bytes hold the longest of these
+    const build_info = try py.checked(py.PyUnicode_FromStringAndSize(info.ptr, @intCast(info.len)));
+    defer py.decref(build_info);
+    try py.ok(py.PyModule_AddObjectRef(module, "BUILD_INFO", build_info));
+}
+
+export fn hd_traverse(module: *Object, visit: py.VisitProc, arg: ?*anyopaque) c_int {
+    const state = ModuleState.ofModule(module);
+    inline for (comptime std.meta.fieldNames(ModuleState)) |name| {
+        if (@field(state, name)) |object| {
+            const stop = visit(object, arg);
+            if (stop != 0) return stop;
+        }
+    }
+    return 0;
+}
+
+export fn hd_clear(module: *Object) c_int {
+    const state = ModuleState.ofModule(module);
+    inline for (comptime std.meta.fieldNames(ModuleState)) |name| {
+        const object = @field(state, name);
+        @field(state, name) = null;
+        py.xdecref(object);
+    }
+    return 0;
+}

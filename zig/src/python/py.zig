@@ -1,0 +1,208 @@
+//! The CPython API as Zig sees it: functions the interpreter exports, and ours from pyshim.c (hd_*).
+//! Declared by hand, because translating Python.h would turn its static inline functions into
+//! externs that do not exist.
+
+pub const Object = opaque {};
+pub const TypeObject = opaque {};
+
+pub const Buffer = extern struct {
+    buf: ?[*]const u8,
+    obj: ?*Object,
+    len: isize,
+    itemsize: isize,
+    readonly: c_int,
+    ndim: c_int,
+    format: ?[*:0]u8,
+    shape: ?[*]isize,
+    strides: ?[*]isize,
+    suboffsets: ?[*]isize,
+    internal: ?*anyopaque,
+};
+
+pub const MethodDef = extern struct {
+    name: ?[*:0]const u8 = null,
+    function: ?*const anyopaque = null,
+    flags: c_int = 0,
+    doc: ?[*:0]const u8 = null,
+};
+pub const METH_VARARGS = 0x0001;
+pub const METH_KEYWORDS = 0x0002;
+pub const METH_NOARGS = 0x0004;
+pub const METH_O = 0x0008;
+pub const METH_FASTCALL = 0x0080;
+
+pub const GetSetDef = extern struct {
+    name: ?[*:0]const u8 = null,
+    get: ?*const fn (*Object, ?*anyopaque) callconv(.c) ?*Object = null,
+    set: ?*const fn (*Object, ?*Object, ?*anyopaque) callconv(.c) c_int = null,
+    doc: ?[*:0]const u8 = null,
+    closure: ?*anyopaque = null,
+};
+
+pub const TypeSlot = extern struct { slot: c_int, function: ?*const anyopaque };
+pub const TypeSpec = extern struct {
+    name: [*:0]const u8,
+    basicsize: c_int,
+    itemsize: c_int = 0,
+    flags: c_uint,
+    slots: [*]const TypeSlot,
+};
+pub const TPFLAGS_DEFAULT = 1 << 18;
+pub const TPFLAGS_HAVE_GC = 1 << 14;
+pub const TPFLAGS_IMMUTABLETYPE = 1 << 8;
+pub const TPFLAGS_DISALLOW_INSTANTIATION = 1 << 7;
+
+/// typeslots.h: stable numbers.
+pub const slot = struct {
+    pub const tp_clear = 51;
+    pub const tp_dealloc = 52;
+    pub const tp_doc = 56;
+    pub const tp_init = 60;
+    pub const tp_iter = 62;
+    pub const tp_iternext = 63;
+    pub const tp_methods = 64;
+    pub const tp_new = 65;
+    pub const tp_repr = 66;
+    pub const tp_str = 70;
+    pub const tp_traverse = 71;
+    pub const tp_getset = 73;
+    pub const nb_bool = 9;
+};
+
+pub const VisitProc = *const fn (*Object, ?*anyopaque) callconv(.c) c_int;
+
+pub extern fn PyErr_SetString(*Object, [*:0]const u8) void;
+pub extern fn PyErr_SetObject(*Object, *Object) void;
+pub extern fn PyErr_Format(*Object, [*:0]const u8, ...) ?*Object;
+pub extern fn PyErr_Occurred() ?*Object;
+pub extern fn PyErr_Clear() void;
+pub extern fn PyErr_NoMemory() ?*Object;
+pub extern fn PyErr_CheckSignals() c_int;
+pub extern fn PyErr_SetFromErrno(*Object) ?*Object;
+pub extern fn PyErr_Fetch(*?*Object, *?*Object, *?*Object) void;
+pub extern fn PyErr_NormalizeException(*?*Object, *?*Object, *?*Object) void;
+pub extern fn PyErr_Restore(?*Object, ?*Object, ?*Object) void;
+pub extern var PyExc_ValueError: *Object;
+pub extern var PyExc_TypeError: *Object;
+pub extern var PyExc_RuntimeError: *Object;
+pub extern var PyExc_OSError: *Object;
+pub extern var PyExc_OverflowError: *Object;
+pub extern var PyExc_MemoryError: *Object;
+pub extern var PyExc_AttributeError: *Object;
+
+pub extern fn PyObject_GetBuffer(*Object, *Buffer, flags: c_int) c_int;
+pub extern fn PyBuffer_Release(*Buffer) void;
+pub extern fn PyObject_Vectorcall(*Object, [*]const ?*Object, nargsf: usize, kwnames: ?*Object) ?*Object;
+pub extern fn PyObject_CallNoArgs(*Object) ?*Object;
+pub extern fn PyObject_CallOneArg(*Object, *Object) ?*Object;
+pub extern fn PyObject_GetAttrString(*Object, [*:0]const u8) ?*Object;
+pub extern fn PyObject_SetAttrString(*Object, [*:0]const u8, *Object) c_int;
+pub extern fn PyObject_Str(*Object) ?*Object;
+pub extern fn PyObject_IsTrue(*Object) c_int;
+pub extern fn PyObject_IsInstance(*Object, *Object) c_int;
+pub extern fn PyImport_ImportModule([*:0]const u8) ?*Object;
+
+pub extern fn PyLong_FromLong(c_long) ?*Object;
+pub extern fn PyLong_FromLongLong(c_longlong) ?*Object;
+pub extern fn PyLong_FromUnsignedLongLong(c_ulonglong) ?*Object;
+pub extern fn PyLong_FromSize_t(usize) ?*Object;
+pub extern fn PyLong_AsLong(*Object) c_long;
+pub extern fn PyLong_AsLongLong(*Object) c_longlong;
+pub extern fn PyLong_AsUnsignedLong(*Object) c_ulong;
+pub extern fn PyLong_AsLongLongAndOverflow(*Object, *c_int) c_longlong;
+pub extern fn PyFloat_FromDouble(f64) ?*Object;
+pub extern fn PyFloat_AsDouble(*Object) f64;
+pub extern fn PyUnicode_FromString([*:0]const u8) ?*Object;
+pub extern fn PyUnicode_FromStringAndSize(?[*]const u8, isize) ?*Object;
+pub extern fn PyUnicode_DecodeUTF8([*]const u8, isize, ?[*:0]const u8) ?*Object;
+pub extern fn PyUnicode_AsUTF8AndSize(*Object, *isize) ?[*]const u8;
+pub extern fn PyUnicode_InternInPlace(*?*Object) void;
+pub extern fn PyBytes_FromStringAndSize(?[*]const u8, isize) ?*Object;
+pub extern fn PyBytes_AsStringAndSize(*Object, *[*]u8, *isize) c_int;
+pub extern fn PyTuple_New(isize) ?*Object;
+pub extern fn PyList_New(isize) ?*Object;
+pub extern fn PyList_Append(*Object, *Object) c_int;
+pub extern fn PyList_AsTuple(*Object) ?*Object;
+pub extern fn PyList_Size(*Object) isize;
+pub extern fn PySequence_Tuple(*Object) ?*Object;
+pub extern fn PyDict_New() ?*Object;
+pub extern fn PyDict_Copy(*Object) ?*Object;
+pub extern fn PyDict_SetItem(*Object, *Object, *Object) c_int;
+pub extern fn PyDict_SetItemString(*Object, [*:0]const u8, *Object) c_int;
+pub extern fn PyDict_GetItemWithError(*Object, *Object) ?*Object;
+pub extern fn PyDict_DelItem(*Object, *Object) c_int;
+pub extern fn PyDict_Next(*Object, *isize, *?*Object, *?*Object) c_int;
+pub extern fn PyDict_Size(*Object) isize;
+
+pub extern fn PyModule_AddIntConstant(*Object, [*:0]const u8, c_long) c_int;
+pub extern fn PyModule_AddObjectRef(*Object, [*:0]const u8, *Object) c_int;
+pub extern fn PyModule_AddFunctions(*Object, [*]const MethodDef) c_int;
+pub extern fn PyModule_GetState(*Object) ?*anyopaque;
+pub extern fn PyType_FromModuleAndSpec(*Object, *const TypeSpec, ?*Object) ?*Object;
+pub extern fn PyType_GetModuleState(*TypeObject) ?*anyopaque;
+pub extern fn PyType_GetModule(*TypeObject) ?*Object;
+pub extern fn PyObject_GC_Track(*Object) void;
+pub extern fn PyObject_GC_UnTrack(*Object) void;
+pub extern fn PyEval_SaveThread() *anyopaque;
+pub extern fn PyEval_RestoreThread(*anyopaque) void;
+
+pub extern fn hd_incref(*Object) void;
+pub extern fn hd_decref(*Object) void;
+pub extern fn hd_type(*Object) *TypeObject;
+pub extern fn hd_none() *Object;
+pub extern fn hd_true() *Object;
+pub extern fn hd_false() *Object;
+pub extern fn hd_tuple_set(*Object, isize, *Object) void;
+pub extern fn hd_tuple_get(*Object, isize) *Object;
+pub extern fn hd_tuple_size(*Object) isize;
+pub extern fn hd_tuple_check(*Object) c_int;
+pub extern fn hd_unicode_check(*Object) c_int;
+pub extern fn hd_dict_check(*Object) c_int;
+pub extern const hd_box_size: c_int;
+pub extern fn hd_box_get(*Object) ?*anyopaque;
+pub extern fn hd_box_set(*Object, ?*anyopaque) void;
+pub extern fn hd_alloc(*TypeObject) ?*Object;
+pub extern fn hd_alloc_items(*TypeObject, isize) ?*Object;
+pub extern fn hd_free(*Object) void;
+pub extern const hd_free_threaded: c_int;
+pub extern const hd_py_hex: c_int;
+
+/// A Python exception is set and on its way to the caller.
+pub const Error = error{PythonError};
+
+pub inline fn incref(object: *Object) *Object {
+    hd_incref(object);
+    return object;
+}
+
+pub inline fn decref(object: *Object) void {
+    hd_decref(object);
+}
+
+pub inline fn xdecref(object: ?*Object) void {
+    if (object) |o| hd_decref(o);
+}
+
+/// A new reference to None, True or False.
+pub inline fn none() *Object {
+    return incref(hd_none());
+}
+
+pub inline fn boolean(value: bool) *Object {
+    return incref(if (value) hd_true() else hd_false());
+}
+
+/// Take the result of an API call: null means that an exception is set.
+pub inline fn checked(object: ?*Object) Error!*Object {
+    return object orelse error.PythonError;
+}
+
+/// Take the status of an API call: negative means that an exception is set.
+pub inline fn ok(status: c_int) Error!void {
+    if (status < 0) return error.PythonError;
+}
+
+/// The struct behind an instance of a native type; see hd_box in pyshim.c.
+pub inline fn state(comptime T: type, object: *Object) *T {
+    return @ptrCast(@alignCast(hd_box_get(object).?));
+}
