@@ -167,6 +167,82 @@ pub extern fn hd_free(*Object) void;
 pub extern const hd_free_threaded: c_int;
 pub extern const hd_py_hex: c_int;
 
+// Values: what the decoders and encoders read and build.
+
+/// `object.h`: bits of tp_flags that say which built-in type a class derives from.
+pub const flag = struct {
+    pub const long: c_ulong = 1 << 24;
+    pub const list: c_ulong = 1 << 25;
+    pub const tuple: c_ulong = 1 << 26;
+    pub const bytes: c_ulong = 1 << 27;
+    pub const unicode: c_ulong = 1 << 28;
+    pub const dict: c_ulong = 1 << 29;
+};
+
+/// datetime.h, the struct behind the capsule `datetime.datetime_CAPI`.
+pub const DateTimeApi = extern struct {
+    date_type: *TypeObject,
+    datetime_type: *TypeObject,
+    time_type: *TypeObject,
+    delta_type: *TypeObject,
+    tzinfo_type: *TypeObject,
+    utc: *Object,
+    dateFromDate: *const fn (c_int, c_int, c_int, *TypeObject) callconv(.c) ?*Object,
+    dateTimeFromDateAndTime: *const fn (c_int, c_int, c_int, c_int, c_int, c_int, c_int, *Object, *TypeObject) callconv(.c) ?*Object,
+    timeFromTime: *const fn (c_int, c_int, c_int, c_int, *Object, *TypeObject) callconv(.c) ?*Object,
+    deltaFromDelta: *const fn (c_int, c_int, c_int, normalize: c_int, *TypeObject) callconv(.c) ?*Object,
+    timeZoneFromTimeZone: *const fn (offset: *Object, name: ?*Object) callconv(.c) ?*Object,
+    // Constructors from timestamps and with a fold follow; not used.
+};
+
+pub extern fn PyCapsule_Import([*:0]const u8, no_block: c_int) ?*anyopaque;
+pub extern fn PyErr_ExceptionMatches(*Object) c_int;
+pub extern fn PyErr_GivenExceptionMatches(*Object, *Object) c_int;
+pub extern var PyExc_UnicodeError: *Object;
+pub extern var PyExc_IndexError: *Object;
+pub extern var PyExc_KeyError: *Object;
+pub extern var PyExc_LookupError: *Object;
+pub extern var PyExc_StopIteration: *Object;
+pub extern fn PyObject_CallMethodNoArgs(*Object, *Object) ?*Object;
+pub extern fn PyObject_GetAttr(*Object, *Object) ?*Object;
+pub extern fn PyObject_GetItem(*Object, *Object) ?*Object;
+pub extern fn PyObject_Size(*Object) isize;
+pub extern fn PyObject_RichCompareBool(*Object, *Object, op: c_int) c_int;
+pub extern fn PyMapping_Items(*Object) ?*Object;
+pub extern fn PyNumber_Index(*Object) ?*Object;
+pub extern fn PyIndex_Check(*Object) c_int;
+pub extern fn PyMem_Free(?*anyopaque) void;
+pub extern fn PyUnicode_InternFromString([*:0]const u8) ?*Object;
+pub extern fn PyDict_SetDefault(*Object, *Object, *Object) ?*Object;
+pub extern fn Py_EnterRecursiveCall([*:0]const u8) c_int;
+pub extern fn Py_LeaveRecursiveCall() void;
+pub extern fn PyType_IsSubtype(*TypeObject, *TypeObject) c_int;
+
+pub extern fn hd_flags(*Object) c_ulong;
+pub extern fn hd_is(*Object, *TypeObject) c_int;
+pub extern fn hd_type_name(*Object) [*:0]const u8;
+pub extern fn hd_is_iterable(*Object) c_int;
+pub extern fn hd_float_value(*Object) f64;
+pub extern fn hd_list_set(*Object, isize, *Object) void;
+pub extern fn hd_list_item(*Object, isize) ?*Object;
+pub extern fn hd_tuple_alloc(*TypeObject, isize) ?*Object;
+pub extern fn hd_slot_offset(*Object) isize;
+pub extern fn hd_slot_set(*Object, isize, *Object) void;
+pub extern fn hd_slot_get(*Object, isize) ?*Object;
+pub extern fn hd_long_from_bytes([*]const u8, usize) ?*Object;
+pub extern fn hd_long_as_bytes(*Object, [*]u8, usize) c_int;
+pub extern fn hd_date_fields(*Object, *[3]c_int) void;
+pub extern fn hd_datetime_fields(*Object, *[7]c_int) void;
+pub extern fn hd_time_fields(*Object, *[4]c_int) void;
+pub extern fn hd_delta_fields(*Object, *[3]c_int) void;
+pub extern fn hd_datetime_tzinfo(*Object) *Object;
+pub extern fn hd_time_tzinfo(*Object) *Object;
+
+/// A type object the interpreter exports, by its C name.
+pub inline fn typeObject(comptime name: []const u8) *TypeObject {
+    return @extern(*TypeObject, .{ .name = name });
+}
+
 /// A Python exception is set and on its way to the caller.
 pub const Error = error{PythonError};
 

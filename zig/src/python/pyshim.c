@@ -4,6 +4,7 @@
    Keep it free of logic. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <datetime.h>
 
 #define HD __attribute__((visibility("hidden")))
 
@@ -41,6 +42,66 @@ HD void hd_free(PyObject *o) {
     type->tp_free(o);
     Py_DECREF(type);
 }
+
+/* Values: what the decoders and encoders read and build. */
+HD unsigned long hd_flags(PyObject *o) { return Py_TYPE(o)->tp_flags; }
+HD int hd_is(PyObject *o, PyTypeObject *type) { return PyObject_TypeCheck(o, type); }
+HD const char *hd_type_name(PyObject *o) { return Py_TYPE(o)->tp_name; }
+HD int hd_is_iterable(PyObject *o) { return Py_TYPE(o)->tp_iter != NULL || PySequence_Check(o); }
+HD double hd_float_value(PyObject *o) { return PyFloat_AS_DOUBLE(o); }
+HD void hd_list_set(PyObject *l, Py_ssize_t i, PyObject *v) { PyList_SET_ITEM(l, i, v); }
+/* A new reference, or NULL with IndexError: another thread may have shortened the list. */
+#if PY_VERSION_HEX >= 0x030D0000
+HD PyObject *hd_list_item(PyObject *l, Py_ssize_t i) { return PyList_GetItemRef(l, i); }
+#else
+HD PyObject *hd_list_item(PyObject *l, Py_ssize_t i) { return Py_XNewRef(PyList_GetItem(l, i)); }
+#endif
+/* An instance of a subclass of tuple, its items still to be set. */
+HD PyObject *hd_tuple_alloc(PyTypeObject *type, Py_ssize_t n) {
+    PyObject *t = type->tp_alloc(type, n);
+#if PY_VERSION_HEX >= 0x030E0000
+    if (t != NULL) ((PyTupleObject *)t)->ob_hash = -1;
+#endif
+    return t;
+}
+/* Where a member descriptor (a name in __slots__) keeps its object, -1 for any other descriptor. */
+HD Py_ssize_t hd_slot_offset(PyObject *descriptor) {
+    return Py_IS_TYPE(descriptor, &PyMemberDescr_Type) ? ((PyMemberDescrObject *)descriptor)->d_member->offset : -1;
+}
+HD void hd_slot_set(PyObject *o, Py_ssize_t offset, PyObject *v) { *(PyObject **)((char *)o + offset) = v; }
+HD PyObject *hd_slot_get(PyObject *o, Py_ssize_t offset) { return *(PyObject **)((char *)o + offset); }
+/* Unsigned, big-endian; the second returns -1 with OverflowError where the value does not fit. */
+HD PyObject *hd_long_from_bytes(const unsigned char *bytes, size_t n) { return _PyLong_FromByteArray(bytes, n, 0, 0); }
+#if PY_VERSION_HEX >= 0x030D0000
+HD int hd_long_as_bytes(PyObject *o, unsigned char *bytes, size_t n) {
+    return _PyLong_AsByteArray((PyLongObject *)o, bytes, n, 0, 0, 1);
+}
+#else
+HD int hd_long_as_bytes(PyObject *o, unsigned char *bytes, size_t n) {
+    return _PyLong_AsByteArray((PyLongObject *)o, bytes, n, 0, 0);
+}
+#endif
+HD void hd_date_fields(PyObject *o, int *f) {
+    f[0] = PyDateTime_GET_YEAR(o), f[1] = PyDateTime_GET_MONTH(o), f[2] = PyDateTime_GET_DAY(o);
+}
+HD void hd_datetime_fields(PyObject *o, int *f) {
+    hd_date_fields(o, f);
+    f[3] = PyDateTime_DATE_GET_HOUR(o), f[4] = PyDateTime_DATE_GET_MINUTE(o), f[5] = PyDateTime_DATE_GET_SECOND(o);
+    f[6] = PyDateTime_DATE_GET_MICROSECOND(o);
+}
+HD void hd_time_fields(PyObject *o, int *f) {
+    f[0] = PyDateTime_TIME_GET_HOUR(o), f[1] = PyDateTime_TIME_GET_MINUTE(o), f[2] = PyDateTime_TIME_GET_SECOND(o);
+    f[3] = PyDateTime_TIME_GET_MICROSECOND(o);
+}
+HD void hd_delta_fields(PyObject *o, int *f) {
+    f[0] = PyDateTime_DELTA_GET_DAYS(o), f[1] = PyDateTime_DELTA_GET_SECONDS(o);
+    f[2] = PyDateTime_DELTA_GET_MICROSECONDS(o);
+}
+/* Borrowed; None when naive. */
+HD PyObject *hd_datetime_tzinfo(PyObject *o) { return PyDateTime_DATE_GET_TZINFO(o); }
+HD PyObject *hd_time_tzinfo(PyObject *o) { return PyDateTime_TIME_GET_TZINFO(o); }
+/* datetime.h keeps its capsule in a static of each file; ours lives in the TypeMap, this one stays unused. */
+HD const void *hd_datetime_unused(void) { return PyDateTimeAPI; }
 
 extern int hd_exec(PyObject *module);
 extern int hd_traverse(PyObject *module, visitproc visit, void *arg);
