@@ -203,7 +203,7 @@ pub extern var PyExc_IndexError: *Object;
 pub extern var PyExc_KeyError: *Object;
 pub extern var PyExc_LookupError: *Object;
 pub extern var PyExc_StopIteration: *Object;
-pub extern fn PyObject_CallMethodNoArgs(*Object, *Object) ?*Object;
+pub extern fn PyObject_VectorcallMethod(name: *Object, [*]const ?*Object, nargsf: usize, kwnames: ?*Object) ?*Object;
 pub extern fn PyObject_GetAttr(*Object, *Object) ?*Object;
 pub extern fn PyObject_GetItem(*Object, *Object) ?*Object;
 pub extern fn PyObject_Size(*Object) isize;
@@ -214,8 +214,6 @@ pub extern fn PyIndex_Check(*Object) c_int;
 pub extern fn PyMem_Free(?*anyopaque) void;
 pub extern fn PyUnicode_InternFromString([*:0]const u8) ?*Object;
 pub extern fn PyDict_SetDefault(*Object, *Object, *Object) ?*Object;
-pub extern fn Py_EnterRecursiveCall([*:0]const u8) c_int;
-pub extern fn Py_LeaveRecursiveCall() void;
 pub extern fn PyType_IsSubtype(*TypeObject, *TypeObject) c_int;
 
 pub extern fn hd_flags(*Object) c_ulong;
