@@ -1,7 +1,7 @@
 """Writes `hyperdjango/database/_sqlstate.py`: one exception class per SQLSTATE of PostgreSQL's own table.
 
-Run by hand when a new PostgreSQL major comes, with one or more `errcodes.txt` (of a server's share folder), the
-newest first. Older ones add the codes that were dropped since; older servers still send them:
+Run by hand when a new PostgreSQL major comes, with one or more `errcodes.txt` (a server has it in its share
+folder), the newest first. Older ones add codes that were dropped since; older servers still send them:
 
     python tools/generate_sqlstate.py --errcodes 18/errcodes.txt --errcodes 15/errcodes.txt
     python tools/generate_sqlstate.py --errcodes 18/errcodes.txt --errcodes 15/errcodes.txt --check
