@@ -1,0 +1,55 @@
+"""The one Database of the process: `get_db()` makes it from the setting DATABASE_URL on first use."""
+
+import threading
+from typing import TYPE_CHECKING, Final
+
+from hyperdjango.conf import settings
+
+if TYPE_CHECKING:
+    from hyperdjango.database.client import Database
+
+NO_DATABASE_URL: Final = (
+    "No DATABASE_URL. Set the environment variable, as in "
+    "DATABASE_URL=postgresql://user:password@localhost:5432/name, "
+    "or call hyperdjango.conf.settings.configure(DATABASE_URL=...) before the first get_db()."
+)
+
+_lock = threading.Lock()
+_database: "Database | None" = None
+
+
+def get_db() -> "Database":
+    """Return the one global Database. Its pool opens on the first query.
+
+    Safe from any thread: all get the same object.
+
+    Raises:
+        RuntimeError: The setting DATABASE_URL is neither configured nor in the environment.
+        ValueError: DATABASE_URL cannot be understood.
+    """
+    database = _database
+    return database if database is not None else _make()
+
+
+def set_db(database: "Database | None") -> None:
+    """Replace the global Database; None lets the next `get_db()` make a new one.
+
+    The one that was there stays as it is: whoever replaces it closes it.
+    """
+    global _database  # noqa: PLW0603 - the one global this module is about
+    with _lock:
+        _database = database
+
+
+def _make() -> "Database":
+    global _database  # noqa: PLW0603 - the one global this module is about
+    with _lock:
+        if _database is None:
+            url = settings.DATABASE_URL
+            if url is None:
+                raise RuntimeError(NO_DATABASE_URL)
+            # Not at the top: client imports this module's neighbours, and an error here must not keep it out.
+            from hyperdjango.database.client import Database  # noqa: PLC0415
+
+            _database = Database(url)
+        return _database
