@@ -17,6 +17,7 @@ class Settings:
 
     What `configure` was given, else the environment variable of the same name, else None. The environment is
     read at each access. Safe to read and to configure from any thread.
+    """
 
     _values: dict[str, str]
     _lock: threading.Lock
@@ -27,7 +28,7 @@ class Settings:
         object.__setattr__(self, "_lock", threading.Lock())
 
     @property
-    def DATABASE_URL(self) -> str | None:  # noqa: N802 - settings are spelt as their environment variables
+    def DATABASE_URL(self) -> str | None:  # noqa: N802 - spelt as its environment variable
         """Connection URI of the database that `get_db()` opens."""
         return self._get("DATABASE_URL")
 

@@ -1,8 +1,8 @@
 """The one door to the native extension. Nothing else imports `hyperdjango._hyperdjango_native`.
 
-Modules of this package write `from hyperdjango.database._native import native` and take names from it when they
-use them (`native.Connection(...)`), not before: so everything can be imported where the extension is missing.
-The first use says how to build it. Other distributions call `require_native_api` when they are imported.
+Modules of this package write `from hyperdjango.database._native import native` and take names from it when
+they use them, not before (`native.Connection(...)`): so everything can be imported where the extension is
+missing, and the first use says how to build it. Other distributions call `require_native_api` at import.
 """
 
 from importlib import metadata
