@@ -1,0 +1,26 @@
+//! macaddr and macaddr8: six or eight bytes, printed as hex pairs with colons between.
+//! PostgreSQL docs: datatype-net-types, "macaddr" and "macaddr8".
+const std = @import("std");
+const protocol = @import("protocol");
+const errors = @import("errors.zig");
+const DecodeError = errors.DecodeError;
+const EncodeError = errors.EncodeError;
+
+/// `size` is 6 for macaddr, 8 for macaddr8.
+pub fn decode(comptime size: usize, body: []const u8) DecodeError![size]u8 {
+    if (body.len != size) return error.InvalidValue;
+    return body[0..size].*;
+}
+
+pub fn encode(comptime size: usize, writer: *protocol.WriteBuffer, value: [size]u8) EncodeError!void {
+    try writer.writeBytes(&value);
+}
+
+pub fn toText(comptime size: usize, body: []const u8, out: *[size * 3 - 1]u8) DecodeError![]u8 {
+    const bytes = try decode(size, body);
+    for (bytes, 0..) |byte, i| {
+        if (i != 0) out[i * 3 - 1] = ':';
+        out[i * 3 ..][0..2].* = std.fmt.hex(byte);
+    }
+    return out;
+}

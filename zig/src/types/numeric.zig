@@ -1,0 +1,281 @@
+//! numeric: base-10000 digit groups to decimal text as the server prints it, and back from what
+//! Python's `str(Decimal)`, `str(int)` and `repr(float)` give.
+//! PostgreSQL docs: datatype-numeric, "Arbitrary Precision Numbers"; the binary form is numeric_send's:
+//! group count, weight of the first group, sign, display scale, groups.
+const std = @import("std");
+const protocol = @import("protocol");
+const errors = @import("errors.zig");
+const DecodeError = errors.DecodeError;
+const EncodeError = errors.EncodeError;
+
+const header_size = 8;
+/// Digits behind the point that a numeric can hold: the display scale has 14 bits.
+pub const scale_max = 16_383;
+/// Digits before the point.
+pub const integer_digits_max = 131_072;
+
+const sign_positive = 0x0000;
+const sign_negative = 0x4000;
+const sign_nan = 0xC000;
+const sign_infinity = 0xD000;
+const sign_negative_infinity = 0xF000;
+
+const Finite = struct {
+    negative: bool,
+    /// Exponent of the first group in base 10000.
+    weight: i32,
+    scale: u32,
+    /// Two bytes each, every one below 10000.
+    groups: []const u8,
+
+    fn count(self: *const Finite) i32 {
+        return @intCast(self.groups.len / 2);
+    }
+
+    /// The group at `index`, zero on both sides of those that are there.
+    inline fn at(self: *const Finite, index: i32) u16 {
+        if (index < 0 or index >= self.count()) return 0;
+        return std.mem.readInt(u16, self.groups[@as(usize, @intCast(index)) * 2 ..][0..2], .big);
+    }
+};
+
+const Value = union(enum) { special: []const u8, finite: Finite };
+
+fn parse(body: []const u8) DecodeError!Value {
+    if (body.len < header_size) return error.InvalidValue;
+    const group_count = std.mem.readInt(u16, body[0..2], .big);
+    const sign = std.mem.readInt(u16, body[4..6], .big);
+    const scale = std.mem.readInt(u16, body[6..8], .big);
+    const groups = body[header_size..];
+    if (groups.len != @as(usize, group_count) * 2) return error.InvalidValue;
+    // Weight and scale of the special values are leftovers of their header bits.
+    if (sign != sign_positive and sign != sign_negative) {
+        if (group_count != 0) return error.InvalidValue;
+        return .{ .special = switch (sign) {
+            sign_nan => "NaN",
+            sign_infinity => "Infinity",
+            sign_negative_infinity => "-Infinity",
+            else => return error.InvalidValue,
+        } };
+    }
+    if (scale > scale_max) return error.InvalidValue;
+    var i: usize = 0;
+    while (i < groups.len) : (i += 2) {
+        if (std.mem.readInt(u16, groups[i..][0..2], .big) > 9999) return error.InvalidValue;
+    }
+    return .{ .finite = .{
+        .negative = sign == sign_negative,
+        .weight = std.mem.readInt(i16, body[2..4], .big),
+        .scale = scale,
+        .groups = groups,
+    } };
+}
+
+/// Room that `toText` needs, a few bytes more than it uses. At most 147 468.
+pub fn textLength(body: []const u8) DecodeError!usize {
+    return switch (try parse(body)) {
+        .special => |text| text.len,
+        .finite => |finite| finiteLength(&finite),
+    };
+}
+
+fn finiteLength(finite: *const Finite) usize {
+    const integer_groups: usize = @intCast(@max(finite.weight + 1, 1));
+    // Sign and point, and whole groups are written even where fewer digits count.
+    return 2 + integer_groups * 4 + finite.scale + 4;
+}
+
+/// Decimal text as the server prints it: never an exponent, exactly `scale` digits behind the
+/// point. `out` has at least `textLength(body)` bytes.
+pub fn toText(body: []const u8, out: []u8) DecodeError![]u8 {
+    const finite = switch (try parse(body)) {
+        .special => |text| {
+            @memcpy(out[0..text.len], text);
+            return out[0..text.len];
+        },
+        .finite => |finite| finite,
+    };
+    std.debug.assert(out.len >= finiteLength(&finite));
+    var length: usize = 0;
+    if (finite.negative) {
+        out[0] = '-';
+        length = 1;
+    }
+    length += putInteger(&finite, out[length..]);
+    if (finite.scale == 0) return out[0..length];
+    out[length] = '.';
+    length += 1;
+    var rest = finite.scale;
+    var index = finite.weight + 1;
+    while (rest >= 4) : (rest -= 4) {
+        putGroup(out[length..][0..4], finite.at(index));
+        length += 4;
+        index += 1;
+    }
+    if (rest > 0) {
+        putGroup(out[length..][0..4], finite.at(index));
+        length += rest;
+    }
+    return out[0..length];
+}
+
+/// The digits before the point, "0" when there are none. Returns how many.
+fn putInteger(finite: *const Finite, out: []u8) usize {
+    var index: i32 = 0;
+    while (index < finite.count() and index <= finite.weight and finite.at(index) == 0) index += 1;
+    if (index == finite.count() or index > finite.weight) {
+        out[0] = '0';
+        return 1;
+    }
+    var first: [4]u8 = undefined;
+    putGroup(&first, finite.at(index));
+    const zeros = std.mem.findNone(u8, &first, "0").?;
+    var length = first.len - zeros;
+    @memcpy(out[0..length], first[zeros..]);
+    index += 1;
+    while (index <= finite.weight) : (index += 1) {
+        putGroup(out[length..][0..4], finite.at(index));
+        length += 4;
+    }
+    return length;
+}
+
+const two_digits: [200]u8 = digits: {
+    var digits: [200]u8 = undefined;
+    for (0..100) |i| {
+        digits[i * 2] = '0' + i / 10;
+        digits[i * 2 + 1] = '0' + i % 10;
+    }
+    break :digits digits;
+};
+
+inline fn putGroup(out: *[4]u8, group: u16) void {
+    const high = group / 100;
+    const low = group % 100;
+    out[0..2].* = two_digits[high * 2 ..][0..2].*;
+    out[2..4].* = two_digits[low * 2 ..][0..2].*;
+}
+
+/// Decimal text as its digits, without sign and point.
+const Decimal = struct {
+    /// Digits with the point, if any, among them.
+    text: []const u8,
+    /// Digits before the point.
+    integer_count: usize,
+    digit_count: usize,
+    exponent: i64,
+
+    fn digit(self: *const Decimal, index: usize) u8 {
+        return self.text[index + @intFromBool(index >= self.integer_count)] - '0';
+    }
+
+    /// The power of ten of the digit at `index`.
+    fn powerAt(self: *const Decimal, index: usize) i64 {
+        return @as(i64, @intCast(self.integer_count)) + self.exponent - 1 - @as(i64, @intCast(index));
+    }
+
+    /// The digit at a power of ten, zero outside the text.
+    fn atPower(self: *const Decimal, power: i64) u8 {
+        const index = self.powerAt(0) - power;
+        if (index < 0 or index >= self.digit_count) return 0;
+        return self.digit(@intCast(index));
+    }
+};
+
+/// Write the numeric that `text` denotes: sign, digits, point, exponent, or NaN, Infinity, inf in
+/// any case. Digits behind the point make the scale: 1.0 is not 1.00. InvalidValue for anything
+/// else, a signalling NaN too; OutOfRange for more digits than a numeric holds.
+pub fn fromText(writer: *protocol.WriteBuffer, text: []const u8) EncodeError!void {
+    const signed = text.len > 0 and (text[0] == '-' or text[0] == '+');
+    const negative = signed and text[0] == '-';
+    const unsigned = text[@intFromBool(signed)..];
+    if (std.ascii.eqlIgnoreCase(unsigned, "nan")) return writeHeader(writer, 0, 0, sign_nan, 0);
+    if (std.ascii.eqlIgnoreCase(unsigned, "inf") or std.ascii.eqlIgnoreCase(unsigned, "infinity")) {
+        return writeHeader(writer, 0, 0, if (negative) sign_negative_infinity else sign_infinity, 0);
+    }
+    const decimal = try parseDecimal(unsigned);
+
+    const fraction_count: i64 = @intCast(decimal.digit_count - decimal.integer_count);
+    const scale = @max(0, fraction_count - decimal.exponent);
+    if (scale > scale_max) return error.OutOfRange;
+
+    var first: usize = 0;
+    while (first < decimal.digit_count and decimal.digit(first) == 0) first += 1;
+    if (first == decimal.digit_count) return writeHeader(writer, 0, 0, sign_positive, @intCast(scale));
+    var last = decimal.digit_count - 1;
+    while (decimal.digit(last) == 0) last -= 1;
+    if (decimal.powerAt(first) >= integer_digits_max) return error.OutOfRange;
+
+    // `last` is not below -scale_max, so groups are bounded by what the type holds.
+    const weight = @divFloor(decimal.powerAt(first), 4);
+    const group_count: usize = @intCast(weight - @divFloor(decimal.powerAt(last), 4) + 1);
+    try writeHeader(writer, @intCast(group_count), @intCast(weight), if (negative) sign_negative else sign_positive, @intCast(scale));
+    const groups = try writer.addManyAsSlice(group_count * 2);
+    var power = weight * 4 + 3;
+    for (0..group_count) |i| {
+        var group: u16 = 0;
+        for (0..4) |_| {
+            group = group * 10 + decimal.atPower(power);
+            power -= 1;
+        }
+        std.mem.writeInt(u16, groups[i * 2 ..][0..2], group, .big);
+    }
+}
+
+fn parseDecimal(text: []const u8) EncodeError!Decimal {
+    const mantissa_end = std.mem.findAny(u8, text, "eE") orelse text.len;
+    const mantissa = text[0..mantissa_end];
+    const point = std.mem.findScalar(u8, mantissa, '.');
+    const digit_count = mantissa.len - @intFromBool(point != null);
+    if (digit_count == 0) return error.InvalidValue;
+    for (mantissa, 0..) |byte, i| {
+        if (!std.ascii.isDigit(byte) and i != point) return error.InvalidValue;
+    }
+    return .{
+        .text = mantissa,
+        .integer_count = point orelse mantissa.len,
+        .digit_count = digit_count,
+        .exponent = if (mantissa_end == text.len) 0 else try parseExponent(text[mantissa_end + 1 ..]),
+    };
+}
+
+/// Far more than any numeric's exponent; sums with it stay far inside an i64.
+const exponent_max = 1_000_000_000_000;
+
+fn parseExponent(text: []const u8) EncodeError!i64 {
+    const signed = text.len > 0 and (text[0] == '-' or text[0] == '+');
+    const digits = text[@intFromBool(signed)..];
+    if (digits.len == 0) return error.InvalidValue;
+    var exponent: i64 = 0;
+    for (digits) |byte| {
+        if (!std.ascii.isDigit(byte)) return error.InvalidValue;
+        exponent = @min(exponent * 10 + (byte - '0'), exponent_max);
+    }
+    return if (signed and text[0] == '-') -exponent else exponent;
+}
+
+/// Write an integer as a numeric of scale 0.
+pub fn fromInt(writer: *protocol.WriteBuffer, value: i64) EncodeError!void {
+    var groups: [5]u16 = undefined; // 10000 ** 5 > 2 ** 64
+    var count: usize = 0;
+    var trailing: usize = 0;
+    var rest = @abs(value);
+    while (rest != 0) : (rest /= 10_000) {
+        groups[count] = @intCast(rest % 10_000);
+        if (groups[count] == 0 and trailing == count) trailing += 1;
+        count += 1;
+    }
+    const weight: i16 = @intCast(@max(count, 1) - 1);
+    try writeHeader(writer, @intCast(count - trailing), weight, if (value < 0) sign_negative else sign_positive, 0);
+    while (count > trailing) {
+        count -= 1;
+        try writer.writeInt(u16, groups[count]);
+    }
+}
+
+fn writeHeader(writer: *protocol.WriteBuffer, group_count: u16, weight: i16, sign: u16, scale: u16) EncodeError!void {
+    try writer.writeInt(u16, group_count);
+    try writer.writeInt(i16, weight);
+    try writer.writeInt(u16, sign);
+    try writer.writeInt(u16, scale);
+}

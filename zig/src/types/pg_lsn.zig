@@ -1,0 +1,39 @@
+//! pg_lsn: a place in the write-ahead log, an unsigned 64-bit byte position, printed as two hex halves.
+//! PostgreSQL docs: datatype-pg-lsn, "pg_lsn Type".
+const std = @import("std");
+const protocol = @import("protocol");
+const errors = @import("errors.zig");
+const scalar = @import("scalar.zig");
+const DecodeError = errors.DecodeError;
+const EncodeError = errors.EncodeError;
+
+/// `FFFFFFFF/FFFFFFFF`.
+pub const text_max = 17;
+
+pub fn decode(body: []const u8) DecodeError!u64 {
+    return scalar.decodeInt(u64, body);
+}
+
+pub fn encode(writer: *protocol.WriteBuffer, value: u64) EncodeError!void {
+    try writer.writeInt(u64, value);
+}
+
+pub fn toText(body: []const u8, out: *[text_max]u8) DecodeError![]u8 {
+    const lsn = try decode(body);
+    return std.fmt.bufPrint(out, "{X}/{X}", .{ lsn >> 32, @as(u32, @truncate(lsn)) }) catch unreachable; // two u32 fit
+}
+
+/// Two halves of one to eight hex digits with a slash between.
+pub fn fromText(writer: *protocol.WriteBuffer, text: []const u8) EncodeError!void {
+    const slash = std.mem.findScalar(u8, text, '/') orelse return error.InvalidValue;
+    const high = try parseHalf(text[0..slash]);
+    const low = try parseHalf(text[slash + 1 ..]);
+    try encode(writer, @as(u64, high) << 32 | low);
+}
+
+fn parseHalf(text: []const u8) error{InvalidValue}!u32 {
+    if (text.len == 0 or text.len > 8) return error.InvalidValue;
+    var half: u32 = 0;
+    for (text) |byte| half = half << 4 | (std.fmt.charToDigit(byte, 16) catch return error.InvalidValue);
+    return half;
+}
