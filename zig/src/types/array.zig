@@ -96,3 +96,117 @@ pub fn begin(
         try writer.writeInt(i32, lower_bound);
     }
 }
+
+const testing = @import("testing.zig");
+const hex = testing.hex;
+
+/// Reads an array through to its end, as a column decoder does.
+fn decodeAll(body: []const u8) DecodeError!Array {
+    const array = try decode(body);
+    var iterator = array.iterator();
+    for (0..array.element_count) |_| _ = try iterator.next();
+    try iterator.finish();
+    return array;
+}
+
+test "a one-dimensional array with a NULL, as array_send gives it" {
+    const body = hex("00000001000000010000001700000003000000010000000400000001ffffffff0000000400000003");
+    const array = try decodeAll(body);
+    try std.testing.expectEqual(23, array.element_oid);
+    try std.testing.expect(array.has_null);
+    try std.testing.expectEqualSlices(Dimension, &.{.{ .length = 3, .lower_bound = 1 }}, array.dims());
+    var iterator = array.iterator();
+    try std.testing.expectEqualSlices(u8, "\x00\x00\x00\x01", (try iterator.next()).?);
+    try std.testing.expectEqual(null, try iterator.next());
+    try std.testing.expectEqualSlices(u8, "\x00\x00\x00\x03", (try iterator.next()).?);
+    try iterator.finish();
+    try std.testing.expectError(error.InvalidValue, iterator.next());
+    try testing.checkBytes(decodeAll, body);
+}
+
+test "lower bounds of every dimension are kept" {
+    const body = hex("000000020000000000000015000000020000000200000002ffffffff" ++
+        "000000020001000000020002000000020003000000020004");
+    const array = try decodeAll(body);
+    try std.testing.expectEqualSlices(Dimension, &.{
+        .{ .length = 2, .lower_bound = 2 },
+        .{ .length = 2, .lower_bound = -1 },
+    }, array.dims());
+    try std.testing.expectEqual(4, array.element_count);
+    try testing.checkBytes(decodeAll, body);
+}
+
+test "six dimensions are the most" {
+    const six = hex("000000060000000000000015" ++ "0000000100000001000000010000000100000001000000010000000100000001" ++
+        "00000001000000010000000100000001" ++ "000000020001");
+    try std.testing.expectEqual(6, (try decodeAll(six)).dims().len);
+    try testing.checkBytes(decodeAll, six);
+    try std.testing.expectError(error.InvalidValue, decode(hex("000000070000000000000015" ++ "0000000100000001" ++
+        "0000000100000001" ++ "0000000100000001" ++ "0000000100000001" ++ "0000000100000001" ++ "0000000100000001" ++
+        "0000000100000001" ++ "000000020001")));
+}
+
+test "an empty array has no dimensions; an empty int2vector keeps one" {
+    const empty = hex("000000000000000000000017");
+    try std.testing.expectEqual(0, (try decodeAll(empty)).element_count);
+    try std.testing.expectEqual(0, (try decodeAll(empty)).dims().len);
+    try testing.checkBytes(decodeAll, empty);
+    const vector = hex("0000000100000000000000150000000000000000");
+    try std.testing.expectEqual(0, (try decodeAll(vector)).element_count);
+    try testing.checkBytes(decodeAll, vector);
+}
+
+test "a header that promises more than the bytes hold fails before anyone allocates by it" {
+    inline for (.{
+        // 2**31-1 elements; a negative length; a product beyond any integer; zero beside a huge dimension.
+        "000000010000000000000017" ++ "7fffffff00000001",
+        "000000010000000000000017" ++ "ffffffff00000001",
+        "000000060000000000000017" ++ "7fffffff00000001" ++ "7fffffff00000001" ++ "7fffffff00000001" ++
+            "7fffffff00000001" ++ "7fffffff00000001" ++ "7fffffff00000001",
+        "000000020000000000000017" ++ "7fffffff00000001" ++ "0000000000000001",
+        "000000010000000000000017" ++ "0000000200000001" ++ "ffffffff",
+        "000000010000000200000017" ++ "0000000100000001" ++ "ffffffff",
+        "ffffffff0000000000000017",
+    }) |bad| try std.testing.expectError(error.InvalidValue, decode(hex(bad)));
+}
+
+fn encodeRow(writer: *protocol.WriteBuffer, values: []const ?[]const u8) EncodeError!void {
+    try begin(writer, 23, &.{@intCast(values.len)}, true, 1);
+    for (values) |value| {
+        const bytes = value orelse {
+            try writer.writeNull();
+            continue;
+        };
+        const mark = try writer.beginValue();
+        try writer.writeBytes(bytes);
+        try writer.endValue(mark);
+    }
+}
+
+test "an encoded array is what the server would have sent" {
+    const values = [_]?[]const u8{ "\x00\x00\x00\x01", null, "\x00\x00\x00\x03" };
+    try testing.expectEncoded(encodeRow, @as([]const ?[]const u8, &values), hex("00000001000000010000001700000003" ++
+        "000000010000000400000001ffffffff0000000400000003"));
+}
+
+fn encodeHeader(writer: *protocol.WriteBuffer, dims: []const u32) EncodeError!void {
+    try begin(writer, 26, dims, false, 0);
+}
+
+test "seven dimensions, or a length beyond a signed 32-bit integer, cannot be sent" {
+    try testing.expectEncoded(encodeHeader, @as([]const u32, &.{ 2, 3 }), hex("00000002000000000000001a" ++
+        "00000002000000000000000300000000"));
+    try testing.expectEncodeError(error.OutOfRange, encodeHeader, @as([]const u32, &.{ 1, 1, 1, 1, 1, 1, 1 }));
+    try testing.expectEncodeError(error.OutOfRange, encodeHeader, @as([]const u32, &.{0x8000_0000}));
+}
+
+fn fuzzArray(_: void, smith: *std.testing.Smith) anyerror!void {
+    var buffer: [256]u8 = undefined;
+    const body = buffer[0..smith.slice(&buffer)];
+    const array = decodeAll(body) catch return;
+    try std.testing.expect(array.element_count * 4 <= array.elements.len);
+}
+
+test "fuzz: an array never has more elements than its bytes can hold" {
+    try std.testing.fuzz({}, fuzzArray, .{});
+}

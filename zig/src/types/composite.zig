@@ -52,3 +52,63 @@ pub fn begin(writer: *protocol.WriteBuffer, count: usize) EncodeError!void {
 pub fn field(writer: *protocol.WriteBuffer, oid: u32) EncodeError!void {
     try writer.writeInt(u32, oid);
 }
+
+const testing = @import("testing.zig");
+const hex = testing.hex;
+
+fn decodeAll(body: []const u8) DecodeError!Composite {
+    const composite = try decode(body);
+    var iterator = composite.iterator();
+    for (0..composite.count) |_| _ = try iterator.next();
+    try iterator.finish();
+    return composite;
+}
+
+const row = hex("0000000300000017000000040000000100000019ffffffff000000190000000178");
+
+test "a record's fields come with their types, as record_send gives them" {
+    const composite = try decodeAll(row);
+    try std.testing.expectEqual(3, composite.count);
+    var iterator = composite.iterator();
+    try std.testing.expectEqualDeep(Field{ .oid = 23, .value = "\x00\x00\x00\x01" }, try iterator.next());
+    try std.testing.expectEqualDeep(Field{ .oid = 25, .value = null }, try iterator.next());
+    try std.testing.expectEqualDeep(Field{ .oid = 25, .value = "x" }, try iterator.next());
+    try testing.checkBytes(decodeAll, row);
+    try std.testing.expectEqual(0, (try decodeAll(hex("00000000"))).count);
+    try testing.checkBytes(decodeAll, hex("00000000"));
+}
+
+test "a field count beyond the bytes is an error" {
+    inline for (.{ "7fffffff", "ffffffff", "0000000100000017000000" }) |bad| {
+        try std.testing.expectError(error.InvalidValue, decode(hex(bad)));
+    }
+}
+
+fn encodeRow(writer: *protocol.WriteBuffer, _: void) EncodeError!void {
+    try begin(writer, 3);
+    try field(writer, 23);
+    const number = try writer.beginValue();
+    try writer.writeInt(i32, 1);
+    try writer.endValue(number);
+    try field(writer, 25);
+    try writer.writeNull();
+    try field(writer, 25);
+    const text = try writer.beginValue();
+    try writer.writeBytes("x");
+    try writer.endValue(text);
+}
+
+test "an encoded record is what the server would have sent" {
+    try testing.expectEncoded(encodeRow, {}, row);
+}
+
+fn fuzzComposite(_: void, smith: *std.testing.Smith) anyerror!void {
+    var buffer: [128]u8 = undefined;
+    const body = buffer[0..smith.slice(&buffer)];
+    const composite = decodeAll(body) catch return;
+    try std.testing.expect(composite.count * 8 <= body.len);
+}
+
+test "fuzz: a record never has more fields than its bytes can hold" {
+    try std.testing.fuzz({}, fuzzComposite, .{});
+}

@@ -113,8 +113,9 @@ pub fn microsecondsFromClock(clock: Clock) error{OutOfRange}!i64 {
 /// Microseconds since 2000-01-01 00:00:00 for a civil date and clock time.
 pub fn microsecondsFromCivil(civil: Civil, clock: Clock) error{OutOfRange}!i64 {
     const days = try daysFromCivil(civil);
-    const day_start = std.math.mul(i64, days, microseconds_per_day) catch return error.OutOfRange;
-    const total = std.math.add(i64, day_start, try microsecondsFromClock(clock)) catch return error.OutOfRange;
+    // The first day's midnight lies below an i64, its last hours do not.
+    const wide = @as(i128, days) * microseconds_per_day + try microsecondsFromClock(clock);
+    const total = std.math.cast(i64, wide) orelse return error.OutOfRange;
     if (total == timestamp_infinity or total == timestamp_negative_infinity) return error.OutOfRange;
     return total;
 }
@@ -124,7 +125,7 @@ pub fn timestampFromMicroseconds(microseconds: i64) Timestamp {
     if (microseconds == timestamp_infinity) return .infinity;
     if (microseconds == timestamp_negative_infinity) return .negative_infinity;
     const days = @divFloor(microseconds, microseconds_per_day);
-    const rest: u64 = @intCast(microseconds - days * microseconds_per_day);
+    const rest: u64 = @intCast(@mod(microseconds, microseconds_per_day));
     return .{ .finite = .{ .civil = civilFromDays(@intCast(days)), .clock = clockOfDay(rest) } };
 }
 
@@ -198,4 +199,146 @@ fn checkTimeTz(value: TimeTz) error{OutOfRange}!void {
     try checkTime(value.microseconds);
     const zone = value.zone_seconds_west;
     if (zone <= -zone_seconds_limit or zone >= zone_seconds_limit) return error.OutOfRange;
+}
+
+const testing = @import("testing.zig");
+const hex = testing.hex;
+
+fn ymd(year: i32, month: u8, day: u8) Civil {
+    return .{ .year = year, .month = month, .day = day };
+}
+
+test "dates, as the server's date_send gives them" {
+    const rows = .{
+        .{ ymd(2000, 1, 1), "00000000" },    .{ ymd(1999, 12, 31), "ffffffff" },
+        .{ ymd(1, 1, 1), "fff4dbf9" },       .{ ymd(0, 12, 31), "fff4dbf8" },
+        .{ ymd(9999, 12, 31), "002c95d3" },  .{ ymd(2024, 2, 29), "00002279" },
+        .{ ymd(1900, 2, 28), "ffff718e" },   .{ ymd(1970, 1, 1), "ffffd533" },
+        .{ ymd(-4712, 11, 24), "ffda9915" }, .{ ymd(5_874_897, 12, 31), "7fda970c" },
+    };
+    inline for (rows) |row| {
+        try std.testing.expectEqual(Date{ .finite = row[0] }, try decodeDate(hex(row[1])));
+        try testing.expectEncoded(encodeDate, Date{ .finite = row[0] }, hex(row[1]));
+        try testing.checkBytes(decodeDate, hex(row[1]));
+    }
+    try std.testing.expectEqual(@as(Date, .infinity), try decodeDate(hex("7fffffff")));
+    try std.testing.expectEqual(@as(Date, .negative_infinity), try decodeDate(hex("80000000")));
+    try testing.expectEncoded(encodeDate, @as(Date, .infinity), hex("7fffffff"));
+    try testing.expectEncoded(encodeDate, @as(Date, .negative_infinity), hex("80000000"));
+}
+
+test "a day that no calendar has is out of range" {
+    inline for (.{
+        ymd(2023, 2, 29),                ymd(1900, 2, 29), ymd(2023, 4, 31), ymd(2023, 0, 1),
+        ymd(2023, 13, 1),                ymd(2023, 1, 0),  ymd(2023, 1, 32), ymd(std.math.maxInt(i32), 1, 1),
+        ymd(std.math.minInt(i32), 1, 1),
+    }) |bad| try testing.expectEncodeError(error.OutOfRange, encodeDate, Date{ .finite = bad });
+}
+
+test "every day is the day after the one before it, and comes back as itself" {
+    var previous = civilFromDays(-800_001);
+    var days: i32 = -800_000;
+    while (days < 800_000) : (days += 1) {
+        const today = civilFromDays(days);
+        try std.testing.expectEqual(days, try daysFromCivil(today));
+        const next = if (previous.day < daysInMonth(previous.year, previous.month))
+            ymd(previous.year, previous.month, previous.day + 1)
+        else if (previous.month < 12) ymd(previous.year, previous.month + 1, 1) else ymd(previous.year + 1, 1, 1);
+        try std.testing.expectEqual(next, today);
+        previous = today;
+    }
+}
+
+test "the smallest and the largest day and microsecond do not overflow" {
+    inline for (.{ std.math.minInt(i32), std.math.minInt(i32) + 1, std.math.maxInt(i32) - 1, std.math.maxInt(i32) }) |days| {
+        try std.testing.expectEqual(days, try daysFromCivil(civilFromDays(days)));
+    }
+    inline for (.{ std.math.minInt(i64) + 1, std.math.maxInt(i64) - 1 }) |microseconds| {
+        const finite = timestampFromMicroseconds(microseconds).finite;
+        try std.testing.expectEqual(microseconds, try microsecondsFromCivil(finite.civil, finite.clock));
+    }
+    try std.testing.expectError(error.OutOfRange, microsecondsFromCivil(ymd(300_000, 1, 1), clockOfDay(0)));
+    try std.testing.expectError(error.OutOfRange, microsecondsFromCivil(ymd(-300_000, 1, 1), clockOfDay(0)));
+}
+
+test "timestamps, as the server's timestamp_send gives them" {
+    const last: Clock = .{ .hour = 23, .minute = 59, .second = 59, .microsecond = 999_999 };
+    const midnight: Clock = .{ .hour = 0, .minute = 0, .second = 0, .microsecond = 0 };
+    const noonish: Clock = .{ .hour = 12, .minute = 34, .second = 56, .microsecond = 789_012 };
+    const rows = .{
+        .{ ymd(2000, 1, 1), midnight, "0000000000000000" },
+        .{ ymd(1999, 12, 31), last, "ffffffffffffffff" },
+        .{ ymd(1, 1, 1), midnight, "ff1fe2ffc59c6000" },
+        .{ ymd(9999, 12, 31), last, "0380e70b913b7fff" },
+        .{ ymd(-4712, 11, 24), midnight, "fd0f9983eb0ae000" },
+        .{ ymd(294_276, 12, 31), last, "7fffff5bb3b29fff" },
+        .{ ymd(2024, 2, 29), noonish, "0002b58341728614" },
+    };
+    inline for (rows) |row| {
+        const value: Timestamp = .{ .finite = .{ .civil = row[0], .clock = row[1] } };
+        try std.testing.expectEqual(value, try decodeTimestamp(hex(row[2])));
+        try testing.expectEncoded(encodeTimestamp, value, hex(row[2]));
+        try testing.checkBytes(decodeTimestamp, hex(row[2]));
+    }
+    try std.testing.expectEqual(@as(Timestamp, .infinity), try decodeTimestamp(hex("7fffffffffffffff")));
+    try std.testing.expectEqual(@as(Timestamp, .negative_infinity), try decodeTimestamp(hex("8000000000000000")));
+    try testing.expectEncoded(encodeTimestamp, @as(Timestamp, .infinity), hex("7fffffffffffffff"));
+    try testing.expectEncoded(encodeTimestamp, @as(Timestamp, .negative_infinity), hex("8000000000000000"));
+}
+
+test "times reach from midnight to 24:00:00, which no clock shows" {
+    const rows = .{
+        .{ 0, "0000000000000000" },
+        .{ microseconds_per_day, "000000141dd76000" },
+        .{ microseconds_per_day - 1, "000000141dd75fff" },
+        .{ 45_296_000_001, "0000000a8bda1c01" },
+    };
+    inline for (rows) |row| {
+        try std.testing.expectEqual(row[0], try decodeTime(hex(row[1])));
+        try testing.expectEncoded(encodeTime, @as(i64, row[0]), hex(row[1]));
+        try testing.checkBytes(decodeTime, hex(row[1]));
+    }
+    try std.testing.expectError(error.OutOfRange, decodeTime(hex("000000141dd76001")));
+    try std.testing.expectError(error.OutOfRange, decodeTime(hex("ffffffffffffffff")));
+    try testing.expectEncodeError(error.OutOfRange, encodeTime, @as(i64, -1));
+    try std.testing.expectError(error.OutOfRange, clockFromMicroseconds(microseconds_per_day));
+    const clock: Clock = .{ .hour = 12, .minute = 34, .second = 56, .microsecond = 1 };
+    try std.testing.expectEqual(clock, try clockFromMicroseconds(45_296_000_001));
+    try std.testing.expectEqual(45_296_000_001, try microsecondsFromClock(clock));
+    try std.testing.expectError(error.OutOfRange, microsecondsFromClock(.{ .hour = 24, .minute = 0, .second = 0, .microsecond = 0 }));
+}
+
+test "timetz counts its zone west of Greenwich, seconds included" {
+    const rows = .{
+        .{ 0, 0, "000000000000000000000000" },
+        .{ microseconds_per_day, 57_599, "000000141dd760000000e0ff" },
+        .{ microseconds_per_day - 1, -57_599, "000000141dd75fffffff1f01" },
+        .{ 45_296_000_001, -19_800, "0000000a8bda1c01ffffb2a8" },
+    };
+    inline for (rows) |row| {
+        const value: TimeTz = .{ .microseconds = row[0], .zone_seconds_west = row[1] };
+        try std.testing.expectEqual(value, try decodeTimeTz(hex(row[2])));
+        try testing.expectEncoded(encodeTimeTz, value, hex(row[2]));
+        try testing.checkBytes(decodeTimeTz, hex(row[2]));
+    }
+    try std.testing.expectError(error.OutOfRange, decodeTimeTz(hex("00000000000000000000e100")));
+    try std.testing.expectError(error.OutOfRange, decodeTimeTz(hex("000000000000000080000000")));
+    try testing.expectEncodeError(error.OutOfRange, encodeTimeTz, TimeTz{ .microseconds = 0, .zone_seconds_west = -57_600 });
+}
+
+fn fuzzDatetime(_: void, smith: *std.testing.Smith) anyerror!void {
+    const days = smith.value(i32);
+    try std.testing.expectEqual(days, try daysFromCivil(civilFromDays(days)));
+    const microseconds = smith.value(i64);
+    switch (timestampFromMicroseconds(microseconds)) {
+        .infinity, .negative_infinity => {},
+        .finite => |finite| try std.testing.expectEqual(microseconds, try microsecondsFromCivil(finite.civil, finite.clock)),
+    }
+    var buffer: [16]u8 = undefined;
+    const body = buffer[0..smith.slice(&buffer)];
+    if (decodeTimeTz(body)) |value| try testing.expectEncoded(encodeTimeTz, value, body) else |_| {}
+}
+
+test "fuzz: days and microseconds come back as themselves" {
+    try std.testing.fuzz({}, fuzzDatetime, .{});
 }

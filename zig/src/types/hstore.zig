@@ -53,3 +53,61 @@ pub fn pair(writer: *protocol.WriteBuffer, key: []const u8, value: ?[]const u8) 
     try writer.writeBytes(bytes);
     try writer.endValue(value_mark);
 }
+
+const testing = @import("testing.zig");
+const hex = testing.hex;
+
+fn decodeAll(body: []const u8) DecodeError!Hstore {
+    const hstore = try decode(body);
+    var iterator = hstore.iterator();
+    for (0..hstore.count) |_| _ = try iterator.next();
+    try iterator.finish();
+    return hstore;
+}
+
+const two = hex("0000000200000001610000000131000000026262ffffffff");
+
+test "pairs, as hstore_send gives them" {
+    const hstore = try decodeAll(two);
+    var iterator = hstore.iterator();
+    try std.testing.expectEqualDeep(Pair{ .key = "a", .value = "1" }, try iterator.next());
+    try std.testing.expectEqualDeep(Pair{ .key = "bb", .value = null }, try iterator.next());
+    try testing.checkBytes(decodeAll, two);
+    try std.testing.expectEqual(0, (try decodeAll(hex("00000000"))).count);
+    try testing.checkBytes(decodeAll, hex("00000000"));
+}
+
+test "a NULL key, or a count beyond the bytes, is an error" {
+    inline for (.{ "00000001ffffffffffffffff", "7fffffff", "ffffffff" }) |bad| {
+        try std.testing.expectError(error.InvalidValue, decodeAll(hex(bad)));
+    }
+}
+
+fn encodeTwo(writer: *protocol.WriteBuffer, _: void) EncodeError!void {
+    try begin(writer, 2);
+    try pair(writer, "a", "1");
+    try pair(writer, "bb", null);
+}
+
+test "an encoded hstore is what the server would have sent" {
+    try testing.expectEncoded(encodeTwo, {}, two);
+}
+
+fn fuzzHstore(_: void, smith: *std.testing.Smith) anyerror!void {
+    var buffer: [128]u8 = undefined;
+    const body = buffer[0..smith.slice(&buffer)];
+    const hstore = decodeAll(body) catch return;
+    var writer: protocol.WriteBuffer = .init(std.testing.allocator);
+    defer writer.deinit();
+    try begin(&writer, hstore.count);
+    var iterator = hstore.iterator();
+    for (0..hstore.count) |_| {
+        const next = try iterator.next();
+        try pair(&writer, next.key, next.value);
+    }
+    try std.testing.expectEqualSlices(u8, body, writer.bytes.items);
+}
+
+test "fuzz: an hstore that decodes encodes to the same bytes" {
+    try std.testing.fuzz({}, fuzzHstore, .{});
+}

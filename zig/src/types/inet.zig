@@ -87,15 +87,13 @@ fn writeQuad(writer: *std.Io.Writer, bytes: *const [4]u8) std.Io.Writer.Error!vo
     try writer.print("{d}.{d}.{d}.{d}", .{ bytes[0], bytes[1], bytes[2], bytes[3] });
 }
 
-/// The first longest run of two or more zero groups becomes `::`. An address that looks like an
-/// embedded IPv4 address ends in a dotted quad.
+/// The first longest run of two or more zero groups becomes `::`. An address of six zero groups,
+/// or five and ffff, and then something, ends in a dotted quad.
 fn writeGroups(writer: *std.Io.Writer, bytes: *const [16]u8) std.Io.Writer.Error!void {
     var groups: [8]u16 = undefined;
     for (&groups, 0..) |*group, i| group.* = std.mem.readInt(u16, bytes[i * 2 ..][0..2], .big);
     const run = zeroRun(&groups);
-    const quad = run.start == 0 and (run.length == 6 or
-        (run.length == 7 and groups[7] != 1) or
-        (run.length == 5 and groups[5] == 0xffff));
+    const quad = run.start == 0 and (run.length == 6 or (run.length == 5 and groups[5] == 0xffff));
     const group_count: usize = if (quad) 6 else 8;
     var i: usize = 0;
     while (i < group_count) {
@@ -125,4 +123,90 @@ fn zeroRun(groups: *const [8]u16) Run {
         if (i - start >= 2 and i - start > best.length) best = .{ .start = start, .length = i - start };
     }
     return best;
+}
+
+const testing = @import("testing.zig");
+const hex = testing.hex;
+
+/// Text and bytes from the server's inet_out and inet_send, cidr_out and cidr_send.
+const rows = .{
+    .{ "127.0.0.1", "022000047f000001" },
+    .{ "192.168.1.5/24", "02180004c0a80105" },
+    .{ "0.0.0.0/0", "0200000400000000" },
+    .{ "255.255.255.255", "02200004ffffffff" },
+    .{ "::", "0380001000000000000000000000000000000000" },
+    .{ "::1", "0380001000000000000000000000000000000001" },
+    .{ "::2", "0380001000000000000000000000000000000002" },
+    .{ "1::", "0380001000010000000000000000000000000000" },
+    .{ "2001:db8::1/64", "0340001020010db8000000000000000000000001" },
+    .{ "1:2:3:4:5:6:7:8", "0380001000010002000300040005000600070008" },
+    .{ "::ffff:1.2.3.4", "0380001000000000000000000000ffff01020304" },
+    .{ "::1.2.3.4", "0380001000000000000000000000000001020304" },
+    .{ "1:0:0:2::3", "0380001000010000000000020000000000000003" },
+    .{ "1:0:2:0:3:0:4:0", "0380001000010000000200000003000000040000" },
+    .{ "::1:1:1:1:1:1", "0380001000000000000100010001000100010001" },
+    .{ "1:1:1:1:1:1::", "0380001000010001000100010001000100000000" },
+    .{ "::ffff:0.0.0.0/96", "0360001000000000000000000000ffff00000000" },
+    .{ "fe80::1", "03800010fe800000000000000000000000000001" },
+    .{ "::ffff:0:102:304", "038000100000000000000000ffff000001020304" },
+    .{ "::ffff:0.1.0.2", "0380001000000000000000000000ffff00010002" },
+    .{ "::1:2:3", "0380001000000000000000000000000100020003" },
+    .{ "::0.5.0.0", "0380001000000000000000000000000000050000" },
+    .{ "0:1::", "0380001000000001000000000000000000000000" },
+    .{ "1::2:0:0:0", "0380001000010000000000000002000000000000" },
+    .{ "1::2:0:0:3:4", "0380001000010000000000020000000000030004" },
+    .{ "10.0.0.0/8", "020801040a000000" },
+    .{ "192.168.1.5/32", "02200104c0a80105" },
+    .{ "::/0", "0300011000000000000000000000000000000000" },
+    .{ "2001:db8::/32", "0320011020010db8000000000000000000000000" },
+    .{ "::1/128", "0380011000000000000000000000000000000001" },
+};
+
+fn text(body: []const u8) DecodeError![text_max]u8 {
+    var out: [text_max]u8 = @splat(0);
+    _ = try toText(body, &out);
+    return out;
+}
+
+test "addresses print as the server prints them, and encode to the same bytes" {
+    inline for (rows) |row| {
+        const body = hex(row[1]);
+        var out: [text_max]u8 = undefined;
+        try std.testing.expectEqualStrings(row[0], try toText(body, &out));
+        try testing.expectEncoded(encode, try decode(body), body);
+        try testing.checkBytes(text, body);
+    }
+}
+
+test "a family, prefix or size that does not fit the others is an error" {
+    inline for (.{
+        "012000047f000001",                         "022100047f000001", "022000057f00000100", "022002047f000001", "032000047f000001",
+        "0381001000000000000000000000000000000000",
+    }) |bad| try std.testing.expectError(error.InvalidValue, decode(hex(bad)));
+}
+
+test "a cidr with host bits, or a prefix too long, cannot be sent" {
+    var address = try decode(hex("02180004c0a80105"));
+    address.is_cidr = true;
+    try testing.expectEncodeError(error.InvalidValue, encode, address);
+    address.prefix = 31;
+    try testing.expectEncodeError(error.InvalidValue, encode, address);
+    address.prefix = 32;
+    try testing.expectEncoded(encode, address, hex("02200104c0a80105"));
+    address.prefix = 33;
+    try testing.expectEncodeError(error.OutOfRange, encode, address);
+}
+
+fn fuzzInet(_: void, smith: *std.testing.Smith) anyerror!void {
+    var body: [20]u8 = undefined;
+    body[0..4].* = .{ 3, 128, 0, 16 };
+    smith.bytes(body[4..]);
+    var out: [text_max]u8 = undefined;
+    const printed = try toText(&body, &out);
+    const parsed = try std.Io.net.Ip6Address.parse(printed, 0);
+    try std.testing.expectEqualSlices(u8, body[4..], &parsed.bytes);
+}
+
+test "fuzz: the text of an IPv6 address denotes the same address" {
+    try std.testing.fuzz({}, fuzzInet, .{});
 }

@@ -14,13 +14,25 @@ pub fn hex(comptime text: []const u8) *const [text.len / 2]u8 {
     }.decoded;
 }
 
-/// `decode` must take `body` and refuse every shorter prefix: right for each type whose bytes tell
-/// their own length.
-pub fn checkPrefixes(comptime decode: anytype, body: []const u8) !void {
+/// `decode` must take `body`, refuse every shorter prefix and one byte more, and answer every body
+/// with one byte changed, whatever the answer.
+pub fn checkBytes(comptime decode: anytype, body: []const u8) !void {
     for (0..body.len) |length| {
         if (decode(body[0..length])) |_| return error.PrefixAccepted else |_| {}
     }
     _ = try decode(body);
+    const changed = try std.testing.allocator.alloc(u8, body.len + 1);
+    defer std.testing.allocator.free(changed);
+    @memcpy(changed[0..body.len], body);
+    changed[body.len] = 0;
+    if (decode(changed)) |_| return error.TrailingByteAccepted else |_| {}
+    for (changed[0..body.len], body) |*byte, original| {
+        inline for (.{ 0x00, 0x01, 0x7f, 0x80, 0xff }) |value| {
+            byte.* = value;
+            if (decode(changed[0..body.len])) |_| {} else |_| {}
+        }
+        byte.* = original;
+    }
 }
 
 /// `encode(writer, value)` must write exactly `expected`.
