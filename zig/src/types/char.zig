@@ -40,3 +40,39 @@ pub fn fromText(writer: *protocol.WriteBuffer, text: []const u8) EncodeError!voi
     for (text[1..]) |byte| value = value << 3 | (std.fmt.charToDigit(byte, 8) catch return error.InvalidValue);
     try encode(writer, std.math.cast(u8, value) orelse return error.InvalidValue);
 }
+
+const testing = @import("testing.zig");
+const hex = testing.hex;
+
+/// Text and bytes from the server's charout and charsend.
+const rows = .{
+    .{ "a", "61" },
+    .{ "", "00" },
+    .{ "\\377", "ff" },
+    .{ "\\200", "80" },
+    .{ "~", "7e" },
+    .{ " ", "20" },
+};
+
+test "one byte, as the server prints it, both ways" {
+    var out: [text_max]u8 = undefined;
+    inline for (rows) |row| {
+        try std.testing.expectEqualStrings(row[0], try toText(hex(row[1]), &out));
+        try testing.expectEncoded(fromText, @as([]const u8, row[0]), hex(row[1]));
+        try testing.checkBytes(decode, hex(row[1]));
+    }
+}
+
+test "every byte comes back from its text" {
+    for (0..256) |i| {
+        const byte: u8 = @intCast(i);
+        var out: [text_max]u8 = undefined;
+        try testing.expectEncoded(fromText, @as([]const u8, try toText(&.{byte}, &out)), &.{byte});
+    }
+}
+
+test "text that is not one byte is invalid" {
+    inline for (.{ "ab", "\xc3\xa9", "\\400", "\\38", "\\ab1", "\\0000", "\xff" }) |bad| {
+        try testing.expectEncodeError(error.InvalidValue, fromText, @as([]const u8, bad));
+    }
+}

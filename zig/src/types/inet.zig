@@ -162,7 +162,7 @@ const rows = .{
     .{ "::1/128", "0380011000000000000000000000000000000001" },
 };
 
-fn text(body: []const u8) DecodeError![text_max]u8 {
+fn fixedText(body: []const u8) DecodeError![text_max]u8 {
     var out: [text_max]u8 = @splat(0);
     _ = try toText(body, &out);
     return out;
@@ -174,7 +174,7 @@ test "addresses print as the server prints them, and encode to the same bytes" {
         var out: [text_max]u8 = undefined;
         try std.testing.expectEqualStrings(row[0], try toText(body, &out));
         try testing.expectEncoded(encode, try decode(body), body);
-        try testing.checkBytes(text, body);
+        try testing.checkBytes(fixedText, body);
     }
 }
 

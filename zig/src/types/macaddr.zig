@@ -24,3 +24,28 @@ pub fn toText(comptime size: usize, body: []const u8, out: *[size * 3 - 1]u8) De
     }
     return out;
 }
+
+const testing = @import("testing.zig");
+const hex = testing.hex;
+
+fn text(comptime size: usize) fn ([]const u8) DecodeError![size * 3 - 1]u8 {
+    return struct {
+        fn decodeText(body: []const u8) DecodeError![size * 3 - 1]u8 {
+            var out: [size * 3 - 1]u8 = undefined;
+            _ = try toText(size, body, &out);
+            return out;
+        }
+    }.decodeText;
+}
+
+test "hardware addresses print in lower case with colons" {
+    try std.testing.expectEqualStrings("08:00:2b:01:02:03", &try text(6)(hex("08002b010203")));
+    try std.testing.expectEqualStrings("ff:ff:ff:ff:ff:ff", &try text(6)(hex("ffffffffffff")));
+    try std.testing.expectEqualStrings("08:00:2b:01:02:03:04:05", &try text(8)(hex("08002b0102030405")));
+    try testing.checkBytes(text(6), hex("08002b010203"));
+    try testing.checkBytes(text(8), hex("08002b0102030405"));
+    var writer: protocol.WriteBuffer = .init(std.testing.allocator);
+    defer writer.deinit();
+    try encode(6, &writer, hex("08002b010203").*);
+    try std.testing.expectEqualSlices(u8, hex("08002b010203"), writer.bytes.items);
+}

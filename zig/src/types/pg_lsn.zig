@@ -37,3 +37,33 @@ fn parseHalf(text: []const u8) error{InvalidValue}!u32 {
     for (text) |byte| half = half << 4 | (std.fmt.charToDigit(byte, 16) catch return error.InvalidValue);
     return half;
 }
+
+const testing = @import("testing.zig");
+const hex = testing.hex;
+
+fn fixedText(body: []const u8) DecodeError![text_max]u8 {
+    var out: [text_max]u8 = @splat(0);
+    _ = try toText(body, &out);
+    return out;
+}
+
+test "log positions print as two hex halves, and come back" {
+    inline for (.{
+        .{ "0/0", "0000000000000000" },
+        .{ "16/B374D848", "00000016b374d848" },
+        .{ "FFFFFFFF/FFFFFFFF", "ffffffffffffffff" },
+        .{ "1/A", "000000010000000a" },
+    }) |row| {
+        var out: [text_max]u8 = undefined;
+        try std.testing.expectEqualStrings(row[0], try toText(hex(row[1]), &out));
+        try testing.expectEncoded(fromText, @as([]const u8, row[0]), hex(row[1]));
+        try testing.checkBytes(fixedText, hex(row[1]));
+    }
+    try testing.expectEncoded(fromText, @as([]const u8, "1/a"), hex("000000010000000a"));
+}
+
+test "text that is no log position is invalid" {
+    inline for (.{ "", "/", "1", "1/", "/1", "123456789/0", "0/123456789", "g/0", "-1/0", "1/0/0", "1_0/0" }) |bad| {
+        try testing.expectEncodeError(error.InvalidValue, fromText, @as([]const u8, bad));
+    }
+}

@@ -44,7 +44,7 @@ pub const Parser = struct {
             const byte = self.rest[0];
             switch (self.state) {
                 .done => return error.InvalidValue,
-                .start => return if (byte == '{') self.open() else error.InvalidValue,
+                .start => return if (byte == '{') try self.open() else error.InvalidValue,
                 .after => {
                     if (byte == '}') return self.close();
                     if (byte != self.delimiter) return error.InvalidValue;
@@ -165,4 +165,97 @@ pub fn quote(writer: *protocol.WriteBuffer, value: []const u8) EncodeError!void 
         try writer.writeByte(byte);
     }
     try writer.writeByte('"');
+}
+
+const testing = @import("testing.zig");
+
+/// The events as one line: braces, `N` for NULL, `<…>` around each value.
+fn trace(text: []const u8, delimiter: u8, out: []u8) ![]u8 {
+    const scratch = try std.testing.allocator.alloc(u8, text.len);
+    defer std.testing.allocator.free(scratch);
+    var parser: Parser = .init(text, delimiter, scratch);
+    var writer: std.Io.Writer = .fixed(out);
+    while (try parser.next()) |event| switch (event) {
+        .open => try writer.writeByte('{'),
+        .close => try writer.writeByte('}'),
+        .null => try writer.writeByte('N'),
+        .value => |value| try writer.print("<{s}>", .{value}),
+    };
+    return writer.buffered();
+}
+
+test "arrays in the server's text form" {
+    var out: [256]u8 = undefined;
+    inline for (.{
+        .{ "{}", "{}" },
+        .{ "{a,b}", "{<a><b>}" },
+        .{ "{a,\"b\\\"c\",NULL,\"\",\"NULL\",\"x,y\",\"{}\"}", "{<a><b\"c>N<><NULL><x,y><{}>}" },
+        .{ "{{a,NULL},{\"\\\\\",c}}", "{{<a>N}{<\\><c>}}" },
+        .{ "[0:1]={1,2}", "{<1><2>}" },
+        .{ "[-1:0][2:2]={{1},{2}}", "{{<1>}{<2>}}" },
+        .{ " { a b , c } ", "{<a b><c>}" },
+        .{ "{\\N\\ULL,null,a\\ }", "{<NULL>N<a >}" },
+        .{ "{{{{{{1}}}}}}", "{{{{{{<1>}}}}}}" },
+        .{ "{{},{}}", "{{}{}}" },
+    }) |row| try std.testing.expectEqualStrings(row[1], try trace(row[0], ',', &out));
+    try std.testing.expectEqualStrings("{<(3,4),(1,2)><(1,1),(0,0)>}", try trace("{(3,4),(1,2);(1,1),(0,0)}", ';', &out));
+}
+
+test "text that is no array is an error, wherever it ends" {
+    var out: [256]u8 = undefined;
+    inline for (.{
+        "",       "a",       "{",       "}",               "{a",      "{a,",     "{a,}",   "{,a}",          "{\"a", "{\"a\\", "{a\\", "{a}}", "{a}b", "{\"a\"b}", "{a\"b\"}",
+        "{a{b}}", "{{a},b}", "{a,{b}}", "{{{{{{{1}}}}}}}", "[1:2{a}", "[x]={a}", "{a}{b}", "{\"a\" \"b\"}",
+    }) |bad| try std.testing.expectError(error.InvalidValue, trace(bad, ',', &out));
+    const whole = "[1:1][1:2]={{\"a\\\"b\",NULL}}";
+    for (0..whole.len) |length| try std.testing.expectError(error.InvalidValue, trace(whole[0..length], ',', &out));
+}
+
+test "values stay valid until the parser's scratch goes" {
+    var scratch: [32]u8 = undefined;
+    var parser: Parser = .init("{\"a\\\"\",\"b\\\"\",c}", ',', &scratch);
+    try std.testing.expectEqual(Event.open, (try parser.next()).?);
+    const first = (try parser.next()).?.value;
+    const second = (try parser.next()).?.value;
+    _ = try parser.next();
+    try std.testing.expectEqualStrings("a\"", first);
+    try std.testing.expectEqualStrings("b\"", second);
+}
+
+test "a quoted element reads as itself" {
+    inline for (.{ "", "NULL", "a\"b\\c", "{x,y}", " " }) |value| {
+        var writer: protocol.WriteBuffer = .init(std.testing.allocator);
+        defer writer.deinit();
+        try writer.writeByte('{');
+        try quote(&writer, value);
+        try writer.writeByte('}');
+        var scratch: [32]u8 = undefined;
+        var parser: Parser = .init(writer.bytes.items, ',', &scratch);
+        _ = try parser.next();
+        try std.testing.expectEqualStrings(value, (try parser.next()).?.value);
+    }
+    try testing.expectEncodeError(error.InvalidValue, quote, @as([]const u8, "a\x00b"));
+}
+
+fn fuzzTextArray(_: void, smith: *std.testing.Smith) anyerror!void {
+    const alphabet = "{},\"\\aN ;[]:=1";
+    var buffer: [128]u8 = undefined;
+    const text = buffer[0..smith.slice(&buffer)];
+    // Half of the inputs are made of the characters that mean something.
+    if (smith.value(bool)) for (text) |*byte| {
+        byte.* = alphabet[byte.* % alphabet.len];
+    };
+    var scratch: [buffer.len]u8 = undefined;
+    var parser: Parser = .init(text, ',', &scratch);
+    var depth: usize = 0;
+    while (parser.next() catch return) |event| switch (event) {
+        .open => depth += 1,
+        .close => depth -= 1,
+        else => try std.testing.expect(depth > 0),
+    };
+    try std.testing.expectEqual(0, depth);
+}
+
+test "fuzz: every list that opens closes" {
+    try std.testing.fuzz({}, fuzzTextArray, .{});
 }

@@ -67,10 +67,13 @@ pub fn toText(gpa: std.mem.Allocator, body: []const u8, out: []u8) Error![]u8 {
     var pending: std.ArrayList(Pending) = .empty;
     defer pending.deinit(gpa);
     var context: Context = .{};
-    for (0..item_count) |i| {
+    var operands_missing: usize = 1;
+    for (0..item_count) |_| {
+        if (operands_missing == 0) return error.InvalidValue;
         switch (try cursor.int(u8)) {
             item_value => {
                 try putValue(&text, &cursor);
+                operands_missing -= 1;
                 // An operand is complete: so is whatever waited for it alone.
                 context = resume_: while (pending.pop()) |waiting| switch (waiting) {
                     .text => |bytes| text.put(bytes),
@@ -78,10 +81,7 @@ pub fn toText(gpa: std.mem.Allocator, body: []const u8, out: []u8) Error![]u8 {
                         putOperator(&text, operator.operator, operator.distance);
                         break :resume_ .{ .priority = operator.operator.priority() };
                     },
-                } else {
-                    if (i + 1 != item_count) return error.InvalidValue;
-                    break :resume_ context;
-                };
+                } else context;
             },
             item_operator => {
                 const operator: Operator = switch (try cursor.int(u8)) {
@@ -97,6 +97,7 @@ pub fn toText(gpa: std.mem.Allocator, body: []const u8, out: []u8) Error![]u8 {
                 if (operator == .not) {
                     try pending.append(gpa, .{ .text = "!" });
                 } else {
+                    operands_missing += 1;
                     try pending.append(gpa, .{ .left_after = .{ .operator = operator, .distance = distance } });
                 }
                 context = .{ .priority = operator.priority(), .right_of_phrase = operator == .phrase };
@@ -104,7 +105,7 @@ pub fn toText(gpa: std.mem.Allocator, body: []const u8, out: []u8) Error![]u8 {
             else => return error.InvalidValue,
         }
     }
-    if (pending.items.len != 0) return error.InvalidValue;
+    if (operands_missing != 0) return error.InvalidValue;
     try cursor.finish();
     return out[text.start..];
 }
@@ -146,4 +147,96 @@ fn putOperator(text: *Backwards, operator: Operator, distance: u16) void {
         },
         .not => unreachable, // never waits for a left operand
     }
+}
+
+const testing = @import("testing.zig");
+const hex = testing.hex;
+
+/// Text and bytes from the server's tsqueryout and tsquerysend.
+const rows = .{
+    .{ "", "00000000" },
+    .{ "'a'", "000000010100006100" },
+    .{ "'a' & 'b'", "00000003020201000062000100006100" },
+    .{ "'a' | 'b' & 'c'", "0000000502030202010000630001000062000100006100" },
+    .{ "( 'a' | 'b' ) & 'c'", "0000000502020100006300020301000062000100006100" },
+    .{ "!'a'", "0000000202010100006100" },
+    .{ "!( 'a' & 'b' )", "000000040201020201000062000100006100" },
+    .{ "!!'a'", "00000003020102010100006100" },
+    .{ "'a' <-> 'b'", "000000030204000101000062000100006100" },
+    .{ "'a' <3> 'b'", "000000030204000301000062000100006100" },
+    .{ "'a' <-> ( 'b' <-> 'c' )", "000000050204000102040001010000630001000062000100006100" },
+    .{ "'a' <-> 'b' <-> 'c'", "000000050204000101000063000204000101000062000100006100" },
+    .{ "'a' & 'b' & 'c'", "0000000502020202010000630001000062000100006100" },
+    .{ "'a' & 'b' & 'c'", "0000000502020100006300020201000062000100006100" },
+    .{ "'a':*", "000000010100016100" },
+    .{ "'a':*AB", "00000001010c016100" },
+    .{ "'a':D", "000000010101006100" },
+    .{ "'a':ABCD & !'b':C", "00000004020202010102006200010f006100" },
+    .{ "( 'a' | 'b' ) <-> ( 'c' & 'd' )", "0000000702040001020201000064000100006300020301000062000100006100" },
+    .{ "!'a' <-> !'b'", "00000005020400010201010000620002010100006100" },
+    .{ "!( 'a' <-> 'b' )", "0000000402010204000101000062000100006100" },
+    .{ "'it''s' | 'ba\\\\ck'", "00000003020301000062615c636b000100006974277300" },
+    .{ "'a' <-> !( 'b' <-> 'c' )", "0000000602040001020102040001010000630001000062000100006100" },
+    .{ "'a' <0> 'b' <16384> 'c'", "000000050204400001000063000204000001000062000100006100" },
+    .{ "'a' | 'b' | 'c' & ( 'd' | 'e' )", "00000009020302030202020301000065000100006400010000630001000062000100006100" },
+    .{ "!( !'a' | 'b' )", "0000000502010203010000620002010100006100" },
+    .{ "!'a' & 'b'", "000000040202010000620002010100006100" },
+    .{ "'a' & 'b' <-> ( 'c' | 'd' ) <-> 'e' | !( 'f' <2> ( 'g' <3> 'h' ) )", "0000001002030201020400020204000301000068000100006700010000660002020204000101000065000204000102030100006400010000630001000062000100006100" },
+    .{ "'a' & ( 'b' | 'c' ) & ( 'd' | 'e' ) & 'f'", "0000000b02020100006600020202020203010000650001000064000203010000630001000062000100006100" },
+};
+
+fn decodeAny(body: []const u8) Error!usize {
+    var out: [1024]u8 = undefined;
+    return (try toText(std.testing.allocator, body, out[0..textLength(body)])).len;
+}
+
+test "queries print as the server prints them, parentheses and all" {
+    inline for (rows) |row| {
+        const body = hex(row[1]);
+        var out: [body.len * 4]u8 = undefined;
+        try std.testing.expectEqualStrings(row[0], try toText(std.testing.allocator, body, &out));
+        try testing.checkBytes(decodeAny, body);
+    }
+}
+
+test "an operator without operands, or operands without an operator, is an error" {
+    inline for (.{
+        "7fffffff",     "ffffffff",           "000000010201",             "000000020202" ++ "0100006100", "00000002" ++ "0100006100" ++ "0100006200",
+        "000000010205", "000000010300006100", "0000000101100061" ++ "00", "00000001010002" ++ "6100",     "00000001" ++ "01000061",
+    }) |bad| try std.testing.expectError(error.InvalidValue, decodeAny(hex(bad)));
+}
+
+test "a query nested as deep as its bytes allow needs no deep stack" {
+    const depth = 100_000;
+    const body = try std.testing.allocator.alloc(u8, 4 + depth * 2 + 5);
+    defer std.testing.allocator.free(body);
+    std.mem.writeInt(u32, body[0..4], depth + 1, .big);
+    for (0..depth) |i| body[4 + i * 2 ..][0..2].* = .{ item_operator, @backingInt(Operator.not) };
+    body[4 + depth * 2 ..][0..5].* = "\x01\x00\x00a\x00".*;
+    const out = try std.testing.allocator.alloc(u8, textLength(body));
+    defer std.testing.allocator.free(out);
+    const printed = try toText(std.testing.allocator, body, out);
+    try std.testing.expectEqual(depth + 3, printed.len);
+    try std.testing.expectEqualStrings("!!'a'", printed[depth - 2 ..]);
+}
+
+fn toTextLeakless(gpa: std.mem.Allocator, body: []const u8) Error!void {
+    var out: [1024]u8 = undefined;
+    _ = try toText(gpa, body, out[0..textLength(body)]);
+}
+
+test "running out of memory is an error and leaks nothing" {
+    const body = hex(rows[rows.len - 1][1]);
+    try std.testing.checkAllAllocationFailures(std.testing.allocator, toTextLeakless, .{@as([]const u8, body)});
+}
+
+fn fuzzTsquery(_: void, smith: *std.testing.Smith) anyerror!void {
+    var buffer: [128]u8 = undefined;
+    const body = buffer[0..smith.slice(&buffer)];
+    var out: [4 * buffer.len]u8 = undefined;
+    _ = toText(std.testing.allocator, body, out[0..textLength(body)]) catch return;
+}
+
+test "fuzz: a tsquery's text fits the room promised" {
+    try std.testing.fuzz({}, fuzzTsquery, .{});
 }

@@ -63,3 +63,53 @@ pub fn putQuoted(out: []u8, lexeme: []const u8) usize {
     out[length] = '\'';
     return length + 1;
 }
+
+const testing = @import("testing.zig");
+const hex = testing.hex;
+
+/// Text and bytes from the server's tsvectorout and tsvectorsend.
+const rows = .{
+    .{ "", "00000000" },
+    .{ "'a' 'b' 'c'", "00000003610000006200000063000000" },
+    .{ "'a':1A 'b':2B,3C 'c':4,16383", "0000000361000001c00162000002800240036300000200043fff" },
+    .{ "'ba\\\\ck' 'it''s' 'sp ace'", "0000000362615c636b00000069742773000000737020616365000000" },
+    .{ "'x':1,2,3,4,5A", "00000001780000050001000200030004c005" },
+    .{ "'été':3B", "00000001c3a974c3a90000018003" },
+};
+
+fn decodeAny(body: []const u8) DecodeError!usize {
+    var out: [1024]u8 = undefined;
+    return (try toText(body, out[0..textLength(body)])).len;
+}
+
+test "lexemes print as the server prints them" {
+    inline for (rows) |row| {
+        const body = hex(row[1]);
+        var out: [body.len * 4]u8 = undefined;
+        try std.testing.expectEqualStrings(row[0], try toText(body, &out));
+        try testing.checkBytes(decodeAny, body);
+    }
+}
+
+test "the room promised holds the longest text that the bytes can mean" {
+    const quotes = hex("00000002" ++ "27272727000000" ++ "000002" ++ "ffffffff");
+    var out: [quotes.len * 4]u8 = undefined;
+    try std.testing.expectEqualStrings("'\'\'\'\'\'\'\'\'' '':16383A,16383A", try toText(quotes, &out));
+}
+
+test "a count beyond the bytes, or a lexeme without end, is an error" {
+    inline for (.{ "7fffffff", "ffffffff", "0000000161626364", "00000001610000020001" }) |bad| {
+        try std.testing.expectError(error.InvalidValue, decodeAny(hex(bad)));
+    }
+}
+
+fn fuzzTsvector(_: void, smith: *std.testing.Smith) anyerror!void {
+    var buffer: [128]u8 = undefined;
+    const body = buffer[0..smith.slice(&buffer)];
+    var out: [4 * buffer.len]u8 = undefined;
+    _ = toText(body, out[0..textLength(body)]) catch return;
+}
+
+test "fuzz: a tsvector's text fits the room promised" {
+    try std.testing.fuzz({}, fuzzTsvector, .{});
+}

@@ -24,3 +24,22 @@ pub fn encode(writer: *protocol.WriteBuffer, text: []const u8) EncodeError!void 
     try begin(writer);
     try writer.writeBytes(text);
 }
+
+const testing = @import("testing.zig");
+const hex = testing.hex;
+
+test "the version byte is taken off and put on" {
+    inline for (.{
+        .{ "{\"a\": 1}", "017b2261223a20317d" }, // jsonb_send
+        .{ "$.\"a\"", "01242e226122" }, // jsonpath_send
+        .{ "a.b", "01612e62" }, // ltree_send
+        .{ "", "01" },
+    }) |row| {
+        try std.testing.expectEqualStrings(row[0], try decode(hex(row[1])));
+        try testing.expectEncoded(encode, @as([]const u8, row[0]), hex(row[1]));
+    }
+}
+
+test "an unknown version, or none, is an error" {
+    inline for (.{ "", "00", "027b7d", "7b7d" }) |bad| try std.testing.expectError(error.InvalidValue, decode(hex(bad)));
+}
