@@ -80,7 +80,7 @@ pub const Connection = struct {
         switch (what) {
             .password => return self.passwordSent(),
             .copy_done, .copy_fail => if (self.endCopyIn(what)) return,
-            .sync => if (self.state == .execute_copy_in) {
+            .sync => if (self.state == .execute_copy_in and self.queue.len == 1) {
                 self.syncs_ignored += 1;
                 return;
             },
