@@ -2,6 +2,10 @@
 const std = @import("std");
 const builtin = @import("builtin");
 const py = @import("py.zig");
+const auth_objects = @import("auth_objects.zig");
+const connection_object = @import("connection_object.zig");
+const request = @import("request.zig");
+const type_map = @import("type_map.zig");
 const Object = py.Object;
 
 /// Raised with every change that the Python half must know of; `_native.py` names the one it needs.
@@ -48,6 +52,12 @@ fn exec(module: *Object) py.Error!void {
     const free_threaded = py.boolean(py.hd_free_threaded != 0);
     defer py.decref(free_threaded);
     try py.ok(py.PyModule_AddObjectRef(module, "FREE_THREADED", free_threaded));
+    const state = ModuleState.ofModule(module);
+    state.type_map_type = try type_map.makeType(module);
+    try py.ok(py.PyModule_AddObjectRef(module, "TypeMap", state.type_map_type.?));
+    try request.addToModule(module);
+    try connection_object.addToModule(module);
+    try py.ok(auth_objects.addToModule(module));
     var text: [96]u8 = undefined;
     const version: u32 = @bitCast(py.hd_py_hex);
     const info = std.fmt.bufPrint(&text, "zig {s}, {t}, python {d}.{d}{s}", .{

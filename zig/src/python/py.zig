@@ -134,6 +134,12 @@ pub extern fn PyDict_DelItem(*Object, *Object) c_int;
 pub extern fn PyDict_Next(*Object, *isize, *?*Object, *?*Object) c_int;
 pub extern fn PyDict_Size(*Object) isize;
 
+pub extern fn PySequence_Index(*Object, *Object) isize;
+pub extern fn PyObject_GenericGetDict(*Object, ?*anyopaque) ?*Object;
+pub extern fn PyObject_CallFunctionObjArgs(*Object, ...) ?*Object;
+/// Take the exception that is set, as a normalized instance with its traceback.
+pub extern fn hd_take_exception() ?*Object;
+pub extern fn hd_strerror(c_int) [*:0]const u8;
 pub extern fn PyModule_AddIntConstant(*Object, [*:0]const u8, c_long) c_int;
 pub extern fn PyModule_AddObjectRef(*Object, [*:0]const u8, *Object) c_int;
 pub extern fn PyModule_AddFunctions(*Object, [*]const MethodDef) c_int;
@@ -141,6 +147,8 @@ pub extern fn PyModule_GetState(*Object) ?*anyopaque;
 pub extern fn PyType_FromModuleAndSpec(*Object, *const TypeSpec, ?*Object) ?*Object;
 pub extern fn PyType_GetModuleState(*TypeObject) ?*anyopaque;
 pub extern fn PyType_GetModule(*TypeObject) ?*Object;
+pub extern fn PyType_GetSlot(*TypeObject, c_int) ?*const anyopaque;
+pub extern fn PyArg_ParseTupleAndKeywords(*Object, ?*Object, [*:0]const u8, [*]const ?[*:0]const u8, ...) c_int;
 pub extern fn PyObject_GC_Track(*Object) void;
 pub extern fn PyObject_GC_UnTrack(*Object) void;
 pub extern fn PyEval_SaveThread() *anyopaque;
@@ -195,6 +203,7 @@ pub const DateTimeApi = extern struct {
     // Constructors from timestamps and with a fold follow; not used.
 };
 
+pub extern fn PyLong_AsUnsignedLongLong(*Object) c_ulonglong;
 pub extern fn PyCapsule_Import([*:0]const u8, no_block: c_int) ?*anyopaque;
 pub extern fn PyErr_ExceptionMatches(*Object) c_int;
 pub extern fn PyErr_GivenExceptionMatches(*Object, *Object) c_int;
@@ -208,6 +217,7 @@ pub extern fn PyObject_GetAttr(*Object, *Object) ?*Object;
 pub extern fn PyObject_GetItem(*Object, *Object) ?*Object;
 pub extern fn PyObject_Size(*Object) isize;
 pub extern fn PyObject_RichCompareBool(*Object, *Object, op: c_int) c_int;
+pub extern fn PyMapping_Check(*Object) c_int;
 pub extern fn PyMapping_Items(*Object) ?*Object;
 pub extern fn PyNumber_Index(*Object) ?*Object;
 pub extern fn PyIndex_Check(*Object) c_int;

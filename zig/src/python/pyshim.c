@@ -106,6 +106,23 @@ HD PyObject *hd_time_tzinfo(PyObject *o) { return PyDateTime_TIME_GET_TZINFO(o);
 /* datetime.h keeps its capsule in a static of each file; ours lives in the TypeMap, this one stays unused. */
 HD const void *hd_datetime_unused(void) { return PyDateTimeAPI; }
 
+/* The exception that is set, as one instance with its traceback; the three-part form ends with 3.12. */
+HD PyObject *hd_take_exception(void) {
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyErr_GetRaisedException();
+#else
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (value != NULL && traceback != NULL) PyException_SetTraceback(value, traceback);
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    return value;
+#endif
+}
+
+HD const char *hd_strerror(int code) { return strerror(code); }
+
 extern int hd_exec(PyObject *module);
 extern int hd_traverse(PyObject *module, visitproc visit, void *arg);
 extern int hd_clear(PyObject *module);

@@ -1,0 +1,486 @@
+//! `Connection`, the native half of one connection: its methods, for `_async_io.py`, `_sync_io.py` and `_connect.py`.
+//! The socket belongs to the Python half; nothing here opens or closes one.
+const std = @import("std");
+const auth = @import("auth");
+const net = @import("net");
+const protocol = @import("protocol");
+const session_layer = @import("session");
+const py = @import("py.zig");
+const raise = @import("raise.zig");
+const module = @import("module.zig");
+const startup = @import("startup.zig");
+const submit_file = @import("submit.zig");
+const request_file = @import("request.zig");
+const sink = @import("sink.zig");
+const auth_objects = @import("auth_objects.zig");
+const link_file = @import("link.zig");
+const filter_file = @import("filter.zig");
+const TypeMap = @import("type_map.zig").TypeMap;
+const Link = link_file.Link;
+const Progress = link_file.Progress;
+const Request = request_file.Request;
+const gpa = link_file.gpa;
+const Object = py.Object;
+const Arguments = [*]const *Object;
+
+fn new(class: *py.TypeObject, arguments: *Object, keywords: ?*Object) callconv(.c) ?*Object {
+    return create(class, arguments, keywords) catch null;
+}
+
+fn create(class: *py.TypeObject, arguments: *Object, keywords: ?*Object) py.Error!*Object {
+    const names = [_]?[*:0]const u8{ "fd", "filter", "type_map", "message_size_max", "statement_cache_size", null };
+    var fd: c_int = 0;
+    var filter: ?*Object = null;
+    var type_map: ?*Object = null;
+    var message_size_max: c_longlong = 1 << 30;
+    var cache_size: c_int = 256;
+    if (py.PyArg_ParseTupleAndKeywords(arguments, keywords, "iOO|$Li:Connection", &names, &fd, &filter, &type_map, &message_size_max, &cache_size) == 0)
+        return error.PythonError;
+    const state: *module.ModuleState = @ptrCast(@alignCast(py.PyType_GetModuleState(class) orelse return error.PythonError));
+    if (@as(*Object, @ptrCast(py.hd_type(type_map.?))) != state.type_map_type.?)
+        return typeError("type_map must be a TypeMap");
+    if (message_size_max < 1024 or message_size_max > std.math.maxInt(i32)) return valueError("message_size_max must be from 1024 to 2147483647");
+    if (cache_size < 0) return valueError("statement_cache_size must not be negative");
+
+    const object = try py.checked(py.hd_alloc(class));
+    errdefer py.decref(object);
+    const parameters = try py.checked(py.PyDict_New());
+    errdefer py.decref(parameters);
+    const self = gpa.create(Link) catch return raise.outOfMemory();
+    const has_filter = filter.? != py.hd_none();
+    self.* = .{
+        .session = .init(gpa, .init(gpa), .{ .socket = .{ .fd = fd } }),
+        .fd = fd,
+        .type_map = py.incref(type_map.?),
+        .map = TypeMap.of(type_map.?),
+        .filter = if (has_filter) py.incref(filter.?) else null,
+        .parameters = parameters,
+        .cache = .{ .gpa = gpa, .capacity = @intCast(cache_size) },
+    };
+    self.session.connection.message_size_max = @intCast(message_size_max);
+    if (has_filter) self.session.transport = .{ .filter = filter_file.around(filter.?) };
+    py.hd_box_set(object, self);
+    return object;
+}
+
+fn typeError(message: [*:0]const u8) py.Error {
+    py.PyErr_SetString(py.PyExc_TypeError, message);
+    return error.PythonError;
+}
+
+fn valueError(message: [*:0]const u8) py.Error {
+    py.PyErr_SetString(py.PyExc_ValueError, message);
+    return error.PythonError;
+}
+
+fn linkOf(object: *Object) *Link {
+    return py.state(Link, object);
+}
+
+fn dealloc(object: *Object) callconv(.c) void {
+    py.PyObject_GC_UnTrack(object);
+    if (py.hd_box_get(object) != null) {
+        const self = linkOf(object);
+        py.hd_box_set(object, null);
+        self.session.deinit();
+        self.cache.deinit();
+        self.closing.deinit(gpa);
+        py.xdecref(self.request);
+        py.xdecref(self.filter);
+        py.xdecref(self.on_notice);
+        py.xdecref(self.on_notification);
+        py.decref(self.parameters);
+        py.decref(self.type_map);
+        gpa.destroy(self);
+    }
+    py.hd_free(object);
+}
+
+fn traverse(object: *Object, visit: py.VisitProc, arg: ?*anyopaque) callconv(.c) c_int {
+    const own_type = visit(@ptrCast(py.hd_type(object)), arg);
+    if (own_type != 0) return own_type;
+    if (py.hd_box_get(object) == null) return 0;
+    const self = linkOf(object);
+    for ([_]?*Object{ self.type_map, self.parameters, self.filter, self.request, self.on_notice, self.on_notification }) |held| {
+        if (held) |each| {
+            const status = visit(each, arg);
+            if (status != 0) return status;
+        }
+    }
+    return 0;
+}
+
+fn clear(object: *Object) callconv(.c) c_int {
+    if (py.hd_box_get(object) == null) return 0;
+    const self = linkOf(object);
+    self.closed = true;
+    const held = [_]?*Object{ self.request, self.on_notice, self.on_notification };
+    self.request = null;
+    self.on_notice = null;
+    self.on_notification = null;
+    for (held) |each| py.xdecref(each);
+    return 0;
+}
+
+/// Wraps a method: guards against use by two at once and turns errors into null.
+fn guarded(comptime body: fn (*Object, *Link, []const *Object) py.Error!*Object, comptime count: usize, comptime name: []const u8) *const fn (*Object, Arguments, isize) callconv(.c) ?*Object {
+    return &struct {
+        fn call(object: *Object, arguments: Arguments, given: isize) callconv(.c) ?*Object {
+            if (given != count) {
+                py.PyErr_SetString(py.PyExc_TypeError, std.fmt.comptimePrint("{s}() takes {d} arguments", .{ name, count }));
+                return null;
+            }
+            const self = linkOf(object);
+            self.enter() catch return null;
+            defer self.leave();
+            return body(object, self, arguments[0..count]) catch null;
+        }
+    }.call;
+}
+
+fn bytesOf(object: *Object) py.Error![]const u8 {
+    var bytes: [*]u8 = undefined;
+    var size: isize = 0;
+    try py.ok(py.PyBytes_AsStringAndSize(object, &bytes, &size));
+    return bytes[0..@intCast(size)];
+}
+
+fn sendStartup(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
+    if (py.hd_dict_check(arguments[0]) == 0) return typeError("send_startup takes a dict");
+    try startup.sendStartup(self, arguments[0]);
+    return py.none();
+}
+
+fn sendPassword(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
+    try startup.sendPassword(self, arguments[0]);
+    return py.none();
+}
+
+fn sendMd5(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
+    const password = auth_objects.secretBytes(arguments[0]) orelse return typeError("send_md5 takes a Secret");
+    const salt = try bytesOf(arguments[2]);
+    if (salt.len != 4) return valueError("an md5 salt has 4 bytes");
+    const answer = auth.md5.answer(password, try submit_file.textOf(arguments[1]), salt[0..4].*);
+    try startup.sendText(self, &answer);
+    return py.none();
+}
+
+fn sendSaslInitial(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
+    try startup.sendSaslInitial(self, try submit_file.textOf(arguments[0]), try bytesOf(arguments[1]));
+    return py.none();
+}
+
+fn sendSaslResponse(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
+    try startup.sendSaslResponse(self, try bytesOf(arguments[0]));
+    return py.none();
+}
+
+fn startupEvent(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
+    return startup.event(self);
+}
+
+fn receive(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
+    const before = self.session.input_end - self.session.input_start;
+    const filled = self.session.fill() catch |err| return ioFailed(self, err);
+    const count: c_long = switch (filled) {
+        .received => @intCast(self.session.input_end - self.session.input_start - before),
+        .would_block => -1,
+        .end => 0,
+    };
+    return py.checked(py.PyLong_FromLong(count));
+}
+
+fn flush(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
+    return py.boolean(self.flush() catch |err| return ioFailed(self, err));
+}
+
+fn ioFailed(self: *Link, err: session_layer.Session.FillError) py.Error {
+    return switch (err) {
+        error.SocketFailed => failed: {
+            const code = self.session.transport.socket.errno;
+            const pair = py.PyTuple_New(2) orelse break :failed error.PythonError;
+            defer py.decref(pair);
+            py.hd_tuple_set(pair, 0, py.PyLong_FromLong(code) orelse break :failed error.PythonError);
+            py.hd_tuple_set(pair, 1, py.PyUnicode_FromString(py.hd_strerror(code)) orelse break :failed error.PythonError);
+            py.PyErr_SetObject(py.PyExc_OSError, pair);
+            break :failed error.PythonError;
+        },
+        error.FilterFailed => error.PythonError,
+        error.MessageTooLong => raise.raise("ProtocolError", "the server announced a message that is too long", .{}),
+        error.OutOfMemory => raise.outOfMemory(),
+    };
+}
+
+/// submit(sql, arguments | None, shape, target | None, first_only, batch) -> Request
+fn submit(object: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
+    const state = module.ModuleState.ofInstance(object);
+    if (self.closed) return raise.raise("ConnectionLost", "the connection is closed", .{});
+    if (self.request != null) return raise.raise("InterfaceError", "another statement is under way on this connection", .{});
+    const sql, const values, const shape, const target, const first_only, const batch = arguments[0..6].*;
+    if (py.hd_unicode_check(sql) == 0) return typeError("the SQL text must be a str");
+    const simple = values == py.hd_none();
+    if (!simple and py.hd_tuple_check(values) == 0) return typeError("the values must be a tuple");
+    const number = py.PyLong_AsLong(shape);
+    if (number < 0 or number > @backingInt(sink.Shape.value)) {
+        if (py.PyErr_Occurred() != null) return error.PythonError;
+        return valueError("no such shape");
+    }
+    const made = try request_file.create(state, .{
+        .sql = sql,
+        .arguments = if (simple) null else values,
+        .batch = batch == py.hd_true(),
+        .first_only = first_only == py.hd_true(),
+        .sink = .{
+            .shape = @fromBackingInt(@as(u8, @intCast(number))),
+            .target = if (target == py.hd_none()) null else target,
+        },
+    });
+    errdefer py.decref(made);
+    const request = Request.of(made);
+    request.started_ns = net.now();
+    try submit_file.begin(self, request);
+    self.request = py.incref(made);
+    _ = self.flush() catch |err| {
+        _ = try self.ioFailed(request, err);
+        return made;
+    };
+    return made;
+}
+
+fn progressObject(progress: Progress) py.Error!*Object {
+    return py.checked(py.PyLong_FromLong(@backingInt(progress)));
+}
+
+fn advance(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
+    return progressObject(try self.advance());
+}
+
+/// look() -> progress: wait for the reply in here, shortly, where that has paid before.
+fn look(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
+    const object = self.request orelse return progressObject(.done);
+    const request = Request.of(object);
+    if (request.stage != .executing or self.session.transport != .socket or self.session.wantsWrite()) return progressObject(.waiting);
+    const entry = self.cache.find(try submit_file.textOf(request.sql)) orelse return progressObject(.waiting);
+    const budget = entry.look.budget();
+    if (budget == 0) return progressObject(.waiting);
+    if (!try self.pollFor(.{ .read = true }, budget)) {
+        entry.look.timedOut();
+        return progressObject(.waiting);
+    }
+    entry.look.paid(net.now() -| request.started_ns);
+    return progressObject(try self.advance());
+}
+
+/// wait(timeout_ns) -> progress: the blocking face. The GIL is released while the socket is waited
+/// for; a signal handler that raises ends the wait, the request stays under way. A negative timeout
+/// waits for ever; `waiting` is returned when it has passed.
+fn wait(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
+    const timeout = py.PyLong_AsLongLong(arguments[0]);
+    if (timeout == -1 and py.PyErr_Occurred() != null) return error.PythonError;
+    const deadline: ?u64 = if (timeout < 0) null else net.now() +| @as(u64, @intCast(timeout));
+    while (true) {
+        switch (try self.advance()) {
+            .waiting => {},
+            .again => {
+                try py.ok(py.PyErr_CheckSignals());
+                continue;
+            },
+            .done => return progressObject(.done),
+            .needs_types => return progressObject(.needs_types),
+        }
+        const left: ?u64 = if (deadline) |at| at -| net.now() else null;
+        if (left == 0) return progressObject(.waiting);
+        _ = try self.pollFor(.{ .read = true, .write = self.session.wantsWrite() }, left);
+    }
+}
+
+fn resume_(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
+    const object = self.request orelse return raise.raise("InterfaceError", "no request is under way", .{});
+    _ = py.incref(object);
+    defer py.decref(object);
+    const request = Request.of(object);
+    submit_file.resume_(self, request) catch {
+        request.takeException();
+        self.finish(request);
+        return progressObject(.done);
+    };
+    if (request.unknown.items.len > 0) return progressObject(.needs_types);
+    if (request.stage == .held) return progressObject(.again);
+    _ = self.flush() catch |err| return progressObject(try self.ioFailed(request, err));
+    return progressObject(.waiting);
+}
+
+/// drop(exception): the caller does not want the result any more. What comes is read and dropped,
+/// and the request ends with the exception given.
+fn drop(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
+    if (self.request) |object| Request.of(object).setFault(py.incref(arguments[0]));
+    return py.none();
+}
+
+/// suspend_request() -> Request | None: put a request that waits for types aside, so that the catalogs can be asked on
+/// this very connection; nothing is owed by the backend then.
+fn suspendRequest(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
+    const object = self.request orelse return py.none();
+    const stage = Request.of(object).stage;
+    if (stage != .needs_types and stage != .held) return raise.raise("InterfaceError", "the request does not wait for types", .{});
+    self.request = null;
+    return object;
+}
+
+/// restore_request(request): take it up again.
+fn restoreRequest(object: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
+    const state = module.ModuleState.ofInstance(object);
+    if (@as(*Object, @ptrCast(py.hd_type(arguments[0]))) != state.request_type.?) return typeError("restore_request takes a Request");
+    if (self.request != null) return raise.raise("InterfaceError", "another statement is under way on this connection", .{});
+    self.request = py.incref(arguments[0]);
+    return py.none();
+}
+
+fn isAlive(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
+    return py.boolean(try self.isAlive());
+}
+
+fn forget(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
+    try submit_file.forget(self, arguments[0]);
+    return py.none();
+}
+
+/// clear_statements(): the backend has forgotten them all (DISCARD ALL).
+fn clearStatements(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
+    self.cache.clear();
+    self.closing.clearRetainingCapacity();
+    return py.none();
+}
+
+/// close(): no call works any more; the owner of the socket closes it.
+fn close(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
+    self.closed = true;
+    return py.none();
+}
+
+/// terminate(): say good-bye if the socket takes it at once.
+fn terminate(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
+    if (!self.closed and self.request == null) {
+        protocol.terminate.encode(&self.session.output) catch return raise.outOfMemory();
+        _ = self.session.flush() catch |err| if (err == error.FilterFailed) py.PyErr_Clear();
+    }
+    self.closed = true;
+    return py.none();
+}
+
+fn getFd(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+    return py.PyLong_FromLong(linkOf(object).fd);
+}
+
+fn getClosed(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+    return py.boolean(linkOf(object).closed);
+}
+
+fn getBusy(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+    return py.boolean(linkOf(object).request != null);
+}
+
+fn getWantsWrite(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+    return py.boolean(linkOf(object).session.wantsWrite());
+}
+
+fn getStatus(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+    const byte = [1]u8{@backingInt(linkOf(object).session.connection.transaction_status)};
+    return py.PyUnicode_DecodeUTF8(&byte, 1, null);
+}
+
+fn getParameters(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+    return py.incref(linkOf(object).parameters);
+}
+
+fn getStatementCount(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+    return py.PyLong_FromSize_t(linkOf(object).cache.entries.count());
+}
+
+fn getTypeMap(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+    return py.incref(linkOf(object).type_map);
+}
+
+fn callbackGetter(comptime field: []const u8) *const fn (*Object, ?*anyopaque) callconv(.c) ?*Object {
+    return &struct {
+        fn get(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+            return py.incref(@field(linkOf(object), field) orelse py.hd_none());
+        }
+    }.get;
+}
+
+fn callbackSetter(comptime field: []const u8) *const fn (*Object, ?*Object, ?*anyopaque) callconv(.c) c_int {
+    return &struct {
+        fn set(object: *Object, value: ?*Object, _: ?*anyopaque) callconv(.c) c_int {
+            const self = linkOf(object);
+            const old = @field(self, field);
+            const given = value orelse py.hd_none();
+            @field(self, field) = if (given == py.hd_none()) null else py.incref(given);
+            py.xdecref(old);
+            return 0;
+        }
+    }.set;
+}
+
+const methods = [_]py.MethodDef{
+    method(sendStartup, 1, "send_startup"),
+    method(sendPassword, 1, "send_password"),
+    method(sendMd5, 3, "send_md5"),
+    method(sendSaslInitial, 2, "send_sasl_initial"),
+    method(sendSaslResponse, 1, "send_sasl_response"),
+    method(startupEvent, 0, "startup_event"),
+    method(receive, 0, "receive"),
+    method(flush, 0, "flush"),
+    method(submit, 6, "submit"),
+    method(advance, 0, "advance"),
+    method(look, 0, "look"),
+    method(wait, 1, "wait"),
+    method(resume_, 0, "resume"),
+    method(drop, 1, "drop"),
+    method(suspendRequest, 0, "suspend_request"),
+    method(restoreRequest, 1, "restore_request"),
+    method(isAlive, 0, "is_alive"),
+    method(forget, 1, "forget"),
+    method(clearStatements, 0, "clear_statements"),
+    method(terminate, 0, "terminate"),
+    method(close, 0, "close"),
+    .{},
+};
+
+fn method(comptime function: fn (*Object, *Link, []const *Object) py.Error!*Object, comptime count: usize, comptime name: [:0]const u8) py.MethodDef {
+    return .{ .name = name, .function = guarded(function, count, name), .flags = py.METH_FASTCALL };
+}
+
+const getters = [_]py.GetSetDef{
+    .{ .name = "fd", .get = &getFd },
+    .{ .name = "closed", .get = &getClosed },
+    .{ .name = "busy", .get = &getBusy },
+    .{ .name = "wants_write", .get = &getWantsWrite },
+    .{ .name = "transaction_status", .get = &getStatus },
+    .{ .name = "parameters", .get = &getParameters },
+    .{ .name = "statement_count", .get = &getStatementCount },
+    .{ .name = "type_map", .get = &getTypeMap },
+    .{ .name = "on_notice", .get = callbackGetter("on_notice"), .set = callbackSetter("on_notice") },
+    .{ .name = "on_notification", .get = callbackGetter("on_notification"), .set = callbackSetter("on_notification") },
+    .{},
+};
+
+const slots = [_]py.TypeSlot{
+    .{ .slot = py.slot.tp_new, .function = &new },
+    .{ .slot = py.slot.tp_dealloc, .function = &dealloc },
+    .{ .slot = py.slot.tp_traverse, .function = &traverse },
+    .{ .slot = py.slot.tp_clear, .function = &clear },
+    .{ .slot = py.slot.tp_methods, .function = &methods },
+    .{ .slot = py.slot.tp_getset, .function = &getters },
+    .{ .slot = 0, .function = null },
+};
+
+pub fn addToModule(object: *Object) py.Error!void {
+    const spec: py.TypeSpec = .{
+        .name = "hyperdjango._hyperdjango_native.Connection",
+        .basicsize = py.hd_box_size,
+        .flags = py.TPFLAGS_DEFAULT | py.TPFLAGS_HAVE_GC | py.TPFLAGS_IMMUTABLETYPE,
+        .slots = &slots,
+    };
+    module.ModuleState.ofModule(object).connection_type = try module.addType(object, "Connection", &spec);
+}

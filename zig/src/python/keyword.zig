@@ -1,0 +1,53 @@
+//! The first word of an SQL text: enough to tell a plain read from what may write.
+const std = @import("std");
+
+/// False only for statements that read: after a lost connection these simply failed.
+pub fn mayWrite(sql: []const u8) bool {
+    const reads = [_][]const u8{ "select", "values", "show", "table", "fetch" };
+    const word = first(sql);
+    for (reads) |each| if (std.ascii.eqlIgnoreCase(word, each)) return false;
+    return true;
+}
+
+/// True for what ends a transaction and makes it durable.
+pub fn commits(sql: []const u8) bool {
+    const ends = [_][]const u8{ "commit", "end", "prepare" };
+    const word = first(sql);
+    for (ends) |each| if (std.ascii.eqlIgnoreCase(word, each)) return true;
+    return false;
+}
+
+/// Skips white space, comments and opening parentheses.
+fn first(sql: []const u8) []const u8 {
+    var at: usize = 0;
+    while (at < sql.len) {
+        const rest = sql[at..];
+        if (std.mem.startsWith(u8, rest, "--")) {
+            at += std.mem.indexOfScalar(u8, rest, '\n') orelse return "";
+        } else if (std.mem.startsWith(u8, rest, "/*")) {
+            at += commentSize(rest) orelse return "";
+        } else if (std.ascii.isWhitespace(rest[0]) or rest[0] == '(') {
+            at += 1;
+        } else break;
+    }
+    var end = at;
+    while (end < sql.len and std.ascii.isAlphabetic(sql[end])) end += 1;
+    return sql[at..end];
+}
+
+/// Comments nest in PostgreSQL. Null: it never ends.
+fn commentSize(text: []const u8) ?usize {
+    var depth: usize = 0;
+    var at: usize = 0;
+    while (at + 1 < text.len) {
+        if (text[at] == '/' and text[at + 1] == '*') {
+            depth += 1;
+            at += 2;
+        } else if (text[at] == '*' and text[at + 1] == '/') {
+            depth -= 1;
+            at += 2;
+            if (depth == 0) return at;
+        } else at += 1;
+    }
+    return null;
+}

@@ -1,0 +1,448 @@
+//! The state behind a native `Connection`, and the way of the replies: what has arrived is framed,
+//! checked and handed to the request that waits for it. Never waits for the socket itself.
+const std = @import("std");
+const protocol = @import("protocol");
+const net = @import("net");
+const session_layer = @import("session");
+const py = @import("py.zig");
+const raise = @import("raise.zig");
+const decode = @import("decode.zig");
+const submit = @import("submit.zig");
+const prepared = @import("prepared.zig");
+const Context = @import("context.zig").Context;
+const TypeMap = @import("type_map.zig").TypeMap;
+const TypeInfo = @import("type_info.zig").TypeInfo;
+const Request = @import("request.zig").Request;
+const Statement = @import("statement.zig").Statement;
+const Object = py.Object;
+const Session = session_layer.Session;
+const Event = session_layer.Event;
+
+pub const gpa = std.heap.c_allocator;
+
+/// One step of `advance` decodes rows for this long, then gives the loop its turn.
+const slice_ns = 3 * std.time.ns_per_ms;
+/// The clock is asked once in this many rows.
+const rows_per_look = 16;
+
+/// What `advance` says; numbers that the Python half names.
+pub const Progress = enum(u8) {
+    /// The socket has nothing more, or takes nothing more, now.
+    waiting = 0,
+    done = 1,
+    /// The slice is over, more is here already: call again soon.
+    again = 2,
+    /// `Request.unknown_oids` must be introspected and added, then `resume` called.
+    needs_types = 3,
+};
+
+pub const Link = struct {
+    session: Session,
+    fd: std.c.fd_t,
+    type_map: *Object,
+    map: *TypeMap,
+    filter: ?*Object,
+    /// Run-time parameters that the backend reports, name to value.
+    parameters: *Object,
+    cache: prepared.Cache,
+    /// Statements to be closed on the backend, by number, in front of the next batch.
+    closing: std.ArrayList(u64) = .empty,
+    /// The request under way; one at a time.
+    request: ?*Object = null,
+    on_notice: ?*Object = null,
+    on_notification: ?*Object = null,
+    closed: bool = false,
+    /// Entered by one thread, and not by a callback of its own call.
+    busy: std.atomic.Value(bool) = .init(false),
+
+    pub fn enter(self: *Link) py.Error!void {
+        if (self.busy.swap(true, .acquire)) {
+            return raise.raise("InterfaceError", "the connection is in use by another thread or by the call that called back", .{});
+        }
+    }
+
+    pub fn leave(self: *Link) void {
+        self.busy.store(false, .release);
+    }
+
+    /// Read and handle what is there. Faults of the backend and the network end in the request.
+    pub fn advance(self: *Link) py.Error!Progress {
+        const object = self.request orelse
+            return raise.raise("InterfaceError", "no request is under way", .{});
+        // Whatever a callback does, the request outlives this call.
+        _ = py.incref(object);
+        defer py.decref(object);
+        const request = Request.of(object);
+        const slice_end = net.now() + slice_ns;
+        if (request.stage == .held) {
+            if (!try self.replay(request, slice_end)) return .again;
+            return self.complete(request);
+        }
+        if (self.session.wantsWrite()) {
+            _ = self.flush() catch |err| return self.ioFailed(request, err);
+        }
+        var rows: usize = 0;
+        while (true) {
+            while (self.session.next() catch return self.violated(request)) |event| {
+                if (event == .data_row) {
+                    try self.row(request, event.data_row);
+                    if (self.closed) return self.done(request);
+                    rows += 1;
+                    if (rows % rows_per_look == 0 and net.now() > slice_end) return .again;
+                    continue;
+                }
+                if (try self.handle(request, event)) |progress| return progress;
+                if (self.closed) return self.done(request);
+            }
+            switch (self.session.fill() catch |err| return self.ioFailed(request, err)) {
+                .received => {},
+                .would_block => return .waiting,
+                .end => return self.lost(request, "the server closed the connection unexpectedly"),
+            }
+            if (net.now() > slice_end) return .again;
+        }
+    }
+
+    /// Send what can be sent; true when nothing is left.
+    pub fn flush(self: *Link) Session.IoError!bool {
+        if (self.request) |object| {
+            const request = Request.of(object);
+            if (request.stage == .executing) request.sent_write = true;
+        }
+        return self.session.flush();
+    }
+
+    fn row(self: *Link, request: *Request, body: []const u8) py.Error!void {
+        if (!request.wantsRow()) return;
+        // Once a type was missing, later rows wait too, to keep their order.
+        if (request.statement == null or request.held.items.len > request.held_read) return self.hold(request, body);
+        self.buildRow(request, body) catch |err| switch (err) {
+            error.UnknownType => return self.hold(request, body),
+            error.PythonError => return error.PythonError,
+        };
+    }
+
+    /// A value that cannot be had is the request's fault; error.PythonError is left for what is nobody's.
+    fn buildRow(self: *Link, request: *Request, body: []const u8) error{ UnknownType, PythonError }!void {
+        var context: Context = .init(self.map);
+        const statement = request.statement.?;
+        const made = request.sink.row(gpa, &context, statement, body) catch |err| {
+            switch (err) {
+                error.PythonError => {},
+                error.UnknownType => {
+                    request.noteUnknown(context.unknown_oid) catch return raise.outOfMemory();
+                    return error.UnknownType;
+                },
+                error.OutOfMemory => _ = py.PyErr_NoMemory(),
+                error.FieldCountMismatch => raise.set("ProtocolError", "a DataRow has another number of values than the statement has columns", .{}),
+                error.DuplicateName => raise.set("DataError", "two columns have the same name: give them names of their own, or read the rows as tuples", .{}),
+                error.Malformed, error.NotRepresentable => raiseColumn(statement, request.sink.column, err, &context),
+            }
+            request.takeException();
+            // Bytes that do not fit what the server itself described: nothing it says can be trusted.
+            if (err == error.Malformed or err == error.FieldCountMismatch) self.closed = true;
+            return;
+        };
+        request.addRow(made) catch request.takeException();
+    }
+
+    fn hold(_: *Link, request: *Request, body: []const u8) py.Error!void {
+        const size = std.math.cast(u32, body.len) orelse return raise.outOfMemory();
+        request.held.ensureUnusedCapacity(gpa, body.len + 4) catch return raise.outOfMemory();
+        request.held.appendSliceAssumeCapacity(&std.mem.toBytes(size));
+        request.held.appendSliceAssumeCapacity(body);
+    }
+
+    /// Build the rows that were held, now that their types are known. False when the slice is over.
+    fn replay(self: *Link, request: *Request, slice_end: u64) py.Error!bool {
+        while (request.held_read < request.held.items.len) {
+            const rest = request.held.items[request.held_read..];
+            const size = std.mem.bytesToValue(u32, rest[0..4]);
+            self.buildRow(request, rest[4..][0..size]) catch |err| switch (err) {
+                error.UnknownType => return true, // another one: `complete` asks for it
+                error.PythonError => return error.PythonError,
+            };
+            if (request.fault != null) return true;
+            request.held_read += 4 + size;
+            if (net.now() > slice_end) return false;
+        }
+        request.held.clearAndFree(gpa);
+        request.held_read = 0;
+        return true;
+    }
+
+    /// Everything but rows. Returns what `advance` shall say, or null to go on.
+    fn handle(self: *Link, request: *Request, event: Event) py.Error!?Progress {
+        switch (event) {
+            .data_row => unreachable,
+            .parse_complete => try self.parsed(request),
+            .bind_complete, .close_complete, .copy_data, .copy_done, .portal_suspended => {},
+            .parameter_description => |description| try noteParameters(request, description),
+            .row_description => |description| try self.described(request, description),
+            .no_data => try self.described(request, null),
+            .command_complete => |tag| request.keepTag(tag, protocol.rowCount(tag)),
+            .empty_query => request.keepTag("", 0),
+            .error_response => |body| try self.failed(request, body),
+            .notice => |body| try self.tell(self.on_notice, body),
+            .notification => |notification| try self.tellNotification(notification),
+            .parameter_status => |status| try self.noteParameter(request, status),
+            .ready_for_query => return try self.ready(request),
+            .copy_in => try self.refuseCopyIn(request),
+            .copy_out => self.refuseCopyOut(request),
+            .authentication, .backend_key_data, .negotiate_protocol_version => unreachable, // the state machine lets them through during startup alone
+        }
+        return null;
+    }
+
+    fn parsed(self: *Link, request: *Request) py.Error!void {
+        request.parsed = true;
+        // The statement that was sent along with Parse is known already; else it is made in `ready`.
+        if (request.stage == .executing and request.parse_number != 0) {
+            _ = self.cache.put(request.statement.?, request.parse_number) catch return raise.outOfMemory();
+        }
+    }
+
+    /// Null is NoData: no columns.
+    fn described(self: *Link, request: *Request, description: ?protocol.RowDescription) py.Error!void {
+        request.description.clearRetainingCapacity();
+        request.description_count = 0;
+        if (description) |columns| {
+            request.description.appendSlice(gpa, columns.reader.rest) catch return raise.outOfMemory();
+            request.description_count = columns.count;
+        }
+        // A portal's description comes with rows in these very formats behind it.
+        if (request.stage == .executing) try submit.adopt(self, request);
+    }
+
+    fn ready(self: *Link, request: *Request) py.Error!Progress {
+        if (request.fault != null) return self.complete(request);
+        switch (request.stage) {
+            .preparing => {
+                if (!try submit.resolve(self, request)) {
+                    request.stage = .needs_types;
+                    return .needs_types;
+                }
+                submit.execute(self, request) catch {
+                    request.takeException();
+                    return self.complete(request);
+                };
+                _ = self.flush() catch |err| return self.ioFailed(request, err);
+                return .waiting;
+            },
+            .executing => return self.complete(request),
+            .needs_types, .held, .done => unreachable, // nothing is owed in these stages
+        }
+    }
+
+    /// All replies are in. Rows may still wait for types.
+    fn complete(self: *Link, request: *Request) Progress {
+        if (request.fault == null and request.held_read < request.held.items.len) {
+            request.stage = .held;
+            return .needs_types;
+        }
+        return self.done(request);
+    }
+
+    pub fn finish(self: *Link, request: *Request) void {
+        request.stage = .done;
+        const object = self.request;
+        self.request = null;
+        py.xdecref(object);
+    }
+
+    fn failed(self: *Link, request: *Request, body: []const u8) py.Error!void {
+        const fields = raise.fieldsDict(body) catch |err| switch (err) {
+            error.PythonError => return error.PythonError,
+            else => return, // the state machine has checked the body's form
+        };
+        defer py.decref(fields);
+        const instance = try raise.fromFields(fields, request.sql);
+        request.setFault(instance);
+        const parts = protocol.ErrorResponse.decode(body) catch return;
+        if (isStale(parts)) {
+            request.stale = true;
+            try submit.forget(self, request.sql);
+        }
+    }
+
+    /// The backend has lost the statement, or its result is not what it was.
+    fn isStale(parts: protocol.ErrorResponse) bool {
+        const code = parts.sqlstate orelse return false;
+        if (std.mem.eql(u8, code, "26000")) return true;
+        return std.mem.eql(u8, code, "0A000") and std.mem.eql(u8, parts.routine orelse "", "RevalidateCachedQuery");
+    }
+
+    fn tell(self: *Link, callback: ?*Object, body: []const u8) py.Error!void {
+        _ = self;
+        const function = callback orelse return;
+        const fields = raise.fieldsDict(body) catch |err| switch (err) {
+            error.PythonError => return error.PythonError,
+            else => return, // checked by the state machine
+        };
+        defer py.decref(fields);
+        const answer = try py.checked(py.PyObject_CallOneArg(function, fields));
+        py.decref(answer);
+    }
+
+    fn tellNotification(self: *Link, notification: protocol.NotificationResponse) py.Error!void {
+        const function = self.on_notification orelse return;
+        const channel = try py.checked(py.PyUnicode_DecodeUTF8(notification.channel.ptr, @intCast(notification.channel.len), "replace"));
+        defer py.decref(channel);
+        const payload = try py.checked(py.PyUnicode_DecodeUTF8(notification.payload.ptr, @intCast(notification.payload.len), "replace"));
+        defer py.decref(payload);
+        const pid = try py.checked(py.PyLong_FromLongLong(notification.process_id));
+        defer py.decref(pid);
+        const arguments = [_]?*Object{ channel, payload, pid };
+        const answer = try py.checked(py.PyObject_Vectorcall(function, &arguments, arguments.len, null));
+        py.decref(answer);
+    }
+
+    pub fn setParameter(self: *Link, status: protocol.ParameterStatus) py.Error!void {
+        const name = try py.checked(py.PyUnicode_DecodeUTF8(status.name.ptr, @intCast(status.name.len), "replace"));
+        defer py.decref(name);
+        const value = try py.checked(py.PyUnicode_DecodeUTF8(status.value.ptr, @intCast(status.value.len), "replace"));
+        defer py.decref(value);
+        try py.ok(py.PyDict_SetItem(self.parameters, name, value));
+    }
+
+    fn noteParameter(self: *Link, request: *Request, status: protocol.ParameterStatus) py.Error!void {
+        try self.setParameter(status);
+        if (std.mem.eql(u8, status.name, "client_encoding") and !std.mem.eql(u8, status.value, "UTF8")) {
+            self.closed = true;
+            raise.set("InterfaceError", "client_encoding was changed to {s}; it must stay UTF8, the connection is closed", .{status.value});
+            request.takeException();
+        }
+    }
+
+    /// COPY ... FROM STDIN as an ordinary statement. In copy-in mode the backend passed over our
+    /// Sync, so one is owed behind CopyFail.
+    fn refuseCopyIn(self: *Link, request: *Request) py.Error!void {
+        raise.set("InterfaceError", "COPY FROM STDIN needs its data: give it to execute() behind the SQL text", .{});
+        request.takeException();
+        submit.refuseCopyIn(self, request) catch return raise.outOfMemory();
+        _ = self.flush() catch return; // a dead socket shows itself to the next receive
+    }
+
+    fn refuseCopyOut(_: *Link, request: *Request) void {
+        raise.set("InterfaceError", "COPY TO STDOUT cannot run as an ordinary statement: use copy_out()", .{});
+        request.takeException();
+    }
+
+    /// The backend is not to be trusted any more.
+    fn violated(self: *Link, request: *Request) py.Error!Progress {
+        self.raiseViolation();
+        return self.broken(request);
+    }
+
+    pub fn raiseViolation(self: *Link) void {
+        const violation = self.session.connection.violation.?;
+        raise.set("ProtocolError", "{f}", .{violation});
+    }
+
+    pub fn ioFailed(self: *Link, request: *Request, err: Session.FillError) py.Error!Progress {
+        switch (err) {
+            error.SocketFailed => {
+                const code = self.session.transport.socket.errno;
+                return self.lost(request, std.mem.span(py.hd_strerror(code)));
+            },
+            error.FilterFailed => {
+                const cause = py.hd_take_exception();
+                defer py.xdecref(cause);
+                const text = if (cause) |c| py.PyObject_Str(c) else null;
+                defer py.xdecref(text);
+                var size: isize = 0;
+                const bytes = if (text) |t| py.PyUnicode_AsUTF8AndSize(t, &size) else null;
+                return self.lost(request, if (bytes) |b| b[0..@intCast(size)] else "TLS failed");
+            },
+            error.MessageTooLong => {
+                raise.set("ProtocolError", "the server announced a message that is too long", .{});
+                return self.broken(request);
+            },
+            error.OutOfMemory => {
+                _ = py.PyErr_NoMemory();
+                return self.broken(request);
+            },
+        }
+    }
+
+    /// The connection ended under a request. The server's own last words, if any, are the fault already.
+    fn lost(self: *Link, request: *Request, why: []const u8) py.Error!Progress {
+        if (request.fault == null) {
+            const unknown = request.sent_write and submit.mayHaveCommitted(self, request);
+            if (unknown) {
+                raise.set("OutcomeUnknown", "{s}; whether the statement was carried out is not known", .{why});
+            } else {
+                raise.set("ConnectionLost", "{s}", .{why});
+            }
+            request.takeException();
+        }
+        self.closed = true;
+        return self.done(request);
+    }
+
+    fn broken(self: *Link, request: *Request) Progress {
+        request.takeException();
+        self.closed = true;
+        return self.done(request);
+    }
+
+    fn done(self: *Link, request: *Request) Progress {
+        self.finish(request);
+        return .done;
+    }
+
+    /// Wait for the socket with the GIL released; false when the time is over. A signal handler may raise.
+    pub fn pollFor(self: *Link, interest: net.Socket.Interest, timeout_ns: ?u64) py.Error!bool {
+        var socket: net.Socket = switch (self.session.transport) {
+            .socket => |socket| socket,
+            .filter => .{ .fd = self.fd },
+        };
+        const thread = py.PyEval_SaveThread();
+        const outcome = socket.poll(interest, timeout_ns);
+        py.PyEval_RestoreThread(thread);
+        return outcome catch |err| switch (err) {
+            error.Interrupted => {
+                try py.ok(py.PyErr_CheckSignals());
+                return true; // not known: the caller looks
+            },
+            error.SocketFailed => true, // the next receive says why
+        };
+    }
+
+    /// True where an idle connection can be handed out: nothing has come but what may come at any time.
+    pub fn isAlive(self: *Link) py.Error!bool {
+        if (self.closed) return false;
+        if (self.session.transport == .socket and !self.session.hasInput() and self.session.transport.socket.isQuiet()) return true;
+        while (true) {
+            while (self.session.next() catch return false) |event| switch (event) {
+                .notice => |body| try self.tell(self.on_notice, body),
+                .notification => |notification| try self.tellNotification(notification),
+                .parameter_status => |status| try self.setParameter(status),
+                else => return false,
+            };
+            switch (self.session.fill() catch |err| {
+                if (err == error.FilterFailed) py.PyErr_Clear();
+                return false;
+            }) {
+                .received => {},
+                .would_block => return true,
+                .end => return false,
+            }
+        }
+    }
+};
+
+fn noteParameters(request: *Request, description: protocol.ParameterDescription) py.Error!void {
+    request.parameter_oids.clearRetainingCapacity();
+    var oids = description.iterator();
+    while (oids.next()) |oid| request.parameter_oids.append(gpa, oid) catch return raise.outOfMemory();
+}
+
+fn raiseColumn(statement: *const Statement, index: usize, err: anyerror, context: *const Context) void {
+    const column = statement.columns[index];
+    var size: isize = 0;
+    const name = if (py.PyUnicode_AsUTF8AndSize(column.name, &size)) |bytes| bytes[0..@intCast(size)] else "?";
+    const why = if (context.message.len > 0) context.message else "the bytes are not of this type's form";
+    const class = if (err == error.Malformed) "ProtocolError" else "DataError";
+    raise.set(class, "column \"{s}\" ({s}): {s}", .{ name, column.info.name, why });
+}

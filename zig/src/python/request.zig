@@ -1,0 +1,258 @@
+//! One statement on its way: what was asked, how far it is, and what came back. The Python half holds
+//! it between `Connection.submit` and `Request.result()`.
+const std = @import("std");
+const py = @import("py.zig");
+const raise = @import("raise.zig");
+const sink = @import("sink.zig");
+const module = @import("module.zig");
+const Statement = @import("statement.zig").Statement;
+const type_map = @import("type_map.zig");
+const Object = py.Object;
+
+const gpa = std.heap.c_allocator;
+
+pub const Stage = enum {
+    /// Parse and Describe are under way.
+    preparing,
+    /// Described, but some types must be introspected before it can go on.
+    needs_types,
+    /// Bind and Execute are under way.
+    executing,
+    /// All replies are in; rows wait for types that were met late.
+    held,
+    done,
+};
+
+pub const Request = struct {
+    sql: *Object,
+    /// A tuple of values; with `batch`, a tuple of such tuples; null for the simple protocol.
+    arguments: ?*Object,
+    batch: bool = false,
+    first_only: bool = false,
+    sink: sink.Sink,
+    stage: Stage = .preparing,
+    statement: ?*Statement = null,
+    /// The name under which Parse was sent in this batch, 0 for the unnamed statement.
+    parse_number: u64 = 0,
+    parsed: bool = false,
+    /// A list of rows, or the first row or value.
+    rows: ?*Object = null,
+    fault: ?*Object = null,
+    /// The plan or the statement behind it was stale: the same call can be made again.
+    stale: bool = false,
+    /// Bytes of something that is not plainly a read have left.
+    sent_write: bool = false,
+    tag: [64]u8 = undefined,
+    tag_size: u8 = 0,
+    affected: u64 = 0,
+    completed: u32 = 0,
+    started_ns: u64 = 0,
+    /// What ParameterDescription and RowDescription said, until the statement is made of them.
+    parameter_oids: std.ArrayList(u32) = .empty,
+    description: std.ArrayList(u8) = .empty,
+    description_count: u16 = 0,
+    unknown: std.ArrayList(u32) = .empty,
+    /// DataRows that wait for types: Int32 length and body, one after the other.
+    held: std.ArrayList(u8) = .empty,
+    held_read: usize = 0,
+
+    pub fn of(object: *Object) *Request {
+        return py.state(Request, object);
+    }
+
+    /// Remember the exception that is set, if no earlier one is; rows are of no use any more.
+    pub fn takeException(self: *Request) void {
+        const exception = py.hd_take_exception();
+        if (self.fault == null) self.fault = exception else py.xdecref(exception);
+        self.dropRows();
+    }
+
+    pub fn setFault(self: *Request, instance: *Object) void {
+        if (self.fault == null) self.fault = instance else py.decref(instance);
+        self.dropRows();
+    }
+
+    fn dropRows(self: *Request) void {
+        const rows = self.rows;
+        self.rows = null;
+        py.xdecref(rows);
+        self.held.clearAndFree(gpa);
+        self.held_read = 0;
+    }
+
+    pub fn keepTag(self: *Request, tag: []const u8, affected: u64) void {
+        const size = @min(tag.len, self.tag.len);
+        @memcpy(self.tag[0..size], tag[0..size]);
+        self.tag_size = @intCast(size);
+        self.affected +|= affected;
+        self.completed +|= 1;
+    }
+
+    pub fn noteUnknown(self: *Request, oid: u32) error{OutOfMemory}!void {
+        for (self.unknown.items) |known| if (known == oid) return;
+        try self.unknown.append(gpa, oid);
+    }
+
+    /// Rows are wanted and nothing has gone wrong so far.
+    pub fn wantsRow(self: *const Request) bool {
+        if (self.fault != null or self.sink.shape == .discard) return false;
+        return !(self.first_only and (self.rows != null or self.held.items.len > 0));
+    }
+
+    pub fn addRow(self: *Request, row: *Object) py.Error!void {
+        if (self.first_only) {
+            std.debug.assert(self.rows == null);
+            self.rows = row;
+            return;
+        }
+        defer py.decref(row);
+        if (self.rows == null) self.rows = try py.checked(py.PyList_New(0));
+        try py.ok(py.PyList_Append(self.rows.?, row));
+    }
+};
+
+pub fn create(state: *module.ModuleState, request: Request) py.Error!*Object {
+    const object = try py.checked(py.hd_alloc(@ptrCast(state.request_type.?)));
+    const self = gpa.create(Request) catch {
+        py.decref(object);
+        return raise.outOfMemory();
+    };
+    self.* = request;
+    _ = py.incref(self.sql);
+    if (self.arguments) |arguments| _ = py.incref(arguments);
+    if (self.sink.target) |target| _ = py.incref(target);
+    py.hd_box_set(object, self);
+    return object;
+}
+
+fn dealloc(object: *Object) callconv(.c) void {
+    py.PyObject_GC_UnTrack(object);
+    if (py.hd_box_get(object) != null) {
+        const self = Request.of(object);
+        py.hd_box_set(object, null);
+        self.sink.deinit(gpa);
+        py.decref(self.sql);
+        py.xdecref(self.arguments);
+        py.xdecref(self.rows);
+        py.xdecref(self.fault);
+        if (self.statement) |statement| statement.release();
+        self.parameter_oids.deinit(gpa);
+        self.description.deinit(gpa);
+        self.unknown.deinit(gpa);
+        self.held.deinit(gpa);
+        gpa.destroy(self);
+    }
+    py.hd_free(object);
+}
+
+fn traverse(object: *Object, visit: py.VisitProc, arg: ?*anyopaque) callconv(.c) c_int {
+    const stop = visit(@ptrCast(py.hd_type(object)), arg);
+    if (stop != 0) return stop;
+    if (py.hd_box_get(object) == null) return 0;
+    const self = Request.of(object);
+    for ([_]?*Object{ self.arguments, self.rows, self.fault, self.sink.target }) |held| {
+        if (held) |each| {
+            const status = visit(each, arg);
+            if (status != 0) return status;
+        }
+    }
+    return 0;
+}
+
+fn clear(object: *Object) callconv(.c) c_int {
+    if (py.hd_box_get(object) == null) return 0;
+    const self = Request.of(object);
+    const rows = self.rows;
+    self.rows = null;
+    py.xdecref(rows);
+    const fault = self.fault;
+    self.fault = null;
+    py.xdecref(fault);
+    return 0;
+}
+
+/// result(): the rows, the row, the value or None; raises what went wrong. Only once.
+fn result(object: *Object, _: ?*Object) callconv(.c) ?*Object {
+    const self = Request.of(object);
+    if (self.stage != .done) {
+        return raise.asNull(raise.raise("InterfaceError", "the request is not complete", .{}));
+    }
+    if (self.fault) |fault| {
+        self.fault = null;
+        defer py.decref(fault);
+        return raise.asNull(raise.again(fault));
+    }
+    const rows = self.rows;
+    self.rows = null;
+    if (rows) |made| return made;
+    if (self.first_only or self.sink.shape == .discard) return py.none();
+    return py.PyList_New(0);
+}
+
+fn getTag(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+    const self = Request.of(object);
+    return py.PyUnicode_DecodeUTF8(&self.tag, self.tag_size, "replace");
+}
+
+fn getAffected(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+    return py.PyLong_FromUnsignedLongLong(Request.of(object).affected);
+}
+
+fn getCompleted(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+    return py.PyLong_FromUnsignedLongLong(Request.of(object).completed);
+}
+
+fn getDone(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+    return py.boolean(Request.of(object).stage == .done);
+}
+
+fn getStale(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+    return py.boolean(Request.of(object).stale);
+}
+
+fn getUnknown(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+    const self = Request.of(object);
+    const list = py.PyTuple_New(@intCast(self.unknown.items.len)) orelse return null;
+    for (self.unknown.items, 0..) |oid, i| {
+        const number = py.PyLong_FromUnsignedLongLong(oid) orelse {
+            py.decref(list);
+            return null;
+        };
+        py.hd_tuple_set(list, @intCast(i), number);
+    }
+    return list;
+}
+
+const methods = [_]py.MethodDef{
+    .{ .name = "result", .function = &result, .flags = py.METH_NOARGS },
+    .{},
+};
+
+const getters = [_]py.GetSetDef{
+    .{ .name = "tag", .get = &getTag },
+    .{ .name = "affected", .get = &getAffected },
+    .{ .name = "completed", .get = &getCompleted },
+    .{ .name = "done", .get = &getDone },
+    .{ .name = "stale", .get = &getStale },
+    .{ .name = "unknown_oids", .get = &getUnknown },
+    .{},
+};
+
+const slots = [_]py.TypeSlot{
+    .{ .slot = py.slot.tp_dealloc, .function = &dealloc },
+    .{ .slot = py.slot.tp_traverse, .function = &traverse },
+    .{ .slot = py.slot.tp_clear, .function = &clear },
+    .{ .slot = py.slot.tp_methods, .function = &methods },
+    .{ .slot = py.slot.tp_getset, .function = &getters },
+    .{ .slot = 0, .function = null },
+};
+
+pub fn addToModule(object: *Object) py.Error!void {
+    const spec: py.TypeSpec = .{
+        .name = "hyperdjango._hyperdjango_native.Request",
+        .basicsize = py.hd_box_size,
+        .flags = py.TPFLAGS_DEFAULT | py.TPFLAGS_HAVE_GC | py.TPFLAGS_IMMUTABLETYPE | py.TPFLAGS_DISALLOW_INSTANTIATION,
+        .slots = &slots,
+    };
+    module.ModuleState.ofModule(object).request_type = try module.addType(object, "Request", &spec);
+}

@@ -1,0 +1,201 @@
+//! What is known of one SQL text: its parameter types, its columns and how each is decoded. Learned
+//! once from ParameterDescription and RowDescription, shared by every connection of a pool.
+const std = @import("std");
+const protocol = @import("protocol");
+const py = @import("py.zig");
+const type_map = @import("type_map.zig");
+const decode = @import("decode.zig");
+const Object = py.Object;
+const TypeInfo = type_map.TypeInfo;
+
+pub const Column = struct {
+    name: *Object,
+    info: *const TypeInfo,
+    decoder: decode.Decoder,
+    format: decode.Format,
+};
+
+pub const Statement = struct {
+    references: std.atomic.Value(u32) = .init(1),
+    gpa: std.mem.Allocator,
+    sql: []const u8,
+    parameters: []const *const TypeInfo,
+    columns: []const Column,
+    /// One code for all columns where they agree, else one each; what Bind asks for.
+    result_formats: []const u16,
+    /// `{name: None, …}`: a row starts as a copy of it, sized and hashed already.
+    template: *Object,
+    /// The column names in order, with duplicates.
+    names: *Object,
+    /// No two columns have the same name.
+    names_unique: bool,
+
+    pub const Error = error{OutOfMemory} || py.Error;
+
+    pub const Field = struct { name: []const u8, info: *const TypeInfo };
+
+    /// Copies what it keeps. `formats` are the actual ones of a RowDescription that answered a
+    /// portal; null asks for each type's preferred one.
+    pub fn create(
+        gpa: std.mem.Allocator,
+        sql: []const u8,
+        parameters: []const *const TypeInfo,
+        fields: []const Field,
+        formats: ?[]const u16,
+    ) Error!*Statement {
+        const self = try gpa.create(Statement);
+        errdefer gpa.destroy(self);
+        const text = try gpa.dupe(u8, sql);
+        errdefer gpa.free(text);
+        const infos = try gpa.dupe(*const TypeInfo, parameters);
+        errdefer gpa.free(infos);
+        const columns = try gpa.alloc(Column, fields.len);
+        errdefer gpa.free(columns);
+        var codes = try gpa.alloc(u16, @max(fields.len, 1));
+        errdefer gpa.free(codes);
+        codes[0] = @intFromBool(true);
+
+        const template = try py.checked(py.PyDict_New());
+        errdefer py.decref(template);
+        const names = try py.checked(py.PyTuple_New(@intCast(fields.len)));
+        errdefer py.decref(names);
+        var same_format = true;
+        for (fields, columns, 0..) |field, *column, i| {
+            const format: decode.Format = if (formats) |actual|
+                (if (actual[i] == 0) .text else .binary)
+            else if (field.info.binary) .binary else .text;
+            var name: ?*Object = try py.checked(py.PyUnicode_DecodeUTF8(field.name.ptr, @intCast(field.name.len), "replace"));
+            py.PyUnicode_InternInPlace(&name);
+            py.hd_tuple_set(names, @intCast(i), name.?); // takes the reference
+            try py.ok(py.PyDict_SetItem(template, name.?, py.hd_none()));
+            column.* = .{
+                .name = name.?,
+                .info = field.info,
+                .decoder = decode.decoderFor(field.info, format),
+                .format = format,
+            };
+            codes[i] = if (format == .binary) 1 else 0;
+            same_format = same_format and codes[i] == codes[0];
+        }
+        if (same_format and codes.len > 1) codes = try gpa.realloc(codes, 1);
+        self.* = .{
+            .gpa = gpa,
+            .sql = text,
+            .parameters = infos,
+            .columns = columns,
+            .result_formats = codes,
+            .template = template,
+            .names = names,
+            .names_unique = py.PyDict_Size(template) == @as(isize, @intCast(fields.len)),
+        };
+        return self;
+    }
+
+    pub fn retain(self: *Statement) *Statement {
+        _ = self.references.fetchAdd(1, .monotonic);
+        return self;
+    }
+
+    pub fn release(self: *Statement) void {
+        if (self.references.fetchSub(1, .acq_rel) != 1) return;
+        py.decref(self.template);
+        py.decref(self.names);
+        const gpa = self.gpa;
+        gpa.free(self.sql);
+        gpa.free(self.parameters);
+        gpa.free(self.columns);
+        gpa.free(self.result_formats);
+        gpa.destroy(self);
+    }
+
+    /// True where `fields` and `formats`, as a RowDescription just said, are what this was made from.
+    pub fn matches(self: *const Statement, fields: []const Field, formats: []const u16) bool {
+        if (fields.len != self.columns.len) return false;
+        for (fields, formats, self.columns) |field, format, column| {
+            if (field.info != column.info) return false;
+            if ((format == 1) != (column.format == .binary)) return false;
+            var length: isize = 0;
+            const name = py.PyUnicode_AsUTF8AndSize(column.name, &length) orelse return false;
+            if (!std.mem.eql(u8, field.name, name[0..@intCast(length)])) return false;
+        }
+        return true;
+    }
+};
+
+/// The statements a pool has learned, by SQL text. Bounded: the least recently used leave.
+pub const Catalog = struct {
+    gpa: std.mem.Allocator,
+    mutex: std.c.pthread_mutex_t = std.c.PTHREAD_MUTEX_INITIALIZER,
+    entries: std.StringHashMapUnmanaged(Entry) = .empty,
+    tick: u64 = 0,
+    count_max: u32 = 4096,
+
+    const Entry = struct { statement: *Statement, tick: u64 };
+
+    pub fn deinit(self: *Catalog) void {
+        var all = self.entries.valueIterator();
+        while (all.next()) |entry| entry.statement.release();
+        self.entries.deinit(self.gpa);
+        self.* = undefined;
+    }
+
+    /// A new reference to what is known of `sql`, or null.
+    pub fn find(self: *Catalog, sql: []const u8) ?*Statement {
+        self.lock();
+        defer self.unlock();
+        const entry = self.entries.getPtr(sql) orelse return null;
+        self.tick += 1;
+        entry.tick = self.tick;
+        return entry.statement.retain();
+    }
+
+    /// Remember `statement` in place of what was known of its text.
+    pub fn put(self: *Catalog, statement: *Statement) error{OutOfMemory}!void {
+        const gone = gone: {
+            self.lock();
+            defer self.unlock();
+            try self.entries.ensureUnusedCapacity(self.gpa, 1);
+            self.tick += 1;
+            const old = self.take(statement.sql);
+            const oldest = if (self.entries.count() >= self.count_max) self.takeOldest() else null;
+            self.entries.putAssumeCapacity(statement.sql, .{ .statement = statement.retain(), .tick = self.tick });
+            break :gone [2]?*Statement{ old, oldest };
+        };
+        // Outside the lock: the last reference frees Python objects.
+        for (gone) |each| if (each) |s| s.release();
+    }
+
+    /// Forget one text: its plan, its columns or its types are not what they were.
+    pub fn forget(self: *Catalog, sql: []const u8) void {
+        const old = old: {
+            self.lock();
+            defer self.unlock();
+            break :old self.take(sql);
+        };
+        if (old) |o| o.release();
+    }
+
+    fn take(self: *Catalog, sql: []const u8) ?*Statement {
+        const removed = self.entries.fetchRemove(sql) orelse return null;
+        return removed.value.statement;
+    }
+
+    fn takeOldest(self: *Catalog) ?*Statement {
+        var oldest: ?Entry = null;
+        var all = self.entries.valueIterator();
+        while (all.next()) |entry| {
+            if (oldest == null or entry.tick < oldest.?.tick) oldest = entry.*;
+        }
+        return self.take((oldest orelse return null).statement.sql);
+    }
+
+    fn lock(self: *Catalog) void {
+        const status = std.c.pthread_mutex_lock(&self.mutex);
+        std.debug.assert(status == .SUCCESS);
+    }
+
+    fn unlock(self: *Catalog) void {
+        const status = std.c.pthread_mutex_unlock(&self.mutex);
+        std.debug.assert(status == .SUCCESS);
+    }
+};

@@ -1,0 +1,325 @@
+//! From a call to bytes: which messages a statement needs, in which order, and what becomes of the
+//! descriptions that come back. Nothing is noted as sent before all of it is encoded, so a value
+//! that does not fit leaves no trace on the wire.
+//! PostgreSQL docs: protocol-flow, "Extended Query".
+const std = @import("std");
+const protocol = @import("protocol");
+const py = @import("py.zig");
+const raise = @import("raise.zig");
+const encode = @import("encode.zig");
+const keyword = @import("keyword.zig");
+const prepared = @import("prepared.zig");
+const statement_file = @import("statement.zig");
+const Context = @import("context.zig").Context;
+const TypeInfo = @import("type_info.zig").TypeInfo;
+const Request = @import("request.zig").Request;
+const Link = @import("link.zig").Link;
+const gpa = @import("link.zig").gpa;
+const Object = py.Object;
+const Statement = statement_file.Statement;
+
+/// The UTF-8 bytes of a str, which live as long as it does.
+pub fn textOf(object: *Object) py.Error![]const u8 {
+    var size: isize = 0;
+    const bytes = py.PyUnicode_AsUTF8AndSize(object, &size) orelse return error.PythonError;
+    return bytes[0..@intCast(size)];
+}
+
+/// Write the first batch of `request`: everything where the statement is known, else Parse and Describe.
+pub fn begin(link: *Link, request: *Request) py.Error!void {
+    const sql = try textOf(request.sql);
+    if (request.arguments == null) return simple(link, request, sql);
+    const known = if (link.cache.find(sql)) |found| found.statement.retain() else link.map.catalog.find(sql);
+    if (known) |statement| {
+        request.statement = statement;
+        return execute(link, request);
+    }
+    const output = &link.session.output;
+    const mark = output.len();
+    errdefer output.truncate(mark);
+    if (link.cache.capacity > 0) request.parse_number = link.cache.nextNumber();
+    var buffer: [prepared.Prepared.name_size_max]u8 = undefined;
+    const name = nameFor(request, &buffer);
+    protocol.parse.encode(output, name, sql, &.{}) catch |err| return encodeFailed(err);
+    protocol.describe.encode(output, .statement, name) catch |err| return encodeFailed(err);
+    protocol.sync.encode(output) catch |err| return encodeFailed(err);
+    try sent(link, &.{ .parse, .describe_statement, .sync });
+    request.stage = .preparing;
+}
+
+fn simple(link: *Link, request: *Request, sql: []const u8) py.Error!void {
+    const output = &link.session.output;
+    const mark = output.len();
+    errdefer output.truncate(mark);
+    protocol.query.encode(output, sql) catch |err| return encodeFailed(err);
+    try sent(link, &.{.query});
+    request.stage = .executing;
+}
+
+/// Write Bind and Execute for every set of values, with Parse and Describe in front where this
+/// connection has not prepared the statement, and one Sync behind.
+pub fn execute(link: *Link, request: *Request) py.Error!void {
+    const output = &link.session.output;
+    const mark = output.len();
+    errdefer output.truncate(mark);
+    const statement = request.statement.?;
+    const sql = try textOf(request.sql);
+    var buffer: [prepared.Prepared.name_size_max]u8 = undefined;
+    const ready = if (link.cache.find(sql)) |found| found.statement == statement else false;
+    var with_parse = false;
+    if (ready) {
+        request.parse_number = link.cache.find(sql).?.number;
+    } else if (request.stage == .preparing and request.parsed and request.parse_number != 0) {
+        _ = link.cache.put(statement, request.parse_number) catch return raise.outOfMemory();
+    } else {
+        with_parse = true;
+        request.parse_number = if (link.cache.capacity > 0) link.cache.nextNumber() else 0;
+    }
+    const name = nameFor(request, &buffer);
+    if (!ready) {
+        if (link.cache.evict()) |number| link.closing.append(gpa, number) catch return raise.outOfMemory();
+    }
+    for (link.closing.items) |number| {
+        var old: [prepared.Prepared.name_size_max]u8 = undefined;
+        protocol.close.encode(output, .statement, prepared.nameOf(number, &old)) catch |err| return encodeFailed(err);
+    }
+    if (with_parse) try writeParse(output, name, sql, statement);
+    var sets: usize = 1;
+    if (request.batch) {
+        sets = @intCast(py.hd_tuple_size(request.arguments.?));
+        for (0..sets) |i| {
+            try bind(link, request, name, statement, py.hd_tuple_get(request.arguments.?, @intCast(i)), i);
+            if (with_parse and i == 0) protocol.describe.encode(output, .portal, "") catch |err| return encodeFailed(err);
+            protocol.execute.encode(output, "", 0) catch |err| return encodeFailed(err);
+        }
+    } else {
+        try bind(link, request, name, statement, request.arguments.?, null);
+        if (with_parse) protocol.describe.encode(output, .portal, "") catch |err| return encodeFailed(err);
+        protocol.execute.encode(output, "", 0) catch |err| return encodeFailed(err);
+    }
+    protocol.sync.encode(output) catch |err| return encodeFailed(err);
+
+    for (link.closing.items) |_| try sent(link, &.{.close});
+    link.closing.clearRetainingCapacity();
+    if (with_parse) try sent(link, &.{.parse});
+    for (0..sets) |i| {
+        if (with_parse and i == 0) try sent(link, &.{ .bind, .describe_portal, .execute }) else try sent(link, &.{ .bind, .execute });
+    }
+    try sent(link, &.{.sync});
+    request.parsed = false;
+    request.stage = .executing;
+}
+
+fn nameFor(request: *const Request, buffer: *[prepared.Prepared.name_size_max]u8) []const u8 {
+    return if (request.parse_number == 0) "" else prepared.nameOf(request.parse_number, buffer);
+}
+
+/// The parameter types are given, so that the backend reads the values as what they were encoded as.
+fn writeParse(output: *protocol.WriteBuffer, name: []const u8, sql: []const u8, statement: *const Statement) py.Error!void {
+    const oids = gpa.alloc(u32, statement.parameters.len) catch return raise.outOfMemory();
+    defer gpa.free(oids);
+    for (oids, statement.parameters) |*oid, info| oid.* = info.oid;
+    protocol.parse.encode(output, name, sql, oids) catch |err| return encodeFailed(err);
+}
+
+fn bind(link: *Link, request: *Request, name: []const u8, statement: *const Statement, arguments: *Object, set: ?usize) py.Error!void {
+    _ = request;
+    const output = &link.session.output;
+    const given: usize = @intCast(py.hd_tuple_size(arguments));
+    if (given != statement.parameters.len) {
+        var where: [48]u8 = undefined;
+        return raise.raise("DataError", "{s}the statement has {d} parameter{s}, {d} value{s} given", .{
+            setPrefix(&where, set),                    statement.parameters.len,
+            plural(statement.parameters.len, "", "s"), given,
+            plural(given, " was", "s were"),
+        });
+    }
+    const message = protocol.bind.begin(output, "", name, @intCast(given)) catch |err| return encodeFailed(err);
+    for (statement.parameters, 0..) |info, i| {
+        var context: Context = .init(link.map);
+        const value = py.hd_tuple_get(arguments, @intCast(i));
+        const format = encode.parameter(&context, info, value, output) catch |err| switch (err) {
+            error.PythonError => return error.PythonError,
+            error.Mismatch => {
+                var where: [48]u8 = undefined;
+                return raise.raise("DataError", "{s}parameter ${d}: Python {s} does not fit {s}{s}{s}", .{
+                    setPrefix(&where, set),                    i + 1,
+                    py.hd_type_name(value),                    info.name,
+                    if (context.message.len > 0) ": " else "", context.message,
+                });
+            },
+        };
+        if (format == .binary) message.setFormat(output, i, protocol.format_binary);
+    }
+    message.finish(output, statement.result_formats) catch |err| return encodeFailed(err);
+}
+
+fn setPrefix(buffer: []u8, set: ?usize) []const u8 {
+    const index = set orelse return "";
+    return std.fmt.bufPrint(buffer, "set {d}, ", .{index}) catch "";
+}
+
+fn plural(count: usize, one: []const u8, more: []const u8) []const u8 {
+    return if (count == 1) one else more;
+}
+
+fn encodeFailed(err: anyerror) py.Error {
+    return switch (err) {
+        error.NulInString => raise.raise("DataError", "the SQL text contains a NUL character", .{}),
+        error.MessageTooLong => raise.raise("DataError", "the message is longer than the protocol allows", .{}),
+        error.TooManyParameters => raise.raise("DataError", "more than 65535 parameters", .{}),
+        else => raise.outOfMemory(),
+    };
+}
+
+fn sent(link: *Link, comptime what: anytype) py.Error!void {
+    inline for (what) |each| link.session.connection.sent(each) catch {
+        // What is owed is not known any more.
+        link.closed = true;
+        return raise.outOfMemory();
+    };
+}
+
+/// Make the statement of the descriptions that have come. False: some types must be introspected
+/// first, `request.unknown` names them.
+pub fn resolve(link: *Link, request: *Request) py.Error!bool {
+    request.unknown.clearRetainingCapacity();
+    const parameters = gpa.alloc(*const TypeInfo, request.parameter_oids.items.len) catch return raise.outOfMemory();
+    defer gpa.free(parameters);
+    for (parameters, request.parameter_oids.items) |*info, oid| {
+        info.* = link.map.lookup(oid) orelse {
+            request.noteUnknown(oid) catch return raise.outOfMemory();
+            continue;
+        };
+    }
+    var described: Described = .{};
+    defer described.deinit();
+    try described.read(link, request);
+    if (request.unknown.items.len > 0) return false;
+    const sql = try textOf(request.sql);
+    const statement = Statement.create(gpa, sql, parameters, described.fields.items, null) catch |err| return createFailed(err);
+    try learn(link, request, statement);
+    return true;
+}
+
+/// A RowDescription came for a portal whose rows follow: they are as it says, whatever was known.
+pub fn adopt(link: *Link, request: *Request) py.Error!void {
+    request.unknown.clearRetainingCapacity();
+    var described: Described = .{};
+    defer described.deinit();
+    try described.read(link, request);
+    const old = request.statement orelse return; // the simple protocol: its rows are dropped
+    if (request.unknown.items.len > 0) {
+        // The rows are held until the types are known; `resume` makes the statement.
+        request.statement = null;
+        old.release();
+        return;
+    }
+    if (old.matches(described.fields.items, described.formats.items)) return;
+    const statement = Statement.create(gpa, old.sql, old.parameters, described.fields.items, described.formats.items) catch |err| return createFailed(err);
+    if (link.cache.forget(old.sql)) |number| {
+        _ = link.cache.put(statement, number) catch {
+            statement.release();
+            return raise.outOfMemory();
+        };
+    }
+    try learn(link, request, statement);
+}
+
+/// Takes over the caller's reference.
+fn learn(link: *Link, request: *Request, statement: *Statement) py.Error!void {
+    const old = request.statement;
+    request.statement = statement;
+    if (old) |gone| gone.release();
+    link.map.catalog.put(statement) catch return raise.outOfMemory();
+}
+
+/// The fields of the last RowDescription. Those whose type is unknown are noted in the request.
+const Described = struct {
+    fields: std.ArrayList(Statement.Field) = .empty,
+    formats: std.ArrayList(u16) = .empty,
+
+    fn deinit(self: *Described) void {
+        self.fields.deinit(gpa);
+        self.formats.deinit(gpa);
+    }
+
+    fn read(self: *Described, link: *Link, request: *Request) py.Error!void {
+        const description: protocol.RowDescription = .{
+            .count = request.description_count,
+            .reader = .init(request.description.items),
+        };
+        var fields = description.iterator();
+        while (fields.next() catch return malformed()) |field| {
+            const info = link.map.lookup(field.type_oid) orelse {
+                request.noteUnknown(field.type_oid) catch return raise.outOfMemory();
+                continue;
+            };
+            self.fields.append(gpa, .{ .name = field.name, .info = info }) catch return raise.outOfMemory();
+            self.formats.append(gpa, field.format) catch return raise.outOfMemory();
+        }
+    }
+
+    fn malformed() py.Error {
+        return raise.raise("ProtocolError", "a malformed RowDescription", .{});
+    }
+};
+
+fn createFailed(err: Statement.Error) py.Error {
+    return switch (err) {
+        error.OutOfMemory => raise.outOfMemory(),
+        error.PythonError => error.PythonError,
+    };
+}
+
+/// The types that were unknown have been added: go on where the request stopped.
+pub fn resume_(link: *Link, request: *Request) py.Error!void {
+    switch (request.stage) {
+        .needs_types => {
+            if (!try resolve(link, request)) return;
+            request.stage = .preparing;
+            try execute(link, request);
+        },
+        .held => {
+            if (request.statement == null) {
+                request.unknown.clearRetainingCapacity();
+                var described: Described = .{};
+                defer described.deinit();
+                try described.read(link, request);
+                if (request.unknown.items.len > 0) return;
+                const sql = try textOf(request.sql);
+                request.statement = Statement.create(gpa, sql, &.{}, described.fields.items, described.formats.items) catch |err| return createFailed(err);
+            }
+            request.unknown.clearRetainingCapacity();
+        },
+        .preparing, .executing, .done => return raise.raise("InterfaceError", "the request does not wait for types", .{}),
+    }
+}
+
+/// Forget what is known of a text, here and in the pool. The next batch closes it on the backend.
+pub fn forget(link: *Link, sql_object: *Object) py.Error!void {
+    const sql = try textOf(sql_object);
+    if (link.cache.forget(sql)) |number| link.closing.append(gpa, number) catch return raise.outOfMemory();
+    link.map.catalog.forget(sql);
+}
+
+pub fn refuseCopyIn(link: *Link, request: *const Request) protocol.EncodeError!void {
+    const output = &link.session.output;
+    try protocol.copy_fail.encode(output, "no data was given");
+    try link.session.connection.sent(.copy_fail);
+    if (request.arguments == null) return; // simple protocol: no Sync is owed
+    try protocol.sync.encode(output);
+    try link.session.connection.sent(.sync);
+}
+
+/// The connection died with this request unanswered: could the backend have committed it?
+pub fn mayHaveCommitted(link: *const Link, request: *const Request) bool {
+    const sql = textOf(request.sql) catch {
+        py.PyErr_Clear();
+        return true;
+    };
+    return switch (link.session.connection.transaction_status) {
+        .idle => keyword.mayWrite(sql),
+        .in_transaction, .failed => keyword.commits(sql),
+    };
+}

@@ -1,0 +1,251 @@
+//! `TypeMap`, one per pool: every type by its OID. The built-in types are there from the start; Python
+//! asks the catalogs about the others when a statement first meets them, and adds them here.
+//!
+//! A type that contains one which is not known yet is itself not known; it becomes so when the last
+//! of its parts is added. What `lookup` has returned stays valid and unchanged as long as the map
+//! lives, also when the type is added again in another form: statements hold on to it.
+const std = @import("std");
+const types = @import("types");
+const py = @import("py.zig");
+const type_info = @import("type_info.zig");
+const Classes = @import("classes.zig").Classes;
+const methods = @import("type_map_methods.zig");
+const Catalog = @import("statement.zig").Catalog;
+const Object = py.Object;
+
+pub const TypeInfo = type_info.TypeInfo;
+pub const Field = type_info.Field;
+pub const Codec = type_info.Codec;
+
+/// Below it OIDs are the server's own, fixed by hand.
+const oid_user_min = 10_000;
+
+/// A type as it was described, its parts by OID.
+pub const Definition = struct {
+    name: []const u8,
+    kind: types.Kind,
+    binary: bool = true,
+    delimiter: u8 = ',',
+    /// Of an array, a range, a multirange; of a domain the type it is like.
+    part: u32 = 0,
+    alias: bool = false,
+    field_names: []const *Object = &.{},
+    field_oids: []const u32 = &.{},
+    factory: ?*Object = null,
+    codec: ?Codec = null,
+
+    fn mentions(self: *const Definition, oid: u32) bool {
+        if (self.part == oid and oid != 0) return true;
+        return std.mem.findScalar(u32, self.field_oids, oid) != null;
+    }
+};
+
+pub const TypeMap = struct {
+    /// The Python object this is the inside of; borrowed.
+    object: *Object,
+    classes: Classes,
+    /// Intervals become `Interval`, not `timedelta`.
+    exact_intervals: bool,
+    mutex: std.c.pthread_mutex_t = std.c.PTHREAD_MUTEX_INITIALIZER,
+    gpa: std.mem.Allocator,
+    /// Of every definition and every TypeInfo made here.
+    arena: std.heap.ArenaAllocator,
+    entries: std.AutoHashMapUnmanaged(u32, Entry) = .empty,
+    /// Python objects that the definitions hold.
+    references: std.ArrayList(*Object) = .empty,
+    /// Someone gave a built-in type a codec of their own.
+    overrides: bool = false,
+    /// What is known of each SQL text.
+    catalog: Catalog,
+
+    const Entry = struct { definition: *const Definition, info: ?*const TypeInfo };
+
+    /// The struct inside a TypeMap object.
+    pub fn of(object: *Object) *TypeMap {
+        return py.state(TypeMap, object);
+    }
+
+    /// What is known of `oid`; null where the catalogs must be asked.
+    pub fn lookup(self: *TypeMap, oid: u32) ?*const TypeInfo {
+        if (oid < oid_user_min and !self.overrides) return type_info.builtin(oid);
+        self.lock();
+        defer self.unlock();
+        return self.find(oid);
+    }
+
+    /// Add or replace a type. Allocates copies of all it is given and takes references of its own.
+    pub fn add(self: *TypeMap, oid: u32, definition: Definition) error{OutOfMemory}!void {
+        self.lock();
+        defer self.unlock();
+        const arena = self.arena.allocator();
+        const kept = try arena.create(Definition);
+        kept.* = definition;
+        kept.name = try arena.dupe(u8, definition.name);
+        kept.field_names = try arena.dupe(*Object, definition.field_names);
+        kept.field_oids = try arena.dupe(u32, definition.field_oids);
+        try self.entries.ensureUnusedCapacity(self.gpa, 1);
+        try self.references.ensureUnusedCapacity(self.gpa, definition.field_names.len + 3);
+        for (kept.field_names) |name| self.references.appendAssumeCapacity(py.incref(name));
+        if (kept.factory) |factory| self.references.appendAssumeCapacity(py.incref(factory));
+        if (kept.codec) |codec| {
+            self.references.appendAssumeCapacity(py.incref(codec.encode));
+            self.references.appendAssumeCapacity(py.incref(codec.decode));
+        }
+        self.entries.putAssumeCapacity(oid, .{ .definition = kept, .info = null });
+        if (oid < oid_user_min) self.overrides = true;
+        try self.resolve(oid, 0);
+    }
+
+    /// Make the TypeInfo of `oid` if all its parts are known, then those of the types that contain it.
+    fn resolve(self: *TypeMap, oid: u32, depth: u8) error{OutOfMemory}!void {
+        // The server refuses types that contain themselves; a description that says otherwise ends here.
+        if (depth > types.array.dimensions_max * 4) return;
+        const info = try self.build(oid, self.entries.get(oid).?.definition) orelse return;
+        self.entries.getPtr(oid).?.info = info;
+        var all = self.entries.iterator();
+        while (all.next()) |entry| {
+            if (entry.key_ptr.* != oid and entry.value_ptr.definition.mentions(oid)) try self.resolve(entry.key_ptr.*, depth + 1);
+        }
+        // Built-in containers of an overridden type follow it.
+        if (oid >= oid_user_min) return;
+        for (types.oids.all()) |*entry| {
+            if (entry.element != oid or self.entries.contains(entry.oid)) continue;
+            const made = try self.arena.allocator().create(TypeInfo);
+            made.* = type_info.builtin(entry.oid).?.*;
+            made.element = info;
+            made.binary = info.binary;
+            const definition = try self.arena.allocator().create(Definition);
+            definition.* = .{ .name = made.name, .kind = .array, .delimiter = made.delimiter, .part = oid };
+            try self.entries.put(self.gpa, entry.oid, .{ .definition = definition, .info = made });
+        }
+    }
+
+    fn build(self: *TypeMap, oid: u32, definition: *const Definition) error{OutOfMemory}!?*const TypeInfo {
+        const arena = self.arena.allocator();
+        var made: TypeInfo = .{ .oid = oid, .name = definition.name, .kind = definition.kind };
+        if (definition.alias) {
+            made = (self.find(definition.part) orelse return null).*;
+            made.oid = oid;
+            made.name = definition.name;
+        } else {
+            made.binary = definition.binary;
+            made.delimiter = definition.delimiter;
+            made.factory = definition.factory;
+            made.codec = definition.codec;
+            if (definition.part != 0) {
+                const part = self.find(definition.part) orelse return null;
+                made.element = part;
+                made.binary = made.binary and part.binary;
+            }
+            const fields = try arena.alloc(Field, definition.field_oids.len);
+            for (fields, definition.field_names, definition.field_oids) |*field, name, field_oid| {
+                field.* = .{ .name = name, .type = self.find(field_oid) orelse return null };
+                made.binary = made.binary and field.type.binary;
+            }
+            made.fields = fields;
+        }
+        const info = try arena.create(TypeInfo);
+        info.* = made;
+        return info;
+    }
+
+    fn find(self: *TypeMap, oid: u32) ?*const TypeInfo {
+        if (self.entries.get(oid)) |entry| return entry.info;
+        return type_info.builtin(oid);
+    }
+
+    /// With a GIL nothing here lets go of it, so there is nothing to lock.
+    fn lock(self: *TypeMap) void {
+        if (py.hd_free_threaded == 0) return;
+        const status = std.c.pthread_mutex_lock(&self.mutex);
+        std.debug.assert(status == .SUCCESS);
+    }
+
+    fn unlock(self: *TypeMap) void {
+        if (py.hd_free_threaded == 0) return;
+        const status = std.c.pthread_mutex_unlock(&self.mutex);
+        std.debug.assert(status == .SUCCESS);
+    }
+};
+
+/// The heap type for the module; a new reference.
+pub fn makeType(module: *Object) py.Error!*Object {
+    const slots = [_]py.TypeSlot{
+        .{ .slot = py.slot.tp_new, .function = &new },
+        .{ .slot = py.slot.tp_dealloc, .function = &dealloc },
+        .{ .slot = py.slot.tp_traverse, .function = &traverse },
+        .{ .slot = py.slot.tp_methods, .function = &methods.table },
+        .{ .slot = py.slot.tp_doc, .function = "Types by OID, shared by every connection of a pool." },
+        .{ .slot = 0, .function = null },
+    };
+    const spec: py.TypeSpec = .{
+        .name = "hyperdjango._hyperdjango_native.TypeMap",
+        .basicsize = py.hd_box_size,
+        .flags = py.TPFLAGS_DEFAULT | py.TPFLAGS_HAVE_GC | py.TPFLAGS_IMMUTABLETYPE,
+        .slots = &slots,
+    };
+    return py.checked(py.PyType_FromModuleAndSpec(module, &spec, null));
+}
+
+fn new(class: *py.TypeObject, arguments: *Object, keywords: ?*Object) callconv(.c) ?*Object {
+    return create(class, arguments, keywords) catch |err| switch (err) {
+        error.PythonError => null,
+        error.OutOfMemory => py.PyErr_NoMemory(),
+    };
+}
+
+fn create(class: *py.TypeObject, arguments: *Object, keywords: ?*Object) (py.Error || error{OutOfMemory})!*Object {
+    const names = [_]?[*:0]const u8{ "json_loads", "json_dumps", "exact_intervals", null };
+    var json_loads: ?*Object = null;
+    var json_dumps: ?*Object = null;
+    var exact_intervals: c_int = 0;
+    if (py.PyArg_ParseTupleAndKeywords(arguments, keywords, "|$OOp:TypeMap", &names, &json_loads, &json_dumps, &exact_intervals) == 0)
+        return error.PythonError;
+    if (json_loads == py.hd_none()) json_loads = null;
+    if (json_dumps == py.hd_none()) json_dumps = null;
+    const gpa = std.heap.c_allocator;
+    const object = try py.checked(py.hd_alloc(class));
+    errdefer py.decref(object); // dealloc copes with a box that is still empty
+    const map = try gpa.create(TypeMap);
+    errdefer gpa.destroy(map);
+    map.* = .{
+        .object = object,
+        .classes = try .load(json_loads, json_dumps),
+        .exact_intervals = exact_intervals != 0,
+        .gpa = gpa,
+        .arena = .init(gpa),
+        .catalog = .{ .gpa = gpa },
+    };
+    py.hd_box_set(object, map);
+    return object;
+}
+
+fn dealloc(object: *Object) callconv(.c) void {
+    py.PyObject_GC_UnTrack(object);
+    if (py.hd_box_get(object)) |state| {
+        const map: *TypeMap = @ptrCast(@alignCast(state));
+        const gpa = map.gpa;
+        map.catalog.deinit();
+        map.classes.deinit();
+        for (map.references.items) |reference| py.decref(reference);
+        map.references.deinit(gpa);
+        map.entries.deinit(gpa);
+        map.arena.deinit();
+        gpa.destroy(map);
+    }
+    py.hd_free(object);
+}
+
+/// There is no tp_clear: the objects held here are classes, functions and names, and a cycle through
+/// them is broken at the others. So whatever still uses the map while it is collected finds it whole.
+fn traverse(object: *Object, visit: py.VisitProc, arg: ?*anyopaque) callconv(.c) c_int {
+    const own_type = visit(@ptrCast(py.hd_type(object)), arg);
+    if (own_type != 0) return own_type;
+    const state = py.hd_box_get(object) orelse return 0;
+    const map: *TypeMap = @ptrCast(@alignCast(state));
+    for (map.references.items) |reference| {
+        const status = visit(reference, arg);
+        if (status != 0) return status;
+    }
+    return map.classes.traverse(visit, arg);
+}
