@@ -6,6 +6,7 @@ const auth_objects = @import("auth_objects.zig");
 const connection_object = @import("connection_object.zig");
 const request = @import("request.zig");
 const type_map = @import("type_map.zig");
+const value_functions = @import("value_functions.zig");
 const Object = py.Object;
 
 /// Raised with every change that the Python half must know of; `_native.py` names the one it needs.
@@ -58,6 +59,7 @@ fn exec(module: *Object) py.Error!void {
     try request.addToModule(module);
     try connection_object.addToModule(module);
     try py.ok(auth_objects.addToModule(module));
+    try py.ok(py.PyModule_AddFunctions(module, &value_functions.table));
     var text: [96]u8 = undefined;
     const version: u32 = @bitCast(py.hd_py_hex);
     const info = std.fmt.bufPrint(&text, "zig {s}, {t}, python {d}.{d}{s}", .{

@@ -35,11 +35,15 @@ class Scram:
         iterations_max: int = 100_000,
     ) -> None: ...
     def client_first(self) -> bytes: ...
-    def server_first(self, message: bytes, /) -> None: ...  # ValueError: malformed, foreign nonce, too many iterations
+    def server_first(
+        self, message: bytes, /
+    ) -> None: ...  # ValueError: malformed, foreign nonce, too many iterations
     def recall(self) -> bool: ...  # uses the keys this Secret's last derive() left, where they fit
     def derive(self) -> None: ...  # PBKDF2 with the GIL released
     def client_final(self) -> bytes: ...
-    def server_final(self, message: bytes, /) -> None: ...  # ValueError: the server's signature is wrong, or e=...
+    def server_final(
+        self, message: bytes, /
+    ) -> None: ...  # ValueError: the server's signature is wrong, or e=...
 
 def md5_password(secret: Secret, user: str, salt: bytes, /) -> bytes: ...
 def parse_frames(data: bytes, /) -> list[tuple[str, bytes]]: ...
@@ -48,16 +52,45 @@ def parse_frames(data: bytes, /) -> list[tuple[str, bytes]]: ...
 class TypeMap:
     """Types by OID, shared by every connection of a pool, and what is known of each SQL text."""
 
-    def __init__(self, **python_types: Any) -> None: ...
+    def __new__(
+        cls,
+        *,
+        json_loads: Callable[[str], Any] | None = None,  # None: the standard library's
+        json_dumps: Callable[[Any], str | bytes] | None = None,
+        exact_intervals: bool = False,  # Interval instead of timedelta
+    ) -> TypeMap: ...
     def knows(self, oid: int, /) -> bool: ...
     def add_text(self, oid: int, name: str, /) -> None: ...  # always text format, str
-    def add_string(self, oid: int, name: str, /) -> None: ...  # binary format is the text itself: enum, citext
-    def add_alias(self, oid: int, name: str, same_as: int, /) -> None: ...  # a domain, or a known extension type
+    def add_string(
+        self, oid: int, name: str, /
+    ) -> None: ...  # binary format is the text itself: enum, citext
+    def add_alias(
+        self, oid: int, name: str, same_as: int, /
+    ) -> None: ...  # a domain, or a known extension type
     def add_array(self, oid: int, name: str, element: int, delimiter: str, /) -> None: ...
-    def add_composite(self, oid: int, name: str, names: Sequence[str], oids: Sequence[int], factory: type, /) -> None: ...
+    def add_composite(
+        self, oid: int, name: str, names: Sequence[str], oids: Sequence[int], factory: type, /
+    ) -> None: ...
     def add_range(self, oid: int, name: str, subtype: int, /) -> None: ...
     def add_multirange(self, oid: int, name: str, range_oid: int, /) -> None: ...
-    def add_extension(self, oid: int, name: str, kind: Literal["hstore", "vector", "halfvec", "ltree"], /) -> None: ...
-    def add_codec(
-        self, oid: int, name: str, encode: Callable[[Any], bytes | str], decode: Callable[[Any], Any], binary: bool, /
+    def add_extension(
+        self, oid: int, name: str, kind: Literal["hstore", "vector", "halfvec", "ltree"], /
     ) -> None: ...
+    def add_codec(
+        self,
+        oid: int,
+        name: str,
+        encode: Callable[[Any], bytes | str],
+        decode: Callable[[Any], Any],
+        binary: bool,
+        /,
+    ) -> None: ...
+
+# One value through the very encoders and decoders that parameters and columns go through; for tests.
+# ValueError: the value does not fit, or has no Python form. LookupError: a type the map does not know.
+def encode_value(
+    type_map: TypeMap, oid: int, value: Any, /
+) -> tuple[Literal["text", "binary"], bytes | None]: ...
+def decode_value(
+    type_map: TypeMap, oid: int, body: bytes, format: Literal["text", "binary"] = ..., /
+) -> Any: ...
