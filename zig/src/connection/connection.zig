@@ -13,5 +13,10 @@ test {
     _ = Event;
     _ = State;
     _ = Violation;
+    _ = @import("startup_test.zig");
     _ = @import("conversation_test.zig");
+    _ = @import("copy_test.zig");
+    _ = @import("violation_test.zig");
+    _ = @import("machine_test.zig");
+    _ = @import("machine_fuzz.zig");
 }

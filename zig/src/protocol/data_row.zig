@@ -128,23 +128,28 @@ test "DataRow: lengths and counts are bounded by the bytes that remain" {
 }
 
 test "fuzz: the values of a DataRow lie inside its body, and encode to the same bytes" {
-    try std.testing.fuzz({}, fuzzOne, .{ .corpus = &.{"\x00\x02\x00\x00\x00\x01a\xff\xff\xff\xff"} });
+    try std.testing.fuzz({}, fuzzOne, .{});
+    try kit.runSeeds(300, fuzzOne);
 }
 
 fn fuzzOne(_: void, smith: *std.testing.Smith) anyerror!void {
-    var storage: [96]u8 = undefined;
+    var storage: [128]u8 = undefined;
+    const written_count = smith.valueRangeAtMost(u16, 0, 6);
+    const claimed_count = if (smith.value(u8) < 60) written_count else smith.valueRangeAtMost(u16, 0, 8);
+    std.mem.writeInt(u16, storage[0..2], claimed_count, .big);
     var size: usize = 2;
-    std.mem.writeInt(u16, storage[0..2], smith.valueRangeAtMost(u16, 0, 8), .big);
-    while (size < 64 and !smith.eosWeightedSimple(7, 1)) {
-        const length = smith.valueWeighted(u32, &.{
-            .rangeAtMost(u32, 0, 12, 6),
-            .value(u32, 0xffffffff, 3),
-            .rangeAtMost(u32, 0, 0xffffffff, 1),
-        });
+    for (0..written_count) |_| {
+        const present = smith.valueRangeAtMost(u32, 0, 12);
+        const length: u32 = switch (smith.value(u8)) {
+            0...39 => present,
+            40...49 => 0xffffffff,
+            50...59 => smith.valueRangeAtMost(u32, 0, 12),
+            else => smith.value(u32),
+        };
         std.mem.writeInt(u32, storage[size..][0..4], length, .big);
         size += 4;
-        const present = if (length == 0xffffffff) 0 else @min(length, 12);
-        smith.bytes(storage[size..][0..present]);
+        if (length == 0xffffffff) continue;
+        for (storage[size..][0..present]) |*byte| byte.* = smith.value(u8);
         size += present;
     }
     const body = storage[0..size];

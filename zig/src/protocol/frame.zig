@@ -70,7 +70,7 @@ test "the size a message needs is known from its header" {
 }
 
 test "fuzz: every frame lies inside its buffer" {
-    try testing.fuzz({}, fuzzOne, .{ .corpus = &.{ "Z\x00\x00\x00\x05I", "D\xff\xff\xff\xff" } });
+    try testing.fuzz({}, fuzzOne, .{ .corpus = &.{ "\x06\x00\x00\x00Z\x00\x00\x00\x05I", "\x05\x00\x00\x00D\xff\xff\xff\xff" } });
 }
 
 fn fuzzOne(_: void, smith: *testing.Smith) anyerror!void {

@@ -65,6 +65,9 @@ pub const portal_suspended = Bare('s');
 pub const empty_query_response = Bare('I');
 pub const BackendMessage = @import("backend_message.zig").BackendMessage;
 
+/// For tests of this layer and those above it.
+pub const testing = @import("testing.zig");
+
 const Bare = @import("bare.zig").Bare;
 
 test {

@@ -66,3 +66,22 @@ pub fn expectPrefixesRefused(whole: []const u8, comptime read: anytype) !void {
 pub fn repeat(comptime byte: u8, comptime count: usize) *const [count]u8 {
     return &@as([count]u8, @splat(byte));
 }
+
+/// Run a fuzz test's body with `count` seeds, as part of every test run. The input is made of small
+/// integers, which is what `Smith` takes them from, so the body must draw nothing but integers.
+pub fn runSeeds(count: u64, comptime testOne: fn (void, *testing.Smith) anyerror!void) !void {
+    for (0..count) |seed| {
+        var random_source: std.Random.DefaultPrng = .init(seed);
+        const random = random_source.random();
+        var input: [512]u64 = undefined;
+        for (&input) |*word| {
+            const limits = [_]u64{ 2, 2, 8, 64 };
+            word.* = std.mem.nativeToLittle(u64, random.uintLessThan(u64, limits[random.uintLessThan(usize, limits.len)]));
+        }
+        var smith: testing.Smith = .{ .in = std.mem.sliceAsBytes(&input) };
+        testOne({}, &smith) catch |err| {
+            std.debug.print("failed with seed {d}\n", .{seed});
+            return err;
+        };
+    }
+}
