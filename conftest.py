@@ -1,0 +1,3 @@
+"""Loads the plugin that gives every package's tests their PostgreSQL servers."""
+
+pytest_plugins = ["postgres_servers"]
