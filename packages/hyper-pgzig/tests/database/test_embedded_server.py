@@ -186,8 +186,8 @@ def test_a_port_that_was_taken_meanwhile_is_not_used(
     started: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offered = [started.port, started.port]
-    free = _embedded_server._free_port
-    monkeypatch.setattr(_embedded_server, "_free_port", lambda: offered.pop() if offered else free())
+    free = _embedded_server.free_port
+    monkeypatch.setattr(_embedded_server, "free_port", lambda: offered.pop() if offered else free())
     with EmbeddedServer(find_server_binaries(WHEEL)) as server:
         assert server.port != started.port
         assert offered == []

@@ -157,7 +157,7 @@ class EmbeddedServer:
                 self._make()
             for attempt in range(PORT_ATTEMPTS):
                 if self.port == 0 or attempt:
-                    self.port = _free_port()
+                    self.port = free_port()
                 if self._launch():
                     return
             raise EmbeddedServerError(f"PostgreSQL {self.binaries.version} did not start:\n{self._log_end()}")
@@ -460,7 +460,8 @@ def _temporary_folder(account: Account | None) -> Path:
     raise EmbeddedServerError("the server's user reaches no temporary folder with a short name; set TMPDIR")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a TCP port that nobody uses now; it may be taken the next moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
