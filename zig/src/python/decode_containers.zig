@@ -69,15 +69,11 @@ const Level = struct {
 };
 
 /// A composite's fields are its type's; a record brings their types along.
-pub fn composite(context: *Context, info: *const TypeInfo, body: []const u8) Failure!*Object {
+pub fn composite(context: *Context, described: *const TypeInfo, body: []const u8) Failure!*Object {
     const value = try wire(types.composite.decode(body));
     try enter(context);
     defer context.leave();
-    if (info.kind == .composite and value.count != info.fields.len) {
-        // The type was altered since we asked the catalogs about it.
-        context.unknown_oid = info.oid;
-        return error.UnknownType;
-    }
+    const info = if (described.kind == .record) described else try current(context, described, value.count);
     const class = if (info.factory) |factory| py.incref(factory) else try context.classes.recordType(value.count);
     defer py.decref(class);
     const result = try py.checked(py.hd_tuple_alloc(@ptrCast(class), @intCast(value.count)));
@@ -94,6 +90,18 @@ pub fn composite(context: *Context, info: *const TypeInfo, body: []const u8) Fai
     }
     try wire(fields.finish());
     return result;
+}
+
+/// The composite type as it has `count` fields. When the type was altered after it was introspected, the
+/// map may know better by now; if not, it forgets the type, so that it is asked for again.
+fn current(context: *Context, info: *const TypeInfo, count: usize) Failure!*const TypeInfo {
+    if (info.fields.len == count) return info;
+    if (context.map.lookup(info.oid)) |known| {
+        if (known.kind == .composite and known.fields.len == count) return known;
+        context.map.forget(info.oid);
+    }
+    context.unknown_oid = info.oid;
+    return error.UnknownType;
 }
 
 pub fn range(context: *Context, info: *const TypeInfo, body: []const u8) Failure!*Object {

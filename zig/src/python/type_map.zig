@@ -96,6 +96,13 @@ pub const TypeMap = struct {
         try self.resolve(oid, 0);
     }
 
+    /// What was described is out of date: `lookup` gives null until it is added again.
+    pub fn forget(self: *TypeMap, oid: u32) void {
+        self.lock();
+        defer self.unlock();
+        if (self.entries.getPtr(oid)) |entry| entry.info = null;
+    }
+
     /// Make the TypeInfo of `oid` if all its parts are known, then those of the types that contain it.
     fn resolve(self: *TypeMap, oid: u32, depth: u8) error{OutOfMemory}!void {
         // The server refuses types that contain themselves; a description that says otherwise ends here.

@@ -92,5 +92,5 @@ def encode_value(
     type_map: TypeMap, oid: int, value: Any, /
 ) -> tuple[Literal["text", "binary"], bytes | None]: ...
 def decode_value(
-    type_map: TypeMap, oid: int, body: bytes, format: Literal["text", "binary"] = ..., /
+    type_map: TypeMap, oid: int, body: bytes, wire_format: Literal["text", "binary"] = ..., /
 ) -> Any: ...
