@@ -200,11 +200,33 @@ test "seven dimensions, or a length beyond a signed 32-bit integer, cannot be se
     try testing.expectEncodeError(error.OutOfRange, encodeHeader, @as([]const u32, &.{0x8000_0000}));
 }
 
+/// Mostly a header of small dimensions and elements of small lengths; sometimes any bytes at all.
+fn smithArray(smith: *std.testing.Smith, buffer: *[256]u8) ![]const u8 {
+    if (smith.valueRangeAtMost(u8, 0, 7) == 0) return buffer[0..smith.slice(buffer)];
+    var writer: std.Io.Writer = .fixed(buffer);
+    const dimension_count = smith.valueRangeAtMost(u8, 0, dimensions_max + 1);
+    try writer.writeInt(u32, dimension_count, .big);
+    try writer.writeInt(u32, smith.valueRangeAtMost(u8, 0, 2), .big);
+    try writer.writeInt(u32, 23, .big);
+    for (0..dimension_count) |_| {
+        try writer.writeInt(i32, smith.valueRangeAtMost(i8, -1, 3), .big);
+        try writer.writeInt(i32, smith.value(i32), .big);
+    }
+    while (smith.valueRangeAtMost(u8, 0, 7) != 0) {
+        const length = smith.valueRangeAtMost(i8, -2, 4);
+        writer.writeInt(i32, length, .big) catch break;
+        writer.splatByteAll('x', @intCast(@max(length, 0))) catch break;
+    }
+    return writer.buffered();
+}
+
 fn fuzzArray(_: void, smith: *std.testing.Smith) anyerror!void {
     var buffer: [256]u8 = undefined;
-    const body = buffer[0..smith.slice(&buffer)];
-    const array = decodeAll(body) catch return;
+    const array = decodeAll(try smithArray(smith, &buffer)) catch return;
     try std.testing.expect(array.element_count * 4 <= array.elements.len);
+    var product: usize = @intFromBool(array.dimension_count > 0);
+    for (array.dims()) |dimension| product *= dimension.length;
+    try std.testing.expectEqual(array.element_count, product);
 }
 
 test "fuzz: an array never has more elements than its bytes can hold" {

@@ -230,11 +230,28 @@ test "running out of memory is an error and leaks nothing" {
     try std.testing.checkAllAllocationFailures(std.testing.allocator, toTextLeakless, .{@as([]const u8, body)});
 }
 
+/// Items in any order: most are no query, all are well-formed by themselves.
 fn fuzzTsquery(_: void, smith: *std.testing.Smith) anyerror!void {
     var buffer: [128]u8 = undefined;
-    const body = buffer[0..smith.slice(&buffer)];
+    var writer: std.Io.Writer = .fixed(&buffer);
+    const item_count = smith.valueRangeAtMost(u8, 0, 12);
+    try writer.writeInt(u32, item_count, .big);
+    for (0..item_count) |_| switch (smith.valueRangeAtMost(u8, 0, 5)) {
+        0...2 => {
+            try writer.writeAll(&.{ item_value, smith.valueRangeAtMost(u8, 0, 16), smith.valueRangeAtMost(u8, 0, 2) });
+            try writer.writeAll(if (smith.value(bool)) "\\'" else "a");
+            try writer.writeByte(0);
+        },
+        3...4 => |operator| try writer.writeAll(&.{ item_operator, operator - 2 }),
+        else => {
+            try writer.writeAll(&.{ item_operator, @backingInt(Operator.phrase) });
+            try writer.writeInt(u16, smith.value(u16), .big);
+        },
+    };
+    const body = writer.buffered();
     var out: [4 * buffer.len]u8 = undefined;
-    _ = toText(std.testing.allocator, body, out[0..textLength(body)]) catch return;
+    const printed = toText(std.testing.allocator, body, out[0..textLength(body)]) catch return;
+    try std.testing.expectEqual(std.mem.count(u8, printed, "( "), std.mem.count(u8, printed, " )"));
 }
 
 test "fuzz: a tsquery's text fits the room promised" {

@@ -107,7 +107,8 @@ fn fuzzTsvector(_: void, smith: *std.testing.Smith) anyerror!void {
     var buffer: [128]u8 = undefined;
     const body = buffer[0..smith.slice(&buffer)];
     var out: [4 * buffer.len]u8 = undefined;
-    _ = toText(body, out[0..textLength(body)]) catch return;
+    const printed = toText(body, out[0..textLength(body)]) catch return;
+    try std.testing.expectEqual(0, std.mem.count(u8, printed, "'") % 2);
 }
 
 test "fuzz: a tsvector's text fits the room promised" {
