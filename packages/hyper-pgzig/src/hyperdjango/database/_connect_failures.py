@@ -1,0 +1,50 @@
+"""Why the hosts failed one after the other, and the one exception that tells of all of them.
+
+Used by `_connect`.
+PostgreSQL docs: libpq-connect, "Specifying Multiple Hosts".
+"""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+
+from hyperdjango.database._authenticate import ServerError
+from hyperdjango.database.errors import ConnectionFailed, ConnectTimeout, ProtocolError
+
+
+@dataclass(slots=True)
+class Failure:
+    where: str
+    error: Exception
+
+    @property
+    def text(self) -> str:
+        error = self.error
+        if isinstance(error, ServerError):
+            return error.error.message
+        if isinstance(error, TimeoutError):
+            return "timeout expired" if error.errno is None else str(error.strerror)
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return f"the server's certificate is not trusted: {error.verify_message}"
+        if isinstance(error, ssl.SSLError):
+            return f"TLS failed: {error.reason or error.strerror or type(error).__name__}"
+        if isinstance(error, OSError):
+            return error.strerror or str(error)
+        return str(error)
+
+
+def gathered(failures: list[Failure]) -> Exception:
+    """Return one exception for all that went wrong."""
+    answers = [failure.error for failure in failures if isinstance(failure.error, ServerError)]
+    if answers:
+        failed = ConnectionFailed.from_server(answers[-1].error)
+        for failure in failures:
+            failed.add_note(f"{failure.where} failed: {failure.text}")
+        return failed
+    if len(failures) == 1 and isinstance(failures[0].error, ProtocolError):
+        return failures[0].error
+    # The same address fails the same way for each kind of encryption: once is enough.
+    lines = dict.fromkeys(f"{failure.where} failed: {failure.text}" for failure in failures)
+    timed_out = all(isinstance(failure.error, TimeoutError) for failure in failures)
+    return (ConnectTimeout if timed_out else ConnectionFailed)("\n".join(lines))

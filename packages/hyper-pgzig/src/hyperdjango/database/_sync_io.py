@@ -1,0 +1,132 @@
+"""Runs the steps of `_connect` in a blocking caller's thread, with poll.
+
+PostgreSQL docs: none; Python docs: select, "Polling Objects".
+"""
+
+from __future__ import annotations
+
+import math
+import select
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from hyperdjango.database._steps import (
+    Resolve,
+    Result,
+    RunInThread,
+    SetDeadline,
+    Sleep,
+    Step,
+    Steps,
+    WaitReadable,
+    WaitWritable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def run(steps: Steps[Result], timeout: float | None = None) -> Result:
+    """Drive `steps` to their end and return their result.
+
+    Args:
+        steps: A generator of `_steps.Step`.
+        timeout: Seconds for all of it; the generator's own deadlines come on top.
+    Raises:
+        TimeoutError: `timeout` passed.
+        Exception: Whatever the generator raises.
+    """
+    limit = None if timeout is None else time.monotonic() + timeout
+    deadline: float | None = None
+    try:
+        step = next(steps)
+        while True:
+            try:
+                if isinstance(step, SetDeadline):
+                    deadline, result = step.at, None
+                else:
+                    ends = [at for at in (deadline, limit) if at is not None]
+                    result = _perform(step, min(ends) if ends else None)
+            except Exception as error:
+                if limit is not None and isinstance(error, TimeoutError) and time.monotonic() >= limit:
+                    raise TimeoutError("timeout expired") from None
+                step = steps.throw(error)
+            else:
+                step = steps.send(result)
+    except StopIteration as stop:
+        finished: Result = stop.value
+        return finished
+    finally:
+        # Interrupted or out of time: the generator closes its socket.
+        steps.close()
+
+
+def _perform(step: Step, deadline: float | None) -> Any:
+    match step:
+        case WaitReadable(sock):
+            _ready(sock.fileno(), select.POLLIN, deadline)
+        case WaitWritable(sock):
+            _ready(sock.fileno(), select.POLLOUT, deadline)
+        case Sleep(seconds):
+            left = _left(deadline)
+            time.sleep(seconds if left is None else min(seconds, left))
+            _ = _left(deadline)
+        case RunInThread(function):
+            return function()  # this thread has nothing else to do
+        case Resolve(host, port):
+            return _beside(lambda: _resolve(host, port), deadline)
+        case SetDeadline():
+            raise AssertionError("handled by run")
+    return None
+
+
+def _left(deadline: float | None) -> float | None:
+    """Return the seconds until the deadline.
+
+    Raises:
+        TimeoutError: It has passed.
+    """
+    if deadline is None:
+        return None
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("timeout expired")
+    return left
+
+
+def _ready(fd: int, event: int, deadline: float | None) -> None:
+    poll = select.poll()
+    poll.register(fd, event)
+    while True:
+        left = _left(deadline)
+        # An end or a failure shows as POLLHUP or POLLERR, and in the call that follows.
+        if poll.poll(None if left is None else math.ceil(left * 1000)):
+            return
+
+
+def _resolve(host: str, port: int) -> list[tuple[int, Any]]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [(family, address) for family, _, _, _, address in found]
+
+
+def _beside(function: Callable[[], Any], deadline: float | None) -> Any:
+    """Call `function` in a thread that may be left behind: the resolver takes no deadline."""
+    outcome: list[Any] = []
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            outcome.append(function())
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=work, name="hyperdjango-resolve", daemon=True)
+    thread.start()
+    thread.join(_left(deadline))
+    if failure:
+        raise failure[0]
+    if not outcome:
+        raise TimeoutError("timeout expired")
+    return outcome[0]
