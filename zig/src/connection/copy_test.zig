@@ -173,3 +173,19 @@ test "COPY IN that fails while a Sync may or may not have been read leaves the s
     try testing.expect(player.connection.in_doubt);
     try testing.expect(player.connection.isSyncOwed());
 }
+
+test "COPY IN that complains about data has read the Syncs before it; cancelled, it may not have" {
+    const begin = back('G', "\x00\x00\x00");
+    for ([_]scripted.Line{ failure, scripted.cancelled }, [_]bool{ false, true }) |response, in_doubt| {
+        var player: Player = .init();
+        defer player.deinit();
+        try player.play(&.{ front(.execute), front(.sync), begin, front(.copy_done), front(.sync), response, ready }, false);
+        try testing.expectEqual(in_doubt, player.connection.in_doubt);
+        try testing.expect(player.connection.isIdle());
+    }
+    // Nothing was sent into it: nothing is in doubt.
+    var player: Player = .init();
+    defer player.deinit();
+    try player.play(&.{ front(.execute), begin, scripted.cancelled, front(.sync), ready }, false);
+    try testing.expect(!player.connection.in_doubt);
+}

@@ -48,8 +48,10 @@ pub const Connection = struct {
     state: State = .idle,
     /// DataRows change nothing now: see `next`.
     is_rows: bool = false,
-    /// An error came when it was open whether the backend had read a Sync as part of a COPY, which
+    /// An error came while it was open whether the backend had read a Sync as part of a COPY, which
     /// ignores it. One ReadyForQuery more may come than is owed: do not use the session again.
+    /// (Not seen: a COPY cancelled in the instant that our CopyFail crosses. There the surplus
+    /// ReadyForQuery is a violation when it comes, so a Sync round trip after a cancel finds it.)
     in_doubt: bool = false,
     ready_owed: usize = 0,
     syncs_ignored: usize = 0,
@@ -162,9 +164,7 @@ pub const Connection = struct {
         const frame = try protocol.frame.next(buffer, size_max) orelse return null;
         const incoming, const event = try event_module.decode(message, frame.body);
         const to = state_module.transition(self.state, incoming) orelse return error.UnexpectedMessage;
-        if (incoming == .error_response and self.state == .execute_copy_in and self.syncs_ignored > 0) {
-            self.in_doubt = true;
-        }
+        if (incoming == .error_response and self.syncs_ignored > 0) self.doubt(frame.body);
         if (incoming == .ready_for_query) self.transaction_status = event.ready_for_query;
         self.follow(to);
         return .{ .event = event, .consumed = frame.size() };
@@ -258,11 +258,31 @@ pub const Connection = struct {
         return true;
     }
 
+    /// A COPY IN has failed that Syncs were sent into. Had the backend got as far as CopyDone or
+    /// CopyFail, or does it complain about data, then it has read and ignored them. Cancelled, it may
+    /// have stopped before them, and answers them now.
+    fn doubt(self: *Connection, body: []const u8) void {
+        const is_cancelled = if (protocol.ErrorResponse.decode(body)) |response|
+            std.mem.eql(u8, response.sqlstate orelse "", query_canceled)
+        else |_|
+            false;
+        switch (self.state) {
+            .execute_copy_in => self.in_doubt = true,
+            .execute_copy_in_done => if (is_cancelled) {
+                self.in_doubt = true;
+            },
+            else => {},
+        }
+    }
+
     fn passwordSent(self: *Connection) void {
         std.debug.assert(self.isPasswordOwed());
         self.enter(if (self.state == .sasl_owed) .sasl_sent else .password_sent);
     }
 };
+
+/// Its SQLSTATE.
+const query_canceled = "57014";
 
 fn isAnsweredByReady(what: Sent) bool {
     return switch (what) {

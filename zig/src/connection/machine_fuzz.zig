@@ -21,6 +21,8 @@ const Model = struct {
     copying: enum { no, by_query, by_execute } = .no,
     is_skipping: bool = false,
     is_gone: bool = false,
+    /// A COPY was cancelled before a Sync sent into it was read.
+    is_crossed: bool = false,
     ready_count: usize = 0,
 
     fn deinit(self: *Model) void {
@@ -46,7 +48,11 @@ const Model = struct {
     }
 
     fn fail(self: *Model, is_extended: bool) !void {
-        try self.write(scripted.failure);
+        return self.failWith(scripted.failure, is_extended);
+    }
+
+    fn failWith(self: *Model, response: scripted.Line, is_extended: bool) !void {
+        try self.write(response);
         self.copying = .no;
         if (is_extended) self.is_skipping = true else try self.ready();
     }
@@ -83,7 +89,11 @@ const Model = struct {
                 self.is_skipping = false;
                 try self.ready();
             },
-            .query => try self.statements(),
+            // Nothing but white space and comments.
+            .query => if (self.chance(10)) {
+                try self.write(scripted.back('I', ""));
+                try self.ready();
+            } else try self.statements(),
             .startup, .password, .copy_done, .copy_fail => unreachable,
         }
     }
@@ -115,10 +125,6 @@ const Model = struct {
 
     /// What is left of a Query's statements, and its ReadyForQuery.
     fn statements(self: *Model) !void {
-        if (self.chance(10)) {
-            try self.write(scripted.back('I', ""));
-            return self.ready();
-        }
         for (0..self.smith.valueRangeAtMost(u8, 1, 3)) |_| {
             if (self.chance(15)) return self.fail(false);
             switch (self.smith.valueRangeAtMost(u8, 0, 7)) {
@@ -140,7 +146,9 @@ const Model = struct {
         self.copying = by;
         try self.write(scripted.back('G', "\x00\x00\x00"));
         // A cancelled COPY: the error comes without a message of the frontend.
-        if (self.chance(20)) try self.fail(by == .by_execute);
+        if (!self.chance(20)) return;
+        try self.failWith(scripted.cancelled, by == .by_execute);
+        self.is_crossed = true;
     }
 
     /// Whether it came to its end.
@@ -166,7 +174,7 @@ const Model = struct {
                 if (is_extended) return;
                 if (self.chance(50)) try self.statements() else try self.ready();
             },
-            .copy_fail => try self.fail(is_extended),
+            .copy_fail => try self.failWith(scripted.cancelled, is_extended),
             else => {
                 self.is_gone = true;
                 try self.write(scripted.fatal);
@@ -188,6 +196,7 @@ fn converseOne(_: void, smith: *Smith) anyerror!void {
     defer connection.deinit();
     var ready_count: usize = 0;
     var read: usize = 0;
+    var is_copy_failed = false;
 
     for (0..smith.valueRangeAtMost(u8, 1, 60)) |_| {
         switch (smith.valueRangeAtMost(u8, 0, 3)) {
@@ -195,13 +204,16 @@ fn converseOne(_: void, smith: *Smith) anyerror!void {
                 const what = sendable[smith.index(sendable.len)];
                 try connection.sent(what);
                 try model.inbox.pushBack(testing.allocator, what);
+                if (what == .copy_fail) is_copy_failed = true;
             },
             2 => try model.run(),
             else => ready_count += try readSome(&connection, &model, &read, smith.valueRangeAtMost(u8, 0, 3)),
         }
-        if (connection.in_doubt) return; // may be right or wrong from here: the session is given up
+        // May be right or wrong from here: the session is given up.
+        if (connection.in_doubt or (model.is_crossed and is_copy_failed)) return;
     }
     while (model.inbox.len > 0) try model.run();
+    if (model.is_crossed and is_copy_failed) return;
     ready_count += try readSome(&connection, &model, &read, std.math.maxInt(u8));
     if (connection.in_doubt) return;
 

@@ -21,6 +21,7 @@ pub fn back(comptime message_type: u8, comptime body: []const u8) Line {
 
 pub const ready = back('Z', "I");
 pub const failure = back('E', "SERROR\x00VERROR\x00C22012\x00Mdivision by zero\x00\x00");
+pub const cancelled = back('E', "SERROR\x00VERROR\x00C57014\x00Mcanceling statement\x00\x00");
 pub const fatal = back('E', "SFATAL\x00VFATAL\x00C57P01\x00Mterminating\x00\x00");
 pub const notice = back('N', "VNOTICE\x00C00000\x00\x00");
 pub const notification = back('A', "\x00\x00\x00\x07jobs\x0042\x00");
