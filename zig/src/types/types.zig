@@ -36,6 +36,7 @@ pub const Kind = oids.Kind;
 
 test {
     _ = @import("cursor.zig");
+    _ = @import("numeric_encode.zig");
     // References every declaration, so that one without a caller yet must compile too.
     std.testing.refAllDecls(@This());
     inline for (.{
