@@ -67,3 +67,14 @@ test "text that is no log position is invalid" {
         try testing.expectEncodeError(error.InvalidValue, fromText, @as([]const u8, bad));
     }
 }
+
+fn fuzzLsn(_: void, smith: *std.testing.Smith) anyerror!void {
+    var body: [8]u8 = undefined;
+    smith.bytes(&body);
+    var out: [text_max]u8 = undefined;
+    try testing.expectEncoded(fromText, @as([]const u8, try toText(&body, &out)), &body);
+}
+
+test "fuzz: a log position's text denotes the same position" {
+    try std.testing.fuzz({}, fuzzLsn, .{});
+}
