@@ -153,7 +153,7 @@ fn uuid(context: *Context, _: *const TypeInfo, body: []const u8) Failure!*Object
     return context.classes.uuid.make(&bytes);
 }
 
-fn nothing(_: *Context, _: *const TypeInfo, body: []const u8) Failure!*Object {
+pub fn nothing(_: *Context, _: *const TypeInfo, body: []const u8) Failure!*Object {
     if (body.len != 0) return error.Malformed;
     return py.none();
 }
