@@ -202,10 +202,10 @@ def _copy_wheel(package: Path, target: Path) -> None:
     """Copy a wheel's server and the libraries beside it, and give them their name when all is there."""
     fresh = Path(tempfile.mkdtemp(prefix="new-", dir=target.parent))
     try:
-        shutil.copytree(package / "pginstall", fresh / package.name / "pginstall", symlinks=True)
+        shutil.copytree(package / "pginstall", fresh / package.name / "pginstall")
         libraries = package.with_name(package.name + ".libs")  # found by a relative path from the programs
         if libraries.exists():
-            shutil.copytree(libraries, fresh / libraries.name, symlinks=True)
+            shutil.copytree(libraries, fresh / libraries.name)
         for folder, _, files in os.walk(fresh):
             for path in (Path(folder), *(Path(folder, file) for file in files)):
                 if not path.is_symlink():
