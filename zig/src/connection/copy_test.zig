@@ -2,6 +2,7 @@
 //! PostgreSQL docs: protocol-flow, "COPY Operations".
 const std = @import("std");
 const scripted = @import("scripted.zig");
+const Sent = @import("machine.zig").Sent;
 
 const front = scripted.front;
 const back = scripted.back;
@@ -188,4 +189,50 @@ test "COPY IN that complains about data has read the Syncs before it; cancelled,
     defer player.deinit();
     try player.play(&.{ front(.execute), begin, scripted.cancelled, front(.sync), ready }, false);
     try testing.expect(!player.connection.in_doubt);
+}
+
+test "COPY IN: a Sync behind other messages is answered, once the error has skipped them" {
+    const begin = back('G', "\x00\x00\x00");
+    try expectTrace(&.{ front(.execute), front(.parse), begin, front(.sync), scripted.cancelled, ready },
+        \\> execute
+        \\> parse
+        \\< CopyInResponse 0
+        \\> sync
+        \\< ErrorResponse ERROR 57014
+        \\< ReadyForQuery idle
+        \\
+    );
+}
+
+test "COPY IN by Query ignores a Sync too" {
+    const begin = back('G', "\x00\x00\x00");
+    for ([_][]const scripted.Line{
+        &.{ front(.query), front(.sync), begin, front(.copy_done) },
+        &.{ front(.query), begin, front(.sync), front(.copy_done) },
+    }) |lines| {
+        var player: Player = .init();
+        defer player.deinit();
+        try player.play(lines, false);
+        try testing.expectEqual(1, player.connection.pendingSyncs());
+        try player.play(&.{ back('C', "COPY 0\x00"), ready }, false);
+        try testing.expect(player.connection.isIdle());
+    }
+}
+
+test "COPY IN: doubt outlives a notice, and ends with its COPY" {
+    const begin = back('G', "\x00\x00\x00");
+    for ([_]Sent{ .query, .execute }) |what| {
+        var player: Player = .init();
+        defer player.deinit();
+        const again: scripted.Line = .{ .front = what };
+        try player.play(&.{ again, front(.sync), begin, front(.copy_done), back('C', "COPY 0\x00") }, false);
+        if (what == .query) try player.play(&.{ready}, false);
+        try player.play(&.{ again, begin, scripted.cancelled }, false);
+        try testing.expect(!player.connection.in_doubt);
+
+        var other: Player = .init();
+        defer other.deinit();
+        try other.play(&.{ again, front(.sync), begin, notice, scripted.cancelled }, false);
+        try testing.expect(other.connection.in_doubt);
+    }
 }

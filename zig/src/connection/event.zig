@@ -25,8 +25,8 @@ pub const Event = union(enum) {
     /// The command tag.
     command_complete: []const u8,
     empty_query,
-    /// The backend reads CopyData until CopyDone or CopyFail is sent. In the extended protocol it
-    /// ignores every Sync before that one, so a new Sync is owed behind it.
+    /// The backend reads CopyData until CopyDone or CopyFail is sent, and ignores every Sync before
+    /// that one: in the extended protocol a new Sync is owed behind it.
     copy_in: protocol.CopyResponse,
     copy_out: protocol.CopyResponse,
     copy_data: []const u8,

@@ -82,7 +82,7 @@ pub const Connection = struct {
         switch (what) {
             .password => return self.passwordSent(),
             .copy_done, .copy_fail => if (self.endCopyIn(what)) return,
-            .sync => if (self.state == .execute_copy_in and self.queue.len == 1) {
+            .sync => if (self.isCopyIn() and self.queue.len == 1) {
                 self.syncs_ignored += 1;
                 return;
             },
@@ -184,8 +184,7 @@ pub const Connection = struct {
                 }
                 self.enter(.skipping);
             },
-            .execute_copy_in => self.beginCopyIn(true),
-            .query_copy_in => self.beginCopyIn(false),
+            .execute_copy_in, .query_copy_in => self.beginCopyIn(to),
             else => self.enter(to),
         }
     }
@@ -226,16 +225,15 @@ pub const Connection = struct {
         self.enter(.idle);
     }
 
-    /// COPY begins. In the extended protocol the backend reads Syncs as part of it and ignores
-    /// them. CopyDone or CopyFail may have been sent already.
-    fn beginCopyIn(self: *Connection, is_extended: bool) void {
-        self.enter(if (is_extended) .execute_copy_in else .query_copy_in);
+    /// COPY begins. The backend reads Syncs as part of it and ignores them. CopyDone or CopyFail may
+    /// have been sent already.
+    fn beginCopyIn(self: *Connection, to: State) void {
+        self.enter(to);
         self.syncs_ignored = 0;
         const front = self.queue.popFront() orelse return;
         defer self.queue.pushFrontAssumeCapacity(front);
         while (self.queue.front()) |what| switch (what) {
             .sync => {
-                if (!is_extended) return;
                 self.drop();
                 self.syncs_ignored += 1;
             },
@@ -267,8 +265,8 @@ pub const Connection = struct {
         else |_|
             false;
         switch (self.state) {
-            .execute_copy_in => self.in_doubt = true,
-            .execute_copy_in_done => if (is_cancelled) {
+            .execute_copy_in, .query_copy_in => self.in_doubt = true,
+            .execute_copy_in_done, .query_copy_in_done => if (is_cancelled) {
                 self.in_doubt = true;
             },
             else => {},

@@ -30,8 +30,8 @@ const Model = struct {
         self.inbox.deinit(testing.allocator);
     }
 
-    fn chance(self: *Model, percent: u8) bool {
-        return self.smith.valueRangeLessThan(u8, 0, 100) < percent;
+    fn oneIn(self: *Model, count: u8) bool {
+        return self.smith.valueRangeLessThan(u8, 0, count) == count - 1;
     }
 
     fn write(self: *Model, line: scripted.Line) !void {
@@ -72,7 +72,7 @@ const Model = struct {
         if (self.copying != .no) return self.copy(what);
         if (what == .copy_done or what == .copy_fail) return;
         if (self.is_skipping and what != .sync) return;
-        if (what != .sync and what != .query and self.chance(15)) return self.fail(true);
+        if (what != .sync and what != .query and self.oneIn(6)) return self.fail(true);
         switch (what) {
             .parse => try self.write(scripted.back('1', "")),
             .bind => try self.write(scripted.back('2', "")),
@@ -85,12 +85,12 @@ const Model = struct {
             .describe_portal => try self.fields(),
             .execute, .execute_limited => try self.execute(what == .execute_limited),
             .sync => {
-                if (!self.is_skipping and self.chance(10)) try self.write(scripted.failure);
+                if (!self.is_skipping and self.oneIn(8)) try self.write(scripted.failure);
                 self.is_skipping = false;
                 try self.ready();
             },
             // Nothing but white space and comments.
-            .query => if (self.chance(10)) {
+            .query => if (self.oneIn(8)) {
                 try self.write(scripted.back('I', ""));
                 try self.ready();
             } else try self.statements(),
@@ -99,7 +99,7 @@ const Model = struct {
     }
 
     fn fields(self: *Model) !void {
-        try self.write(if (self.chance(30)) scripted.back('n', "") else scripted.one_field);
+        try self.write(if (self.oneIn(4)) scripted.back('n', "") else scripted.one_field);
     }
 
     fn rows(self: *Model) !void {
@@ -111,13 +111,13 @@ const Model = struct {
 
     fn execute(self: *Model, is_limited: bool) !void {
         switch (self.smith.valueRangeAtMost(u8, 0, 7)) {
-            0 => return self.write(scripted.back('I', "")),
-            1 => return self.copyIn(.by_execute),
-            2 => if (!try self.copyOut()) return self.fail(true),
+            3 => return self.write(scripted.back('I', "")),
+            4 => return self.copyIn(.by_execute),
+            5 => if (!try self.copyOut()) return self.fail(true),
             else => {
                 try self.rows();
-                if (self.chance(15)) return self.fail(true);
-                if (is_limited and self.chance(50)) return self.write(scripted.back('s', ""));
+                if (self.oneIn(6)) return self.fail(true);
+                if (is_limited and self.oneIn(2)) return self.write(scripted.back('s', ""));
             },
         }
         try self.write(scripted.select_1);
@@ -126,15 +126,15 @@ const Model = struct {
     /// What is left of a Query's statements, and its ReadyForQuery.
     fn statements(self: *Model) !void {
         for (0..self.smith.valueRangeAtMost(u8, 1, 3)) |_| {
-            if (self.chance(15)) return self.fail(false);
+            if (self.oneIn(6)) return self.fail(false);
             switch (self.smith.valueRangeAtMost(u8, 0, 7)) {
-                0 => return self.copyIn(.by_query),
-                1 => if (!try self.copyOut()) return self.fail(false),
                 2 => {},
+                3 => return self.copyIn(.by_query),
+                4 => if (!try self.copyOut()) return self.fail(false),
                 else => {
                     try self.write(scripted.one_field);
                     try self.rows();
-                    if (self.chance(15)) return self.fail(false);
+                    if (self.oneIn(6)) return self.fail(false);
                 },
             }
             try self.write(scripted.select_1);
@@ -146,7 +146,7 @@ const Model = struct {
         self.copying = by;
         try self.write(scripted.back('G', "\x00\x00\x00"));
         // A cancelled COPY: the error comes without a message of the frontend.
-        if (!self.chance(20)) return;
+        if (!self.oneIn(4)) return;
         try self.failWith(scripted.cancelled, by == .by_execute);
         self.is_crossed = true;
     }
@@ -158,9 +158,9 @@ const Model = struct {
             try self.asynchronous();
             try self.write(scripted.back('d', "1\n"));
         }
-        if (self.chance(20)) return false;
+        if (self.oneIn(4)) return false;
         try self.write(scripted.back('c', ""));
-        return !self.chance(20);
+        return !self.oneIn(4);
     }
 
     fn copy(self: *Model, what: Sent) !void {
@@ -168,11 +168,11 @@ const Model = struct {
         switch (what) {
             .sync => {},
             .copy_done => {
-                if (self.chance(20)) return self.fail(is_extended);
+                if (self.oneIn(4)) return self.fail(is_extended);
                 self.copying = .no;
                 try self.write(scripted.select_1);
                 if (is_extended) return;
-                if (self.chance(50)) try self.statements() else try self.ready();
+                if (self.oneIn(2)) try self.statements() else try self.ready();
             },
             .copy_fail => try self.failWith(scripted.cancelled, is_extended),
             else => {

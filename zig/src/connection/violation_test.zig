@@ -39,12 +39,21 @@ test "a message that cannot be right is refused by its type byte" {
     }
 }
 
+/// A field of RowDescription up to its format.
+const field = "a\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x17\x00\x04\xff\xff\xff\xff";
+
 test "malformed bodies are violations: a bad status byte, a bad count, a field cut short" {
     const table = [_]struct { Sent, Line, []const u8 }{
         .{ .sync, back('Z', "X"), "! malformed ReadyForQuery ('Z') while waiting for ReadyForQuery\n" },
         .{ .sync, back('Z', ""), "! too short ReadyForQuery ('Z') while waiting for ReadyForQuery\n" },
         .{ .describe_portal, back('T', "\x00\x01a\x00"), "! too short RowDescription ('T') while waiting for RowDescription or NoData\n" },
         .{ .describe_portal, back('T', "\x00\x00a"), "! too long RowDescription ('T') while waiting for RowDescription or NoData\n" },
+        // The second of two fields has a format that does not exist.
+        .{
+            .describe_portal,
+            back('T', "\x00\x02" ++ field ++ "\x00\x00" ++ field ++ "\x00\x02"),
+            "! malformed RowDescription ('T') while waiting for RowDescription or NoData\n",
+        },
         .{ .describe_portal, back('n', "a"), "! too long NoData ('n') while waiting for RowDescription or NoData\n" },
         .{ .describe_statement, back('t', "\x00\x02\x00\x00\x00\x17"), "! too short ParameterDescription ('t') while waiting for ParameterDescription\n" },
         .{ .query, back('C', "SELECT 1"), "! too short CommandComplete ('C') while waiting for RowDescription, CommandComplete, EmptyQueryResponse, CopyInResponse or CopyOutResponse\n" },

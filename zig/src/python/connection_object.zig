@@ -211,12 +211,13 @@ fn ioFailed(self: *Link, err: session_layer.Session.FillError) py.Error {
     };
 }
 
-/// submit(sql, arguments | None, shape, target | None, first_only, batch) -> Request
+/// submit(sql, arguments | None, shape, target | None, first_only, first_set | None) -> Request
+/// With `first_set`, the arguments are sets of values, and this is the number of the first in messages.
 fn submit(object: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
     const state = module.ModuleState.ofInstance(object);
     if (self.closed) return raise.raise("ConnectionLost", "the connection is closed", .{});
     if (self.request != null) return raise.raise("InterfaceError", "another statement is under way on this connection", .{});
-    const sql, const values, const shape, const target, const first_only, const batch = arguments[0..6].*;
+    const sql, const values, const shape, const target, const first_only, const first_set = arguments[0..6].*;
     if (py.hd_unicode_check(sql) == 0) return typeError("the SQL text must be a str");
     const simple = values == py.hd_none();
     if (!simple and py.hd_tuple_check(values) == 0) return typeError("the values must be a tuple");
@@ -225,10 +226,14 @@ fn submit(object: *Object, self: *Link, arguments: []const *Object) py.Error!*Ob
         if (py.PyErr_Occurred() != null) return error.PythonError;
         return valueError("no such shape");
     }
+    const batch = first_set != py.hd_none();
+    const set_number = if (batch) py.PyLong_AsLongLong(first_set) else 0;
+    if (set_number < 0) return if (py.PyErr_Occurred() != null) error.PythonError else valueError("first_set must not be negative");
     const made = try request_file.create(state, .{
         .sql = sql,
         .arguments = if (simple) null else values,
-        .batch = batch == py.hd_true(),
+        .batch = batch,
+        .first_set = @intCast(set_number),
         .first_only = first_only == py.hd_true(),
         .sink = .{
             .shape = @fromBackingInt(@as(u8, @intCast(number))),

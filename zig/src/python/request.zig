@@ -28,6 +28,7 @@ pub const Request = struct {
     /// A tuple of values; with `batch`, a tuple of such tuples; null for the simple protocol.
     arguments: ?*Object,
     batch: bool = false,
+    first_set: u64 = 0,
     first_only: bool = false,
     sink: sink.Sink,
     stage: Stage = .preparing,

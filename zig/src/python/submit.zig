@@ -88,12 +88,12 @@ pub fn execute(link: *Link, request: *Request) py.Error!void {
     if (request.batch) {
         sets = @intCast(py.hd_tuple_size(request.arguments.?));
         for (0..sets) |i| {
-            try bind(link, request, name, statement, py.hd_tuple_get(request.arguments.?, @intCast(i)), i);
+            try bind(link, name, statement, py.hd_tuple_get(request.arguments.?, @intCast(i)), request.first_set + i);
             if (with_parse and i == 0) protocol.describe.encode(output, .portal, "") catch |err| return encodeFailed(err);
             protocol.execute.encode(output, "", 0) catch |err| return encodeFailed(err);
         }
     } else {
-        try bind(link, request, name, statement, request.arguments.?, null);
+        try bind(link, name, statement, request.arguments.?, null);
         if (with_parse) protocol.describe.encode(output, .portal, "") catch |err| return encodeFailed(err);
         protocol.execute.encode(output, "", 0) catch |err| return encodeFailed(err);
     }
@@ -122,8 +122,7 @@ fn writeParse(output: *protocol.WriteBuffer, name: []const u8, sql: []const u8, 
     protocol.parse.encode(output, name, sql, oids) catch |err| return encodeFailed(err);
 }
 
-fn bind(link: *Link, request: *Request, name: []const u8, statement: *const Statement, arguments: *Object, set: ?usize) py.Error!void {
-    _ = request;
+fn bind(link: *Link, name: []const u8, statement: *const Statement, arguments: *Object, set: ?u64) py.Error!void {
     const output = &link.session.output;
     const given: usize = @intCast(py.hd_tuple_size(arguments));
     if (given != statement.parameters.len) {
@@ -154,7 +153,7 @@ fn bind(link: *Link, request: *Request, name: []const u8, statement: *const Stat
     message.finish(output, statement.result_formats) catch |err| return encodeFailed(err);
 }
 
-fn setPrefix(buffer: []u8, set: ?usize) []const u8 {
+fn setPrefix(buffer: []u8, set: ?u64) []const u8 {
     const index = set orelse return "";
     return std.fmt.bufPrint(buffer, "set {d}, ", .{index}) catch "";
 }

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hyperdjango.database._channel_binding import server_end_point
 from hyperdjango.database._native import native
+from hyperdjango.database._socket import Refused
 from hyperdjango.database._steps import RunInThread, Steps, WaitReadable, WaitWritable
-from hyperdjango.database.errors import ConnectionFailed, DatabaseError, ProtocolError, from_fields
+from hyperdjango.database.errors import DatabaseError, ProtocolError, from_fields
 
 if TYPE_CHECKING:
     from hyperdjango.database._parameters import ConnectParameters, Host
@@ -28,10 +29,6 @@ SCRAM_PLUS = "SCRAM-SHA-256-PLUS"
 
 _UNSUPPORTED = {2: "Kerberos V5", 6: "SCM credentials", 7: "GSSAPI", 8: "GSSAPI", 9: "SSPI"}
 _METHODS = {0: "none", 3: "password", 5: "md5", 7: "gss", 9: "sspi", 10: "scram-sha-256"}
-
-
-class Refused(ConnectionFailed):
-    """We, not the backend, end it: it asks for what the parameters forbid, or fails to prove who it is."""
 
 
 class ServerError(Exception):

@@ -26,7 +26,9 @@ def zig_root(distribution_root: Path = DISTRIBUTION_ROOT) -> Path:
     for candidate in (distribution_root / "zig", distribution_root.parent.parent / "zig"):
         if (candidate / "build.zig").exists():
             return candidate
-    raise FileNotFoundError(f"no zig/build.zig beside {distribution_root}: building needs the source tree or the sdist")
+    raise FileNotFoundError(
+        f"no zig/build.zig beside {distribution_root}: building needs the source tree or the sdist"
+    )
 
 
 def run_zig_build(

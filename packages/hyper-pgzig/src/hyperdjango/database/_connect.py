@@ -13,12 +13,12 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from hyperdjango.database._authenticate import Refused, ServerError, startup_steps
+from hyperdjango.database._authenticate import ServerError, startup_steps
 from hyperdjango.database._cancel import CancelTarget, cancel_steps
 from hyperdjango.database._connect_failures import Failure, gathered
 from hyperdjango.database._native import native
 from hyperdjango.database._session_attributes import UnwantedSession, check_steps
-from hyperdjango.database._socket import open_steps, resolve_steps
+from hyperdjango.database._socket import Refused, open_steps, resolve_steps
 from hyperdjango.database._steps import RunInThread, SetDeadline, Steps
 from hyperdjango.database._tls import TlsError, TlsFilter, negotiate_steps
 from hyperdjango.database._tls_context import context_for
@@ -118,6 +118,7 @@ class _Attempt:
     ) -> None:
         self.final = False
         self.failures: list[Failure] = []
+        self._encrypted = False
         self._parameters = parameters
         self._type_map = type_map
         self._statement_cache_size = statement_cache_size
@@ -151,6 +152,9 @@ class _Attempt:
                 return (yield from self._one_steps(replace(attempt, encryption=encryption)))
             except (ServerError, Refused, ProtocolError, UnwantedSession, OSError) as error:
                 self._fail(attempt.where, error)
+                # A backend without TLS was met in the clear already.
+                if encryption == "tls-or-plain" and not self._encrypted:
+                    break
                 if not _other_encryption_may_help(error):
                     break
         self.final = _is_final(self.failures[-1].error)
@@ -189,11 +193,14 @@ class _Attempt:
             raise
 
     def _tls_steps(self, sock: socket.socket, attempt: _Try) -> Steps[TlsFilter | None]:
+        self._encrypted = False
         if attempt.encryption == "plain":
             return None
         tls = self._parameters.tls
+        self._encrypted = True
         context = yield RunInThread(lambda: context_for(tls))
         filter_ = yield from negotiate_steps(sock, tls, attempt.host, context)
+        self._encrypted = filter_ is not None
         if filter_ is None and attempt.encryption == "tls":
             raise TlsError("the server does not support TLS, but TLS was required")
         return filter_

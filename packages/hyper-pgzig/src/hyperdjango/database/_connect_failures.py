@@ -10,16 +10,20 @@ import ssl
 from dataclasses import dataclass
 
 from hyperdjango.database._authenticate import ServerError
+from hyperdjango.database._socket import Refused
 from hyperdjango.database.errors import ConnectionFailed, ConnectTimeout, ProtocolError
 
 
 @dataclass(slots=True)
 class Failure:
+    """One try that failed, and where it went."""
+
     where: str
     error: Exception
 
     @property
     def text(self) -> str:
+        """What went wrong, in the words of whoever noticed it."""
         error = self.error
         if isinstance(error, ServerError):
             return error.error.message
@@ -36,15 +40,15 @@ class Failure:
 
 def gathered(failures: list[Failure]) -> Exception:
     """Return one exception for all that went wrong."""
+    # The same address may fail the same way for each kind of encryption: once is enough.
+    lines = dict.fromkeys(f"{failure.where} failed: {failure.text}" for failure in failures)
     answers = [failure.error for failure in failures if isinstance(failure.error, ServerError)]
-    if answers:
+    if answers and not isinstance(failures[-1].error, Refused):
         failed = ConnectionFailed.from_server(answers[-1].error)
-        for failure in failures:
-            failed.add_note(f"{failure.where} failed: {failure.text}")
+        for line in lines:
+            failed.add_note(line)
         return failed
     if len(failures) == 1 and isinstance(failures[0].error, ProtocolError):
         return failures[0].error
-    # The same address fails the same way for each kind of encryption: once is enough.
-    lines = dict.fromkeys(f"{failure.where} failed: {failure.text}" for failure in failures)
     timed_out = all(isinstance(failure.error, TimeoutError) for failure in failures)
     return (ConnectTimeout if timed_out else ConnectionFailed)("\n".join(lines))

@@ -292,6 +292,14 @@ def _startup(
     for name, value in startup.items():
         if "\0" in name or "\0" in value:
             raise ValueError(f"{name!r} contains a NUL character")
+        try:
+            (name + value).encode()
+        except UnicodeEncodeError:
+            unusable = True
+        else:
+            unusable = False
+        if unusable:
+            raise ValueError(f"{name!r} is not text that UTF-8 can encode")
     return MappingProxyType(startup)
 
 

@@ -51,5 +51,5 @@ def _make() -> "Database":
             # Not at the top: client imports this module's neighbours, and an error here must not keep it out.
             from hyperdjango.database.client import Database  # noqa: PLC0415
 
-            _database = Database(url)
+            _database = Database.opening_on_use(url)
         return _database

@@ -94,7 +94,9 @@ def introspect(oids: Iterable[int], type_map: "native.TypeMap", server_version: 
         # Dropped since the statement was described: the text form is what is left.
         for oid in wanted - {each.oid for each in found}:
             type_map.add_text(oid, f"type {oid}")
-        wanted = {part for each in found for part in each.parts() if part not in asked and not type_map.knows(part)}
+        wanted = {
+            part for each in found for part in each.parts() if part not in asked and not type_map.knows(part)
+        }
 
 
 def _add(each: _Type, type_map: "native.TypeMap") -> None:  # noqa: PLR0911 - one line per kind of type

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from hyperdjango.database._parameters import ConnectParameters, Host, TcpParameters
 
 
+class Refused(ConnectionFailed):
+    """We end it, not the backend: it asks for what the parameters forbid, or fails to prove who it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """Where a socket connects to, as the socket module wants it."""
@@ -72,7 +76,7 @@ def open_steps(address: Address, parameters: ConnectParameters) -> Steps[socket.
 
     Raises:
         OSError: It could not be connected.
-        ConnectionFailed: Another user than `requirepeer` names listens at the Unix socket.
+        Refused: Another user than `requirepeer` names listens at the Unix socket.
     """
     sock = socket.socket(address.family, socket.SOCK_STREAM)
     try:
@@ -128,11 +132,11 @@ def _check_peer(sock: socket.socket, name: str) -> None:
     import pwd  # noqa: PLC0415 - not on every system, and neither are Unix sockets
 
     if not hasattr(socket, "SO_PEERCRED"):
-        raise ConnectionFailed("requirepeer is not supported on this system")
+        raise Refused("requirepeer is not supported on this system")
     _, user_id, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     try:
         found = pwd.getpwuid(user_id).pw_name
     except KeyError:
         found = str(user_id)
     if found != name:
-        raise ConnectionFailed(f"requirepeer asks for {name!r}, but the server runs as {found!r}")
+        raise Refused(f"requirepeer asks for {name!r}, but the server runs as {found!r}")

@@ -1,0 +1,52 @@
+"""The driver: `Database` for asyncio, `SyncDatabase` for code that blocks, their errors and types."""
+
+from importlib import metadata
+
+from hyperdjango.database import errors
+from hyperdjango.database._global import get_db, set_db
+from hyperdjango.database._identifiers import quote_identifier
+from hyperdjango.database.client import Database, Row
+from hyperdjango.database.errors import *  # noqa: F403 - errors.__all__ is the public tree
+from hyperdjango.database.pool import Pool
+from hyperdjango.database.status import CommandStatus
+from hyperdjango.database.sync_client import SyncDatabase
+from hyperdjango.database.transaction import TransactionBlock
+from hyperdjango.database.types import (
+    Box,
+    Circle,
+    Composite,
+    Interval,
+    Line,
+    LineSegment,
+    Multirange,
+    Path,
+    Point,
+    Polygon,
+    Range,
+)
+
+__version__ = metadata.version("hyper-pgzig")
+
+__all__ = [  # noqa: PLE0604 - errors.__all__ holds str
+    "Box",
+    "Circle",
+    "CommandStatus",
+    "Composite",
+    "Database",
+    "Interval",
+    "Line",
+    "LineSegment",
+    "Multirange",
+    "Path",
+    "Point",
+    "Polygon",
+    "Pool",
+    "Range",
+    "Row",
+    "SyncDatabase",
+    "TransactionBlock",
+    "get_db",
+    "quote_identifier",
+    "set_db",
+    *errors.__all__,
+]

@@ -1,0 +1,243 @@
+"""Waiting for replies on an event loop: any loop with add_reader, call_soon and call_at.
+
+A lone call waits for its reply inside the native `look`, for as long as replies to this statement usually
+take, because a loop's own round costs as much as a whole lookup. It does so only while no other call of ours is
+under way on the loop, and gives the loop a turn every few calls and every few hundred microseconds.
+"""
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Generator
+from types import coroutine
+from typing import TYPE_CHECKING, Any, Final
+
+from hyperdjango.database import _async_io, _shape
+from hyperdjango.database._cancel import cancel_steps
+from hyperdjango.database._introspection import introspect
+from hyperdjango.database._slot import AGAIN, DONE, NEEDS_TYPES, WAITING, Slot
+from hyperdjango.database.errors import QueryTimeout
+
+if TYPE_CHECKING:
+    from hyperdjango.database._native import native
+
+# Calls in a row, and seconds, that may pass without the loop having had its turn.
+TURN_CALLS: Final = 16
+TURN_SECONDS: Final = 0.001
+
+# Cancelling a statement and reading what is left of its answer may take this long; then the connection is closed.
+RECOVERY_SECONDS: Final = 0.2
+
+
+class _Loop:
+    """What the calls of one event loop must know of each other."""
+
+    __slots__ = ("calls", "in_flight", "loop", "ready", "turned_at")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.in_flight = 0
+        self.calls = 0
+        self.turned_at = 0.0
+        # asyncio's own loops show whether somebody else is about to run; others do not.
+        ready: object = getattr(loop, "_ready", None)
+        self.ready: deque[Any] | tuple[()] = ready if isinstance(ready, deque) else ()
+
+    def had_turn(self) -> None:
+        """The loop has just run the others."""
+        self.calls = 0
+        self.turned_at = time.monotonic()
+
+    async def take_turn(self) -> None:
+        """Let the loop run the others, if they have waited long enough."""
+        self.calls += 1
+        if self.calls >= TURN_CALLS or time.monotonic() - self.turned_at > TURN_SECONDS:
+            await _turn()
+            self.had_turn()
+
+
+class _Local(threading.local):
+    state: _Loop | None = None
+
+
+_local = _Local()
+
+
+def _current() -> _Loop:
+    loop = asyncio.get_running_loop()
+    state = _local.state
+    if state is None or state.loop is not loop:
+        state = _local.state = _Loop(loop)
+    return state
+
+
+@coroutine
+def _turn() -> Generator[None, None, None]:
+    """Let the loop run everybody else once."""
+    yield
+
+
+class _Drive:
+    """Reads replies whenever the socket is ready, until the request is done, waits for types, or time is over."""
+
+    __slots__ = ("connection", "fd", "future", "is_scheduled", "is_writing", "loop")
+
+    def __init__(self, connection: "native.Connection", loop: asyncio.AbstractEventLoop) -> None:
+        self.connection = connection
+        self.loop = loop
+        self.fd = connection.fd
+        self.future: asyncio.Future[int] = loop.create_future()
+        self.is_scheduled = False
+        self.is_writing = False
+
+    def on_ready(self) -> None:
+        """The socket is ready. A slice that is still to run comes first."""
+        if not self.is_scheduled:
+            self.step()
+
+    def on_turn(self) -> None:
+        """The loop has had its turn: decode the next slice."""
+        self.is_scheduled = False
+        self.step()
+
+    def step(self) -> None:
+        if self.future.done():
+            return
+        try:
+            progress = self.connection.advance()
+        except BaseException as error:  # noqa: BLE001 - the waiting task is to see it, whatever it is
+            self.future.set_exception(error)
+            return
+        if progress == AGAIN:
+            self.is_scheduled = True
+            self.loop.call_soon(self.on_turn)
+        elif progress != WAITING:
+            self.future.set_result(progress)
+        else:
+            self.watch_writing()
+
+    def watch_writing(self) -> None:
+        wants = self.connection.wants_write
+        if wants and not self.is_writing:
+            self.loop.add_writer(self.fd, self.on_ready)
+        elif self.is_writing and not wants:
+            self.loop.remove_writer(self.fd)
+        self.is_writing = wants
+
+    def on_deadline(self) -> None:
+        """Time is over."""
+        if not self.future.done():
+            self.future.set_exception(TimeoutError())
+
+    async def run(self, deadline: float | None, progress: int = WAITING) -> int:
+        """Return DONE or NEEDS_TYPES. `progress`: what the last step said."""
+        timer = None if deadline is None else self.loop.call_at(deadline, self.on_deadline)
+        self.loop.add_reader(self.fd, self.on_ready)
+        try:
+            self.watch_writing()
+            if progress == AGAIN:
+                # What is left to decode may be here already: the socket would not say so.
+                self.is_scheduled = True
+                self.loop.call_soon(self.on_turn)
+            return await self.future
+        finally:
+            self.loop.remove_reader(self.fd)
+            if self.is_writing:
+                self.loop.remove_writer(self.fd)
+            if timer is not None:
+                timer.cancel()
+
+
+async def complete(slot: Slot, request: "native.Request", deadline: float | None = None) -> None:
+    """Wait until `request`, just submitted on `slot`, is done. Its result is not looked at.
+
+    When the wait ends early, the statement is cancelled and the connection is either clean again or closed
+    before the exception goes on.
+
+    Args:
+        slot: The connection.
+        request: The request under way on it.
+        deadline: By the loop's clock; None is no limit.
+    Raises:
+        QueryTimeout: The deadline has passed.
+    """
+    if request.done:
+        return
+    connection = slot.connection
+    state = _current()
+    try:
+        progress = WAITING
+        if state.in_flight == 0 and not state.ready:
+            progress = connection.look()
+            if progress == DONE:
+                await state.take_turn()
+                return
+        state.in_flight += 1
+        try:
+            if progress != NEEDS_TYPES:
+                progress = await _Drive(connection, state.loop).run(deadline, progress)
+            if progress == NEEDS_TYPES:
+                await _learn_types(slot, state.loop, deadline)
+        finally:
+            state.in_flight -= 1
+            state.had_turn()
+    except BaseException as error:
+        if connection.busy:
+            await _recover(slot, state.loop, error)
+        if type(error) is TimeoutError:
+            raise QueryTimeout("the call's timeout has passed and the statement was cancelled") from None
+        raise
+
+
+async def _learn_types(slot: Slot, loop: asyncio.AbstractEventLoop, deadline: float | None) -> None:
+    """Ask the catalogs about the types a request waits for, then let it go on."""
+    connection = slot.connection
+    progress = NEEDS_TYPES
+    while progress == NEEDS_TYPES:
+        request = connection.suspend_request()
+        assert request is not None
+        steps = introspect(request.unknown_oids, connection.type_map, slot.server_version)
+        rows = None
+        with contextlib.suppress(StopIteration):
+            while True:
+                sql, arguments = next(steps) if rows is None else steps.send(rows)
+                catalog = connection.submit(sql, arguments, _shape.TUPLE, None, False, None)
+                if not catalog.done:
+                    await _Drive(connection, loop).run(deadline)
+                rows = catalog.result()
+        connection.restore_request(request)
+        progress = connection.resume()
+        if progress in {WAITING, AGAIN}:
+            progress = await _Drive(connection, loop).run(deadline, progress)
+
+
+async def _recover(slot: Slot, loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
+    """Cancel what runs on `slot` and read the rest of its answer. Past the deadline the connection is closed."""
+    connection = slot.connection
+    deadline = loop.time() + RECOVERY_SECONDS
+    connection.drop(error)
+    try:
+        await _async_io.run(cancel_steps(slot.established.cancel_target), RECOVERY_SECONDS)
+        if await _Drive(connection, loop).run(deadline) != DONE:
+            slot.close()
+            return
+        # The signal of a late cancel request has reached the backend before it answers this.
+        await _round_trip(slot, loop, deadline)
+    except (Exception, asyncio.CancelledError):  # noqa: BLE001 - the first reason goes on; this connection does not
+        slot.close()
+
+
+async def _round_trip(slot: Slot, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
+    request = slot.submit("")
+    if not request.done:
+        await _Drive(slot.connection, loop).run(deadline)
+
+
+async def run(slot: Slot, sql: str, deadline: float | None = None) -> str:
+    """Run a command of our own by the simple protocol and return its command tag."""
+    request = slot.submit(sql)
+    await complete(slot, request, deadline)
+    request.result()
+    return request.tag

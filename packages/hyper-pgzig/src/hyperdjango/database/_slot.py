@@ -1,0 +1,80 @@
+"""One connection of a pool: the native Connection with its socket, and what the pool must remember of it."""
+
+import contextlib
+import re
+import time
+from typing import TYPE_CHECKING, Final
+
+from hyperdjango.database import _shape
+
+if TYPE_CHECKING:
+    from hyperdjango.database._connect import Established
+    from hyperdjango.database._native import native
+
+# What `Connection.advance`, `look`, `wait` and `resume` return.
+WAITING: Final = 0
+DONE: Final = 1
+AGAIN: Final = 2
+NEEDS_TYPES: Final = 3
+
+# Commands after which the session is not what the next borrower expects.
+_SESSION_TAGS: Final = frozenset({"SET", "LISTEN", "PREPARE", "DECLARE CURSOR", "LOAD"})
+
+_VERSION: Final = re.compile(r"(\d+)(?:\.(\d+))?")
+
+
+class Slot:
+    """A connection that belongs to one borrower at a time.
+
+    Attributes:
+        connection: The native half.
+        established: The socket, the addresses and the cancellation key behind it.
+        dirty: The borrower changed session state: it is reset before the next one.
+        created_at: When it was opened, by the monotonic clock.
+    """
+
+    __slots__ = ("connection", "created_at", "dirty", "established", "is_closed")
+
+    def __init__(self, established: "Established") -> None:
+        self.established = established
+        self.connection: native.Connection = established.connection
+        self.created_at = time.monotonic()
+        self.dirty = False
+        self.is_closed = False
+
+    @property
+    def server_version(self) -> int:
+        """The backend's version as `server_version_num` has it: 180006; 0 where it reports none."""
+        match = _VERSION.match(self.connection.parameters.get("server_version", ""))
+        return int(match[1]) * 10000 + int(match[2] or 0) if match else 0
+
+    def submit(self, sql: str) -> "native.Request":
+        """Start a statement, or several, without parameters and results, by the simple protocol."""
+        return self.connection.submit(sql, None, _shape.DISCARD, None, False, None)
+
+    def note(self, tag: str) -> None:
+        """Remember what a command did to the session."""
+        if tag in _SESSION_TAGS:
+            self.dirty = True
+
+    def is_reusable(self) -> bool:
+        """Whether the next borrower may have it as it is."""
+        connection = self.connection
+        return not (
+            connection.closed or connection.busy or self.dirty or connection.transaction_status != "I"
+        )
+
+    def close(self) -> None:
+        """Close the socket, with a good-bye where nothing is under way. Any number of calls."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        with contextlib.suppress(OSError):
+            self.connection.terminate()
+        self.connection.close()
+        self.established.sock.close()
+
+
+# What brings a session back to how it was opened. A transaction is ended first: DISCARD refuses to run in one.
+RESET_SQL: Final = "DISCARD ALL"
+ROLLBACK_SQL: Final = "ROLLBACK"

@@ -1,0 +1,101 @@
+"""Waiting for replies by blocking: the GIL is released while the socket is waited for."""
+
+import contextlib
+import time
+from typing import TYPE_CHECKING, Final
+
+from hyperdjango.database import _shape, _sync_io
+from hyperdjango.database._cancel import cancel_steps
+from hyperdjango.database._introspection import introspect
+from hyperdjango.database._slot import DONE, NEEDS_TYPES, WAITING, Slot
+from hyperdjango.database.errors import QueryTimeout
+
+if TYPE_CHECKING:
+    from hyperdjango.database._native import native
+
+RECOVERY_SECONDS: Final = 0.2
+
+
+def _left(deadline: float | None) -> int:
+    """Nanoseconds until `deadline`, by time.monotonic; -1 is no limit."""
+    return -1 if deadline is None else max(0, int((deadline - time.monotonic()) * 1e9))
+
+
+def _wait(connection: "native.Connection", deadline: float | None) -> int:
+    progress = connection.wait(_left(deadline))
+    if progress == WAITING:
+        raise TimeoutError
+    return progress
+
+
+def complete(slot: Slot, request: "native.Request", deadline: float | None = None) -> None:
+    """Wait until `request`, just submitted on `slot`, is done. Its result is not looked at.
+
+    When the wait ends early (KeyboardInterrupt too), the statement is cancelled and the connection is
+    either clean again or closed before the exception goes on.
+
+    Args:
+        slot: The connection.
+        request: The request under way on it.
+        deadline: By time.monotonic; None is no limit.
+    Raises:
+        QueryTimeout: The deadline has passed.
+    """
+    if request.done:
+        return
+    try:
+        if _wait(slot.connection, deadline) == NEEDS_TYPES:
+            _learn_types(slot, deadline)
+    except BaseException as error:
+        if slot.connection.busy:
+            _recover(slot, error)
+        if type(error) is TimeoutError:
+            raise QueryTimeout("the call's timeout has passed and the statement was cancelled") from None
+        raise
+
+
+def _learn_types(slot: Slot, deadline: float | None) -> None:
+    """Ask the catalogs about the types a request waits for, then let it go on."""
+    connection = slot.connection
+    progress = NEEDS_TYPES
+    while progress == NEEDS_TYPES:
+        request = connection.suspend_request()
+        assert request is not None
+        steps = introspect(request.unknown_oids, connection.type_map, slot.server_version)
+        rows = None
+        with contextlib.suppress(StopIteration):
+            while True:
+                sql, arguments = next(steps) if rows is None else steps.send(rows)
+                catalog = connection.submit(sql, arguments, _shape.TUPLE, None, False, None)
+                if not catalog.done:
+                    _wait(connection, deadline)
+                rows = catalog.result()
+        connection.restore_request(request)
+        progress = connection.resume()
+        if progress not in {DONE, NEEDS_TYPES}:
+            progress = _wait(connection, deadline)
+
+
+def _recover(slot: Slot, error: BaseException) -> None:
+    """Cancel what runs on `slot` and read the rest of its answer. Past the deadline the connection is closed."""
+    connection = slot.connection
+    deadline = time.monotonic() + RECOVERY_SECONDS
+    connection.drop(error)
+    try:
+        _sync_io.run(cancel_steps(slot.established.cancel_target), RECOVERY_SECONDS)
+        if _wait(connection, deadline) != DONE:
+            slot.close()
+            return
+        # The signal of a late cancel request has reached the backend before it answers this.
+        if not slot.submit("").done:
+            _wait(connection, deadline)
+    except (Exception, KeyboardInterrupt):  # noqa: BLE001 - the first reason goes on; this connection does not
+        slot.close()
+
+
+def run(slot: Slot, sql: str, deadline: float | None = None) -> str:
+    """Run a command of our own by the simple protocol and return its command tag."""
+    request = slot.submit(sql)
+    complete(slot, request, deadline)
+    request.result()
+    return request.tag

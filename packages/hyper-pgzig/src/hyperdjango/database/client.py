@@ -1,0 +1,477 @@
+"""Database: the asyncio face of the driver."""
+
+import asyncio
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
+
+from hyperdjango.database import _async_io, _async_replies, _batches, _conninfo, _shape
+from hyperdjango.database._connect import connect_steps
+from hyperdjango.database._native import backend, require_native
+from hyperdjango.database._settings import PoolSettings
+from hyperdjango.database._slot import RESET_SQL, ROLLBACK_SQL, Slot
+from hyperdjango.database._statements import is_script
+from hyperdjango.database.errors import AcquireTimeout, InterfaceError, NotConnected
+from hyperdjango.database.pool import DRAIN_SECONDS, Pool
+from hyperdjango.database.status import CommandStatus
+from hyperdjango.database.sync_client import SyncDatabase
+from hyperdjango.database.transaction import Transaction, TransactionBlock
+
+if TYPE_CHECKING:
+    import ssl
+
+    from hyperdjango.database._native import native
+
+T = TypeVar("T")
+Row = dict[str, Any]
+
+
+class Database:
+    """A PostgreSQL database behind a pool of connections.
+
+    Nothing is opened before `connect()`, or `async with`. All methods may be called from any number of
+    tasks, event loops and threads at once.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        min_size: int = 2,
+        max_size: int = 32,
+        *,
+        acquire_timeout: float | None = None,
+        statement_cache_size: int = 256,
+        max_message_size: int = 2**30,
+        server_settings: Mapping[str, object] | None = None,
+        ssl_context: "ssl.SSLContext | None" = None,
+        exact_intervals: bool = False,
+        json_loads: Callable[[Any], Any] | None = None,
+        json_dumps: Callable[[Any], str | bytes] | None = None,
+        **connection: object,
+    ) -> None:
+        """Take down how to connect; nothing is opened yet.
+
+        Args:
+            url: `postgresql://user:password@host:port/dbname?key=value`, as libpq has it. What it leaves out
+                comes from the environment (PGHOST, PGUSER, …).
+            min_size: How many connections `connect()` opens.
+            max_size: How many there may be.
+            acquire_timeout: Seconds a call waits for a connection when all are busy; None is no limit.
+            statement_cache_size: Prepared statements per connection; 0 prepares none under a name.
+            max_message_size: The longest message accepted from the backend, in bytes.
+            server_settings: Run-time parameters for every session.
+            ssl_context: Used in place of what the ssl… keys say.
+            exact_intervals: interval values come as Interval(months, days, microseconds), not as timedelta.
+            json_loads: Takes the text of a json or jsonb value.
+            json_dumps: Makes the text of one.
+            connection: Any key a URL may have (`password=`, `sslmode=`, `connect_timeout=` …).
+        Raises:
+            ValueError: Something in it cannot be used; the message shows no value of the URL.
+            NativeExtensionMissing: The driver was not built.
+
+        PostgreSQL docs: libpq-connect, "Parameter Key Words".
+        """
+        require_native()
+        parameters = _conninfo.parse(
+            url, ssl_context=ssl_context, server_settings=server_settings, **connection
+        )
+        self._settings = PoolSettings(
+            min_size=min_size,
+            max_size=max_size,
+            acquire_timeout=acquire_timeout,
+            statement_cache_size=statement_cache_size,
+            max_message_size=max_message_size,
+        )
+        self._pool = self._settings.make_pool(
+            parameters, exact_intervals=exact_intervals, json_loads=json_loads, json_dumps=json_dumps
+        )
+        self._opens_on_use = False
+        self._opening: asyncio.Lock | None = None
+        self._current: ContextVar[Transaction | None] = ContextVar("hyperdjango_transaction", default=None)
+
+    @classmethod
+    def opening_on_use(cls, url: str) -> Self:
+        """Make a Database whose pool opens on the first query: the one of `get_db()`."""
+        self = cls(url)
+        self._opens_on_use = True
+        return self
+
+    def __repr__(self) -> str:
+        """Where to, without the password."""
+        state = "connected" if self.is_connected else "not connected"
+        return f"<Database {self.url} {state}>"
+
+    @property
+    def url(self) -> str:
+        """The URL with the password shown as `***`."""
+        return self._pool.parameters.url
+
+    @property
+    def min_size(self) -> int:
+        """How many connections the pool keeps open."""
+        return self._pool.min_size
+
+    @property
+    def max_size(self) -> int:
+        """How many connections the pool opens at most."""
+        return self._pool.max_size
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether `connect()` has run and `disconnect()` has not."""
+        return self._pool.is_open
+
+    @property
+    def backend(self) -> str:
+        """`"pgzig"`, or `"none"` where the native extension is missing."""
+        return backend()
+
+    @property
+    def sync(self) -> SyncDatabase:
+        """The same pool for blocking callers, in threads that run no event loop."""
+        return SyncDatabase.over(self._pool, self._settings)
+
+    async def connect(self) -> Self:
+        """Open the pool. Does nothing where it is open.
+
+        Raises:
+            ConnectionFailed: With the server's message and SQLSTATE where it sent one.
+        """
+        if self._pool.is_open:
+            return self
+        places = self._pool.open()
+        try:
+            results = await asyncio.gather(
+                *(self._open_slot() for _ in range(places)), return_exceptions=True
+            )
+        except BaseException:
+            self._pool.close(lambda: None)
+            raise
+        failure = None
+        for result in results:
+            if isinstance(result, Slot):
+                self._pool.give_back(result)
+            else:
+                failure = failure or result
+        if failure is not None:
+            await self.disconnect(timeout=0)
+            raise failure
+        return self
+
+    async def disconnect(self, timeout: float = DRAIN_SECONDS) -> None:  # noqa: ASYNC109 - the contract's word
+        """Wait until running calls are done, then close all connections. Any number of calls.
+
+        Args:
+            timeout: Seconds; past it the connections in use are closed as they come back.
+        """
+        loop = asyncio.get_running_loop()
+        drained = asyncio.Event()
+        if not self._pool.close(lambda: loop.call_soon_threadsafe(drained.set)):
+            try:
+                await asyncio.wait_for(drained.wait(), timeout)
+            except TimeoutError:
+                return
+
+    async def __aenter__(self) -> Self:
+        """Open the pool."""
+        return await self.connect()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Drain and close the pool."""
+        await self.disconnect()
+
+    def pool_stats(self) -> dict[str, int]:
+        """Return how many connections there are: `total`, `idle`, `busy`, `waiting`, `stmt_cache_size`."""
+        return self._pool.stats()
+
+    @overload
+    async def query(self, sql: str, *args: object, timeout: float | None = None) -> list[Row]: ...
+    @overload
+    async def query(
+        self, sql: str, *args: object, into: type[T] | Callable[..., T], timeout: float | None = None
+    ) -> list[T]: ...
+    async def query(
+        self,
+        sql: str,
+        *args: object,
+        into: Callable[..., Any] = dict,
+        timeout: float | None = None,  # noqa: ASYNC109 - the contract's word
+    ) -> list[Any]:
+        """Return all rows of one statement.
+
+        Args:
+            sql: One statement with placeholders `$1` to `$65535`.
+            args: One value per placeholder, in order.
+            into: What each row becomes: dict, tuple, a NamedTuple, a dataclass, a msgspec Struct, a pydantic
+                model or any callable of keywords.
+            timeout: Seconds for the whole call, waiting for a connection included.
+        Returns:
+            The rows in order; column name to value unless `into` says otherwise.
+        Raises:
+            NotConnected: `connect()` has not run.
+            DataError: A value does not fit its parameter; nothing was sent.
+            QueryTimeout: `timeout` has passed; the statement was cancelled.
+            DatabaseError: The backend sent ErrorResponse; the subclass follows the SQLSTATE.
+
+        PostgreSQL docs: protocol-flow, "Extended Query".
+        """
+        shape, target = (_shape.DICT, None) if into is dict else _shape.shape_of(into)
+        rows: list[Any] = await self._run(sql, args, shape, target, False, timeout)
+        return rows
+
+    @overload
+    async def query_one(self, sql: str, *args: object, timeout: float | None = None) -> Row | None: ...
+    @overload
+    async def query_one(
+        self, sql: str, *args: object, into: type[T] | Callable[..., T], timeout: float | None = None
+    ) -> T | None: ...
+    async def query_one(
+        self,
+        sql: str,
+        *args: object,
+        into: Callable[..., Any] = dict,
+        timeout: float | None = None,  # noqa: ASYNC109 - the contract's word
+    ) -> Any:
+        """Return the first row of one statement, or None when there is none.
+
+        Later rows are read and dropped. Arguments and errors as for `query`.
+        """
+        shape, target = (_shape.DICT, None) if into is dict else _shape.shape_of(into)
+        return await self._run(sql, args, shape, target, True, timeout)
+
+    async def query_val(self, sql: str, *args: object, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - the contract's word
+        """Return the first column of the first row, or None when there is no row.
+
+        Arguments and errors as for `query`.
+        """
+        return await self._run(sql, args, _shape.VALUE, None, True, timeout)
+
+    async def execute(self, sql: str, *args: object, timeout: float | None = None) -> CommandStatus:  # noqa: ASYNC109 - the contract's word
+        """Run a command and say what it did.
+
+        Without values `sql` may hold several statements; they succeed or fail together, unless they contain
+        transaction commands of their own, and the status is that of the last.
+
+        Returns:
+            A str equal to `"COMMAND n"`, with `.rows` and `.tag`.
+        Raises:
+            As `query`.
+        """
+        if not args and is_script(sql):
+            request = await self._request(sql, None, timeout)
+        else:
+            request = await self._request(sql, args, timeout)
+        return CommandStatus(request.tag, request.affected)
+
+    async def execute_many(
+        self,
+        sql: str,
+        rows: Iterable[Sequence[object]] | AsyncIterable[Sequence[object]],
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - the contract's word
+    ) -> CommandStatus:
+        """Run a command once for each set of values, in order, all or nothing.
+
+        Args:
+            sql: One statement with placeholders.
+            rows: Sets of values, one per placeholder each; any iterable or async iterable.
+            timeout: Seconds for the whole call.
+        Returns:
+            The command with the total of rows affected.
+        Raises:
+            As `query`. The error of a set says in a note which one it was, counted from 0.
+        """
+        sets = _batches.of(rows) if not isinstance(rows, AsyncIterable) else _batches.of_async(rows)
+        async with asyncio.timeout(timeout):
+            first, second = await anext(sets, ()), await anext(sets, ())
+            total = _batches.Total(sql)
+            if second:
+                async with self.transaction():
+                    for batch in (first, second):
+                        total.add(await self._request(sql, batch, None, first_set=total.sets))
+                    async for batch in sets:
+                        total.add(await self._request(sql, batch, None, first_set=total.sets))
+            elif first:
+                total.add(await self._request(sql, first, None, first_set=0))
+            return total.status()
+
+    def transaction(
+        self,
+        savepoint_name: str | None = None,
+        isolation: str | None = None,
+        read_only: bool | None = None,
+        deferrable: bool | None = None,
+    ) -> TransactionBlock:
+        """Return a block whose statements all take effect, or none: `async with db.transaction():`.
+
+        Also decorates a coroutine function. Inside another block of this Database it is a savepoint.
+
+        Args:
+            savepoint_name: The name of the savepoint of a nested block; by itself `sp_2`, `sp_3` …
+            isolation: `"read committed"`, `"repeatable read"` or `"serializable"`; outermost block only.
+            read_only: Whether writes are refused; outermost block only.
+            deferrable: For serializable read-only transactions; outermost block only.
+
+        PostgreSQL docs: sql-begin, sql-savepoint.
+        """
+        return TransactionBlock(self, savepoint_name, isolation, read_only, deferrable)
+
+    atomic = transaction
+
+    def in_transaction(self) -> bool:
+        """Whether the calling task is inside a transaction block of this Database."""
+        return self._current.get() is not None
+
+    async def _request(
+        self,
+        sql: str,
+        args: tuple[object, ...] | None,
+        timeout: float | None,  # noqa: ASYNC109 - handed on
+        *,
+        first_set: int | None = None,
+    ) -> "native.Request":
+        """Run a command and return its finished request, for the tag.
+
+        With `first_set`, `args` is a batch of sets, and this is the number of the first in the errors.
+        """
+        deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
+        transaction = self._current.get()
+        if transaction is not None:
+            async with transaction.slot() as slot:
+                return await self._finished(slot, sql, args, deadline, first_set)
+        slot = await self._acquire(deadline)
+        try:
+            return await self._finished(slot, sql, args, deadline, first_set)
+        finally:
+            await self._release(slot)
+
+    async def _finished(
+        self,
+        slot: Slot,
+        sql: str,
+        args: tuple[object, ...] | None,
+        deadline: float | None,
+        first_set: int | None,
+    ) -> "native.Request":
+        connection = slot.connection
+        request = connection.submit(sql, args, _shape.DISCARD, None, False, first_set)
+        await _async_replies.complete(slot, request, deadline)
+        if request.stale and connection.transaction_status == "I":
+            # The plan was made for what the table was before; nothing has run.
+            request = connection.submit(sql, args, _shape.DISCARD, None, False, first_set)
+            await _async_replies.complete(slot, request, deadline)
+        _batches.finish(request, first_set)
+        slot.note(request.tag)
+        return request
+
+    async def _run(
+        self,
+        sql: str,
+        args: tuple[object, ...],
+        shape: int,
+        target: object,
+        first: bool,
+        timeout: float | None,  # noqa: ASYNC109 - handed on
+    ) -> Any:
+        transaction = self._current.get()
+        if transaction is not None:
+            deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
+            async with transaction.slot() as slot:
+                request = slot.connection.submit(sql, args, shape, target, first, None)
+                await _async_replies.complete(slot, request, deadline)
+                return request.result()
+        deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
+        slot_or_none = self._pool.take_idle()
+        slot = slot_or_none if slot_or_none is not None else await self._acquire(deadline)
+        connection = slot.connection
+        try:
+            request = connection.submit(sql, args, shape, target, first, None)
+            await _async_replies.complete(slot, request, deadline)
+            if request.stale and connection.transaction_status == "I":
+                # The plan was made for what the table was before; nothing has run.
+                request = connection.submit(sql, args, shape, target, first, None)
+                await _async_replies.complete(slot, request, deadline)
+            return request.result()
+        finally:
+            if slot.is_reusable():
+                self._pool.give_back(slot)
+            else:
+                await self._release(slot)
+
+    async def _acquire(self, deadline: float | None) -> Slot:
+        """Take a connection from the pool, open one, or wait for one."""
+        if not self._pool.is_open:
+            if not self._opens_on_use:
+                raise NotConnected
+            await self.connect()
+        loop = asyncio.get_running_loop()
+        limit = self._settings.acquire_timeout
+        until = None if limit is None else loop.time() + limit
+        if deadline is not None and (until is None or deadline < until):
+            until = deadline
+        while True:
+            served = asyncio.Event()
+            ticket = self._pool.enter(lambda served=served: _wake(loop, served))  # type: ignore[misc]
+            try:
+                if not ticket.is_served:
+                    async with asyncio.timeout_at(until):
+                        await served.wait()
+                if ticket.is_refused:
+                    raise InterfaceError("the pool was closed while the call waited for a connection")
+            except BaseException as error:
+                self._pool.leave(ticket)
+                if isinstance(error, TimeoutError):
+                    raise AcquireTimeout("no connection became free in time") from None
+                raise
+            if ticket.slot is None:
+                return await self._open_slot(until)
+            if ticket.slot.connection.is_alive():
+                return ticket.slot
+            self._pool.discard(ticket.slot)
+
+    async def _open_slot(self, until: float | None = None) -> Slot:
+        """Open a connection in a place that is ours; the place is given up when that fails."""
+        pool = self._pool
+        timeout = None if until is None else until - asyncio.get_running_loop().time()
+        try:
+            established = await _async_io.run(
+                connect_steps(
+                    pool.parameters,
+                    pool.type_map,
+                    statement_cache_size=pool.statement_cache_size,
+                    message_size_max=pool.message_size_max,
+                ),
+                timeout,
+            )
+        except BaseException:
+            pool.abandon_place()
+            raise
+        return Slot(established)
+
+    async def _release(self, slot: Slot) -> None:
+        """Give a connection back: out of its transaction, its session as it was opened."""
+        connection = slot.connection
+        try:
+            if not connection.closed and not connection.busy:
+                if connection.transaction_status != "I":
+                    await _async_replies.run(slot, ROLLBACK_SQL)
+                if slot.dirty:
+                    await _async_replies.run(slot, RESET_SQL)
+                    connection.clear_statements()
+                    slot.dirty = False
+        except Exception:  # noqa: BLE001 - in doubt it is closed; the caller's own outcome stands
+            slot.close()
+        finally:
+            # Not reusable, as after a cancelled reset: the pool closes it.
+            self._pool.give_back(slot)
+
+
+def _wake(loop: asyncio.AbstractEventLoop, served: asyncio.Event) -> None:
+    try:
+        loop.call_soon_threadsafe(served.set)
+    except RuntimeError:
+        # The loop was closed with its tasks: their tickets were given back when they were cancelled.
+        return
