@@ -69,19 +69,35 @@ def test_an_extension_that_cannot_be_loaded_counts_as_missing_and_its_fault_is_t
     assert text == "NativeExtensionMissing | undefined symbol: PyNothing\n"
 
 
-@pytest.mark.parametrize(("api", "shown"), [("7", "7"), ("0", "0")])
-def test_an_extension_of_another_api_number_is_refused_with_both_numbers_and_the_command(
-    api: str, shown: str
-) -> None:
-    done = run(FAKE.format(api=api), "from hyperdjango.database import _native")
-    assert done.returncode == 1
-    assert "ImportError: hyper-pgzig 0.1.0 needs native API 1" in done.stderr
-    assert f"native API {shown}." in done.stderr
-    assert "uv run hyper-build" in done.stderr
+@pytest.mark.parametrize("api", [0, 7])
+def test_an_extension_of_another_api_number_is_refused_with_both_numbers_and_the_command(api: int) -> None:
+    text = output(
+        FAKE.format(api=api),
+        "from hyperdjango.database import _native",
+        "print(_native.available(), _native.backend())",
+        "for use in (_native.require_native, lambda: _native.native.Connection):",
+        "    try: use()",
+        "    except ImportError as error: print(error)",
+    )
+    said = (
+        "hyper-pgzig 0.1.0 needs native API 1, but the extension of hyper-pgzig 0.1.0 has native API "
+        f"{api}. Build it again:\nuv run hyper-build\n"
+    )
+    assert text == "False none\n" + said + said
 
 
-def test_an_extension_of_another_api_number_can_still_be_built_anew() -> None:
-    assert output(FAKE.format(api=7), "from hyperdjango.database._build import main", "print('ok')") == "ok\n"
+def test_an_extension_without_a_number_counts_as_of_api_0() -> None:
+    done = run(
+        FAKE.format(api=0),
+        "del fake.API_VERSION",
+        "from hyperdjango.database import _native as n; n.native.X",
+    )
+    assert "has native API 0." in done.stderr
+
+
+@pytest.mark.parametrize("extension", [FAKE.format(api=7), MISSING])
+def test_an_unusable_extension_can_still_be_built_anew(extension: str) -> None:
+    assert output(extension, "from hyperdjango.database._build import main", "print('ok')") == "ok\n"
 
 
 def test_another_distribution_is_told_both_versions_and_what_mends_it() -> None:
@@ -90,9 +106,21 @@ def test_another_distribution_is_told_both_versions_and_what_mends_it() -> None:
     assert output(fake, door, "require_native_api('hyper-orm', 1); print('ok')") == "ok\n"
     done = run(fake, door, "require_native_api('hyper-orm', 2)")
     assert done.returncode == 1
-    assert "ImportError: hyper-orm 0.1.0 needs native API 2" in done.stderr
-    assert "hyper-pgzig 0.1.0 has native API 1" in done.stderr
+    assert (
+        "ImportError: hyper-orm 0.1.0 needs native API 2, but the extension of hyper-pgzig 0.1.0"
+        in done.stderr
+    )
+    assert "has native API 1. Install versions that go together:" in done.stderr
     assert "uv pip install --upgrade hyper-pgzig hyper-orm" in done.stderr
+
+
+@pytest.mark.parametrize("api", [1, 7])
+def test_another_distribution_is_refused_at_its_import_when_the_driver_itself_does_not_fit(api: int) -> None:
+    door = "from hyperdjango.database._native import require_native_api"
+    done = run(FAKE.format(api=7), door, f"require_native_api('hyper-orm', {api})")
+    assert done.returncode == 1
+    assert f"ImportError: hyper-orm 0.1.0 needs native API {api}, but" in done.stderr
+    assert "has native API 7. Build it again:\nuv run hyper-build" in done.stderr
 
 
 def test_a_distribution_that_is_not_installed_is_named_without_a_version() -> None:
