@@ -1,0 +1,96 @@
+"""What users will install works: the driver alone, and the full stack.
+
+Builds every sdist and, from it, the wheel; installs only the driver's wheel in an empty environment and runs
+queries through it; installs all wheels in another one and imports every module.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+PACKAGES: Final = ("hyper-pgzig", "hyper-orm", "hyper-multidb", "hyper-dataloader", "hyperdjango")
+
+DRIVER_ALONE: Final = """
+import asyncio, importlib.metadata, os
+from hyperdjango.database import Database, SyncDatabase
+
+installed = {d.metadata["Name"] for d in importlib.metadata.distributions()}
+assert installed == {"hyper-pgzig"}, installed
+
+async def main(url):
+    async with Database(url) as db:
+        return await db.query("SELECT $1::int AS n, $2::text AS s", 7, "seven")
+
+assert asyncio.run(main(os.environ["CHECK_URL"])) == [{"n": 7, "s": "seven"}]
+with SyncDatabase(os.environ["CHECK_URL"]) as db:
+    assert db.query_val("SELECT sum(n) FROM generate_series(1, $1) n", 100) == 5050
+print("hyper-pgzig alone: queries answered")
+"""
+
+FULL_STACK: Final = """
+import importlib, pkgutil
+import hyperdjango
+
+names = [m.name for m in pkgutil.walk_packages(hyperdjango.__path__, "hyperdjango.")]
+for part in ("conf", "database", "dataloader", "models", "multi_db", "_hyperdjango_native"):
+    assert f"hyperdjango.{part}" in names, part
+for name in names:
+    if not name.rpartition(".")[2].startswith("__main__"):
+        importlib.import_module(name)
+print(f"full stack: {len(names)} modules imported")
+"""
+
+
+def call(*command: str | Path, environment: dict[str, str] | None = None) -> None:
+    """Run a command away from the source tree; a failure is an exception."""
+    words = [str(word) for word in command]
+    print("+", *words, flush=True)
+    hidden = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}}
+    subprocess.run(words, cwd=tempfile.gettempdir(), env={**hidden, **(environment or {})}, check=True)
+
+
+def build(uv: str, wheels: Path) -> None:
+    """Build the sdist and the wheel from it, for each package."""
+    for name in PACKAGES:
+        call(uv, "build", "--quiet", "--package", name, "--project", ROOT, "--out-dir", wheels, ROOT)
+    kinds = {suffix: len(list(wheels.glob(f"*{suffix}"))) for suffix in (".whl", ".tar.gz")}
+    if set(kinds.values()) != {len(PACKAGES)}:
+        raise RuntimeError(f"built {kinds}, expected {len(PACKAGES)} of each")
+
+
+def environment_with(uv: str, folder: Path, wheels: list[Path], *options: str) -> Path:
+    """Make an empty environment with these wheels; return its interpreter."""
+    call(uv, "venv", "--quiet", "--no-project", "--python", sys.executable, folder)
+    interpreter = folder / "bin" / "python"
+    call(uv, "pip", "install", "--quiet", "--python", interpreter, *options, *wheels)
+    return interpreter
+
+
+def main() -> bool:
+    """Build, install, use."""
+    from hyperdjango.database._embedded_server import EmbeddedServer  # noqa: PLC0415 - the build needs none
+
+    uv = shutil.which("uv")
+    if uv is None:
+        print("the packaging check needs uv: pip install uv")
+        return False
+    with tempfile.TemporaryDirectory(prefix="hyper-packages-") as name:
+        folder = Path(name)
+        wheels = folder / "dist"
+        build(uv, wheels)
+        driver = environment_with(uv, folder / "driver", list(wheels.glob("hyper_pgzig-*.whl")), "--no-deps")
+        with EmbeddedServer() as server:
+            call(driver, "-c", DRIVER_ALONE, environment={"CHECK_URL": server.url})
+        full = environment_with(uv, folder / "full", sorted(wheels.glob("*.whl")))
+        call(full, "-c", FULL_STACK)
+        call(folder / "full" / "bin" / "hyper", "--help")
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(0 if main() else 1)
