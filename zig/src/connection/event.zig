@@ -179,3 +179,40 @@ pub fn sizeMax(message: protocol.BackendMessage, is_start_up: bool, message_size
 
 /// Far above anything the backend has to say in these messages.
 const small_size_max = 30_000;
+
+test "no message may claim more than its form allows, nor more than the caller's maximum" {
+    const gib = 1 << 30;
+    const table = [_]struct { protocol.BackendMessage, u32, u32 }{
+        // In a session, during start-up.
+        .{ .parse_complete, 4, 4 },
+        .{ .copy_done, 4, 4 },
+        .{ .ready_for_query, 5, 5 },
+        .{ .backend_key_data, 264, 264 },
+        .{ .parameter_description, 262_146, 262_146 },
+        .{ .copy_in_response, 131_077, 131_077 },
+        .{ .authentication, 30_000, 30_000 },
+        .{ .parameter_status, 30_000, 30_000 },
+        .{ .command_complete, 30_000, 30_000 },
+        .{ .error_response, gib, 30_000 },
+        .{ .notice_response, gib, 30_000 },
+        .{ .data_row, gib, gib },
+        .{ .copy_data, gib, gib },
+    };
+    for (table) |case| {
+        try std.testing.expectEqual(case[1], sizeMax(case[0], false, gib));
+        try std.testing.expectEqual(case[2], sizeMax(case[0], true, gib));
+        try std.testing.expectEqual(@min(case[1], 100), sizeMax(case[0], false, 100));
+    }
+}
+
+test "an event is one line" {
+    const table = [_]struct { []const u8, Event }{
+        .{ "DataRow 2 bytes", .{ .data_row = "\x00\x00" } },
+        .{ "CommandComplete INSERT 0 1", .{ .command_complete = "INSERT 0 1" } },
+        .{ "ErrorResponse ? ?", .{ .error_response = "\x00" } },
+        .{ "NoticeResponse WARNING 01000", .{ .notice = "VWARNING\x00C01000\x00\x00" } },
+        .{ "Authentication 7", .{ .authentication = .{ .unsupported = 7 } } },
+        .{ "ReadyForQuery in_transaction", .{ .ready_for_query = .in_transaction } },
+    };
+    for (table) |case| try std.testing.expectFmt(case[0], "{f}", .{case[1]});
+}
