@@ -154,7 +154,7 @@ class Range(Generic[T]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Range):
             return NotImplemented
-        range_ = cast("Range[Any]", other)
+        range_: Range[Any] = other
         return (self._lower, self._upper, self._bounds) == (range_._lower, range_._upper, range_._bounds)
 
     def __hash__(self) -> int:
