@@ -55,7 +55,7 @@ class StartupResult:
 
     process_id: int = 0
     secret_key: bytes = b""
-    notices: list[dict[str, str]] = field(default_factory=list)
+    notices: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
 
 
 def event_steps(connection: native.Connection, sock: socket.socket) -> Steps[tuple[Any, ...]]:

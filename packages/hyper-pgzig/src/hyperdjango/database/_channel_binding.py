@@ -109,7 +109,8 @@ def _dotted(identifier: bytes) -> str:
     """Return the dotted form of an object identifier."""
     if not identifier or len(identifier) > 32 or identifier[-1] & 0x80:
         raise ValueError("bad object identifier")
-    arcs, value = [], 0
+    arcs: list[int] = []
+    value = 0
     for byte in identifier:
         value = value << 7 | byte & 0x7F
         if not byte & 0x80:

@@ -58,9 +58,7 @@ def split(url: str) -> dict[str, str]:
         raise ValueError(f"a connection URI begins with {' or '.join(SCHEMES)}")
     values: dict[str, str] = {}
     rest = _take_user(url[len(scheme) :], values)
-    at = next((i for i, c in enumerate(rest) if c in "/?" and not _in_brackets(rest, i)), len(rest))
-    _take_hosts(rest[:at], values)
-    rest = rest[at:]
+    rest = _take_hosts(rest, values)
     if rest.startswith("/"):
         name, mark, query = rest[1:].partition("?")
         if name:
@@ -70,10 +68,6 @@ def split(url: str) -> dict[str, str]:
     if mark:
         _take_query(query, values)
     return values
-
-
-def _in_brackets(text: str, index: int) -> bool:
-    return text.rfind("[", 0, index) > text.rfind("]", 0, index)
 
 
 def _take_user(rest: str, values: dict[str, str]) -> str:
@@ -88,43 +82,50 @@ def _take_user(rest: str, values: dict[str, str]) -> str:
     return rest[at + 1 :]
 
 
-def _take_hosts(text: str, values: dict[str, str]) -> None:
-    if "@" in text:
-        raise ValueError(f"the connection URI has an @ too many: {_ESCAPE_HINT}")
-    hosts, ports = [], []
-    for part in _split_outside_brackets(text):
-        if part.startswith("["):
-            host, closed, behind = part[1:].partition("]")
-            if not closed or not host:
-                raise ValueError(
-                    "the connection URI has an IPv6 address without its closing ] or with nothing in it"
-                )
-            if behind and not behind.startswith(":"):
-                raise ValueError("the connection URI has something other than a port behind an IPv6 address")
-            port = behind[1:]
-        else:
-            host, _, port = part.partition(":")
+def _take_hosts(rest: str, values: dict[str, str]) -> str:
+    hosts: list[str] = []
+    ports: list[str] = []
+    while True:
+        host, rest = _take_host(rest)
+        port = ""
+        if rest.startswith(":"):
+            port, rest = _until(rest[1:], "/?,")
+        if "@" in host + port:
+            raise ValueError(f"the connection URI has an @ too many: {_ESCAPE_HINT}")
         if port and not (port.isascii() and port.isdigit()) and "%" not in port:
             raise ValueError(f"the connection URI has a port that is not a number; {_ESCAPE_HINT}")
         hosts.append(host)
         ports.append(port)
-    if any(hosts):
+        if not rest.startswith(","):
+            break
+        rest = rest[1:]
+    if len(hosts) > 1 or hosts[0]:
         values["host"] = decode(",".join(hosts), "host")
     if any(ports):
         values["port"] = decode(",".join(ports), "port")
+    return rest
 
 
-def _split_outside_brackets(text: str) -> list[str]:
-    parts, start = [], 0
-    for index, character in enumerate(text):
-        if character == "," and not _in_brackets(text, index):
-            parts.append(text[start:index])
-            start = index + 1
-    return [*parts, text[start:]]
+def _take_host(rest: str) -> tuple[str, str]:
+    if not rest.startswith("["):
+        return _until(rest, ":/?,")
+    host, closed, rest = rest[1:].partition("]")
+    if not closed or not host:
+        raise ValueError("the connection URI has an IPv6 address without its closing ] or with nothing in it")
+    if rest and rest[0] not in ":/?,":
+        raise ValueError("the connection URI has something other than a port behind an IPv6 address")
+    return host, rest
+
+
+def _until(text: str, ends: str) -> tuple[str, str]:
+    at = min((found for end in ends if (found := text.find(end)) >= 0), default=len(text))
+    return text[:at], text[at:]
 
 
 def _take_query(query: str, values: dict[str, str]) -> None:
-    for pair in query.split("&") if query else []:
+    # libpq overlooks one & behind the last pair.
+    pairs = query.removesuffix("&") if len(query) > 1 else query
+    for pair in pairs.split("&") if pairs else []:
         name, equals, value = pair.partition("=")
         key = decode(name, "key")
         if not equals or "=" in value:
@@ -176,7 +177,8 @@ def _end_of_user(rest: str) -> int | None:
 
 
 def _redact_pairs(pairs: list[str]) -> list[str]:
-    shown, secret = [], False
+    shown: list[str] = []
+    secret = False
     for pair in pairs:
         name, equals, _ = pair.partition("=")
         if equals:

@@ -189,7 +189,7 @@ def _hosts(
     shared = given_secret
     if shared is None and values.get("password"):
         shared = native.Secret(values["password"].encode("utf-8", "surrogateescape"))
-    hosts = []
+    hosts: list[Host] = []
     for index, (name, port_text) in enumerate(zip(names, ports, strict=True)):
         address = (addresses[index].strip() or None) if addresses is not None else None
         host = name.strip() or ("" if address else "localhost")
@@ -290,17 +290,16 @@ def _startup(
     if startup["client_encoding"].lower() not in _UTF8_NAMES:
         raise ValueError("client_encoding must be UTF8: text is exchanged in no other encoding")
     for name, value in startup.items():
-        if "\0" in name or "\0" in value:
-            raise ValueError(f"{name!r} contains a NUL character")
-        try:
-            (name + value).encode()
-        except UnicodeEncodeError:
-            unusable = True
-        else:
-            unusable = False
-        if unusable:
-            raise ValueError(f"{name!r} is not text that UTF-8 can encode")
+        _check_text(name, value)
     return MappingProxyType(startup)
+
+
+def _check_text(name: str, value: str) -> None:
+    if "\0" in name or "\0" in value:
+        raise ValueError(f"{name!r} contains a NUL character")
+    # Not by way of encode(): its error would carry the text.
+    if any("\ud800" <= character <= "\udfff" for character in name + value):
+        raise ValueError(f"{name!r} is not text that UTF-8 can encode")
 
 
 def _setting_name(name: str) -> str:

@@ -61,6 +61,15 @@ ENVIRONMENT: Final[Mapping[str, str | None]] = {
 # libpq sends these environment variables as run-time parameters.
 RUN_TIME_ENVIRONMENT: Final = {"PGDATESTYLE": "datestyle", "PGTZ": "timezone", "PGGEQO": "geqo"}
 
+# What other drivers and frameworks call some of them: for the hint alone.
+_OTHER_NAMES: Final = {
+    "database": "dbname",
+    "db": "dbname",
+    "username": "user",
+    "hostname": "host",
+    "ssl": "sslmode",
+}
+
 # Keys whose values no message, log line or repr may show.
 SECRET_KEYS: Final = frozenset(
     {"password", "sslpassword", "scram_client_key", "scram_server_key", "oauth_client_secret"}
@@ -99,9 +108,13 @@ def unknown_key(name: str, *, show: bool = True, known: Iterable[str] = ENVIRONM
         show: Whether it may be shown. In a broken URI it may be a piece of the password.
         known: The keys that are allowed there.
     """
-    nearest = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0)
+    lowered = name.lower()
+    candidates = [*known, *_OTHER_NAMES]
+    nearest = [key for key in candidates if lowered and key.startswith(lowered)][
+        :1
+    ] or difflib.get_close_matches(lowered, candidates, n=1, cutoff=0)
     what = f"unknown connection key {name!r}" if show else "unknown connection key"
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
+    hint = f"; did you mean {_OTHER_NAMES.get(nearest[0], nearest[0])!r}?" if nearest else "."
     return ValueError(f"{what}{hint} A run-time parameter belongs into server_settings= or options")
 
 

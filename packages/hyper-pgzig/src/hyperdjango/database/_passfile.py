@@ -67,7 +67,8 @@ def find(lines: list[str], *, host: str, port: int, dbname: str, user: str) -> s
 
 def _fields(line: str) -> list[str]:
     """Split at colons that no backslash protects: four fields, and the rest of the line as the fifth."""
-    fields, current = [], ""
+    fields: list[str] = []
+    current = ""
     characters = iter(line)
     for character in characters:
         if character == "\\":

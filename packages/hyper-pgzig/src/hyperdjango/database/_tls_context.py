@@ -42,7 +42,7 @@ def context_for(tls: TlsParameters) -> ssl.SSLContext:
 
 def _stamps(tls: TlsParameters) -> tuple[tuple[str, int, int], ...]:
     files = (_root(tls), *_client_files(tls), tls.revocation_list or _default("root.crl"))
-    stamps = []
+    stamps: list[tuple[str, int, int]] = []
     for file in files:
         if file and Path(file).exists():
             status = Path(file).stat()
