@@ -236,3 +236,22 @@ test "COPY IN: doubt outlives a notice, and ends with its COPY" {
         try testing.expect(other.connection.in_doubt);
     }
 }
+
+test "COPY IN: CopyDone behind another Query belongs to that one" {
+    const begin = back('G', "\x00\x00\x00");
+    try expectTrace(&.{
+        front(.query), begin,                   front(.query), front(.copy_done), scripted.cancelled, ready,
+        begin,         back('C', "COPY 0\x00"), ready,
+    },
+        \\> query
+        \\< CopyInResponse 0
+        \\> query
+        \\> copy_done
+        \\< ErrorResponse ERROR 57014
+        \\< ReadyForQuery idle
+        \\< CopyInResponse 0
+        \\< CommandComplete COPY 0
+        \\< ReadyForQuery idle
+        \\
+    );
+}

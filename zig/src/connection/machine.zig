@@ -81,8 +81,9 @@ pub const Connection = struct {
     pub fn sent(self: *Connection, what: Sent) error{OutOfMemory}!void {
         switch (what) {
             .password => return self.passwordSent(),
-            .copy_done, .copy_fail => if (self.endCopyIn(what)) return,
-            .sync => if (self.isCopyIn() and self.queue.len == 1) {
+            // With other messages between, it is no answer to this COPY: that one has failed.
+            .copy_done, .copy_fail => if (self.queue.len == 1 and self.endCopyIn(what)) return,
+            .sync => if (self.queue.len == 1 and self.isCopyIn()) {
                 self.syncs_ignored += 1;
                 return;
             },
