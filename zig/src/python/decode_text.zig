@@ -70,6 +70,7 @@ fn unreadable(context: *Context, info: *const TypeInfo) Failure {
 fn array(context: *Context, info: *const TypeInfo, text: []const u8) Failure!*Object {
     try enter(context);
     defer context.leave();
+    if (info.lower_bound == 0) return vector(context, info.element.?, text);
     const scratch = try scratchFor(text);
     defer gpa.free(scratch);
     var parser: types.text_array.Parser = .init(text, info.delimiter, scratch);
@@ -105,6 +106,19 @@ fn array(context: *Context, info: *const TypeInfo, text: []const u8) Failure!*Ob
         try py.ok(py.PyList_Append(open[depth - 1], item));
     }
     return error.Malformed;
+}
+
+/// int2vector and oidvector: numbers and spaces.
+fn vector(context: *Context, element: *const TypeInfo, text: []const u8) Failure!*Object {
+    const result = try py.checked(py.PyList_New(0));
+    errdefer py.decref(result);
+    var words = std.mem.tokenizeScalar(u8, text, ' ');
+    while (words.next()) |word| {
+        const item = try simple(context, element, word);
+        defer py.decref(item);
+        try py.ok(py.PyList_Append(result, item));
+    }
+    return result;
 }
 
 /// Without the types that only the binary form brings along, a record's fields are str.

@@ -23,13 +23,13 @@ pub const Nesting = enum {
     sequences,
     /// A tuple is an element: row values and points.
     lists,
-    /// The outermost sequence is the only dimension: JSON arrays, vectors, paths.
+    /// The outermost sequence is the only dimension: JSON arrays, vectors, paths, int2vector.
     none,
 
     pub fn of(element: *const TypeInfo) Nesting {
         if (element.codec != null) return .none;
         return switch (element.kind) {
-            .json, .jsonb, .vector, .halfvec, .path, .polygon, .multirange => .none,
+            .json, .jsonb, .vector, .halfvec, .path, .polygon, .multirange, .array => .none,
             .composite, .record, .point, .line, .lseg, .box, .circle => .lists,
             else => .sequences,
         };
@@ -106,6 +106,8 @@ pub fn array(context: *Context, info: *const TypeInfo, object: *Object, writer: 
     try level.write(items, shape.lengths[0..shape.count]);
     if (shape.isEmpty()) {
         writer.truncate(mark);
+        // int2vector and oidvector have no binary form without elements that the server takes.
+        if (info.lower_bound == 0) return error.NeedsText;
         return types.array.begin(writer, element.oid, &.{}, false, info.lower_bound);
     }
     // The flag word stands behind the number of dimensions.

@@ -77,6 +77,7 @@ fn array(context: *Context, info: *const TypeInfo, object: *Object, writer: *Wri
     const nesting: containers.Nesting = .of(info.element.?);
     const items = try Sequence.of(context, object) orelse return containers.notArray(context, object);
     defer items.deinit();
+    if (info.lower_bound == 0) return vector(context, info.element.?, items, writer);
     const shape: containers.Shape = try .measure(context, nesting, items);
     const mark = writer.len();
     var level: Level = .{ .context = context, .info = info, .nesting = nesting, .writer = writer };
@@ -84,6 +85,16 @@ fn array(context: *Context, info: *const TypeInfo, object: *Object, writer: *Wri
     if (!shape.isEmpty()) return;
     writer.truncate(mark);
     try writer.writeBytes("{}");
+}
+
+/// int2vector and oidvector: numbers and spaces.
+fn vector(context: *Context, number_info: *const TypeInfo, items: Sequence, writer: *Writer) Inner!void {
+    for (0..items.count) |i| {
+        if (i != 0) try writer.writeByte(' ');
+        const item = try items.at(context, i);
+        defer py.decref(item);
+        try text(context, number_info, item, writer);
+    }
 }
 
 const Level = struct {

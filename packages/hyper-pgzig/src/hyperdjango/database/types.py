@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any, ClassVar, Final, Generic, NamedTuple, Self, SupportsIndex, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NamedTuple, Self, SupportsIndex, TypeVar, cast, overload
 
 T = TypeVar("T")
 
@@ -154,7 +154,7 @@ class Range(Generic[T]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Range):
             return NotImplemented
-        range_: Range[Any] = other
+        range_ = cast("Range[object]", other)
         return (self._lower, self._upper, self._bounds) == (range_._lower, range_._upper, range_._bounds)
 
     def __hash__(self) -> int:
@@ -207,6 +207,10 @@ class Composite(tuple[Any, ...]):
 
     __slots__ = ()
     _fields: ClassVar[tuple[str, ...]] = ()
+
+    if TYPE_CHECKING:  # the fields of the subclasses
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def _asdict(self) -> dict[str, Any]:
         """Return field name to value; of equal names the last wins."""
