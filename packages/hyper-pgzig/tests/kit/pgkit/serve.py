@@ -42,6 +42,8 @@ class Answer:
     parse_error: bytes | None = None
     instead: Sequence[bytes] | None = None
     """Replaces DataRow and CommandComplete."""
+    copy_in: bool = False
+    """The statement is COPY FROM STDIN: CopyInResponse comes at once, a Sync before its end is dropped."""
 
     def describe(self) -> bytes:
         """RowDescription or NoData."""
@@ -91,11 +93,17 @@ class Responder:
     portals: dict[str, str] = field(default_factory=dict)
     status: str = "I"
     skipping: bool = False
+    copying: bool = False
+    copied: int = 0
     flight: list[bytes] = field(default_factory=list)
 
     def handle(self, one: FrontendMessage) -> list[bytes]:
         """Take one message; return the replies to be sent now, [] while the backend would buffer them."""
-        if isinstance(one, Sync):
+        if self.copying:
+            self._copy(one)
+            if self.copying:
+                return []
+        elif isinstance(one, Sync):
             self.skipping = False
             self.flight.append(messages.ready_for_query(self.status))
         elif isinstance(one, Query):
@@ -109,7 +117,8 @@ class Responder:
                     if reply[:1] == b"E":
                         self._failed()
                         break
-            return []
+            if not self.copying:
+                return []
         ready, self.flight = self.flight, []
         return ready
 
@@ -117,6 +126,22 @@ class Responder:
         self.skipping = True
         if self.status == "T":
             self.status = "E"
+
+    def _copy(self, one: FrontendMessage) -> None:
+        """Take one message in copy-in mode, where Sync and Flush are dropped."""
+        match one:
+            case CopyData():
+                self.copied += one.data.count(b"\n")
+            case CopyDone():
+                self.copying = False
+                self.flight.append(messages.command_complete(f"COPY {self.copied}"))
+            case Sync() | Flush():
+                pass
+            case _:
+                self.copying = False
+                reason = one.reason if isinstance(one, CopyFail) else f"unexpected {one}"
+                self.flight.append(messages.error_response("57014", f"COPY from stdin failed: {reason}"))
+                self._failed()
 
     def _simple(self, sql: str) -> None:
         answer = self._answer(sql)
@@ -164,7 +189,11 @@ class Responder:
             # ROLLBACK TO SAVEPOINT mends a failed transaction and stays inside it.
             self.status = "T" if " TO " in sql.upper() else after
             return [messages.command_complete(tag)]
-        return self._answer(sql).execute(max_rows)
+        answer = self._answer(sql)
+        if answer.copy_in:
+            self.copying, self.copied = True, 0
+            return [messages.copy_in_response()]
+        return answer.execute(max_rows)
 
     def _answer(self, sql: str) -> Answer:
         known = self.answers.get(sql)
@@ -180,10 +209,11 @@ class Responder:
 
 
 def serve(answers: Mapping[str, Answer] | None = None, *, alter: Alter | None = None) -> Step:
-    """Answer queries until the frontend leaves. `{}` still answers BEGIN, COMMIT, SET and their like.
+    """Answer queries until the frontend leaves, or until a FATAL error was sent.
 
     Args:
-        answers: By SQL text; an unknown text is an error 42P01.
+        answers: By SQL text. BEGIN, COMMIT, SET and their like need none; any other unknown text is an
+            error 42P01.
         alter: Given each flight of replies as whole messages; what it returns is sent instead.
     """
 
@@ -193,7 +223,11 @@ def serve(answers: Mapping[str, Answer] | None = None, *, alter: Alter | None = 
             if isinstance(one, Terminate):
                 raise EndOfScript
             flight = responder.handle(one)
-            if flight:
-                talk.send(b"".join(alter(flight) if alter is not None else flight))
+            if not flight:
+                continue
+            sent = list(alter(flight) if alter is not None else flight)
+            talk.send(b"".join(sent))
+            if any(part.startswith(b"E") and b"SFATAL\0" in part for part in sent):
+                raise EndOfScript
 
     return step
