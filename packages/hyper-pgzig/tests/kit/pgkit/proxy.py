@@ -54,7 +54,7 @@ class Link:
 
     def cut(self, how: Ending = "eof") -> None:
         """End this connection now, on both sides."""
-        self._ended = how
+        self._ended = self._ended or how
         self.wake()
 
     def wake(self) -> None:
