@@ -15,6 +15,9 @@ pub const Classes = struct {
     uuid: Uuid,
     @"enum": *Object,
     json_loads: *Object,
+    /// The standard library's scanner, which `loads` calls after looking at its arguments; null beside
+    /// a `loads` of the user's own.
+    json_scan: ?*Object,
     json_dumps: *Object,
     interval: *Object,
     range: Range,
@@ -48,6 +51,7 @@ pub const Classes = struct {
             .uuid = try .load(&loader),
             .@"enum" = try loader.attribute(try loader.import("enum"), "Enum"),
             .json_loads = if (json_loads) |given| loader.keep(py.incref(given)) else try loader.attribute(json, "loads"),
+            .json_scan = if (json_loads == null) try jsonScanner(&loader, json) else null,
             .json_dumps = if (json_dumps) |given| loader.keep(py.incref(given)) else try loader.attribute(json, "dumps"),
             .interval = interval,
             .range = try .load(&loader, values),
@@ -106,6 +110,7 @@ pub const Classes = struct {
             const field = &@field(self, name);
             switch (@TypeOf(field.*)) {
                 *Object => try function(argument, field.*),
+                ?*Object => if (field.*) |object| try function(argument, object),
                 Uuid, Range, Names => inline for (@typeInfo(@TypeOf(field.*)).@"struct".field_names) |inner| {
                     if (@TypeOf(@field(field, inner)) == *Object) try function(argument, @field(field, inner));
                 },
@@ -245,6 +250,19 @@ pub const Names = struct {
         return names;
     }
 };
+
+/// Null where the standard library has none that can be called by itself.
+fn jsonScanner(loader: *Loader, json: *Object) py.Error!?*Object {
+    const class = try py.checked(py.PyObject_GetAttrString(json, "JSONDecoder"));
+    defer py.decref(class);
+    const decoder = try py.checked(py.PyObject_CallNoArgs(class));
+    defer py.decref(decoder);
+    return loader.keep(py.PyObject_GetAttrString(decoder, "scan_once") orelse {
+        if (py.PyErr_ExceptionMatches(py.PyExc_AttributeError) == 0) return error.PythonError;
+        py.PyErr_Clear();
+        return null;
+    });
+}
 
 fn ipTypes(loader: *Loader) py.Error!*Object {
     const module = try loader.import("ipaddress");

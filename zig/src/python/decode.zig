@@ -137,7 +137,29 @@ fn bytea(_: *Context, _: *const TypeInfo, body: []const u8) Failure!*Object {
 pub fn json(context: *Context, _: *const TypeInfo, body: []const u8) Failure!*Object {
     const document = try string(context, body);
     defer py.decref(document);
+    if (context.classes.json_scan) |scan| if (try scanned(scan, document)) |value| return value;
     return py.checked(py.PyObject_CallOneArg(context.classes.json_loads, document));
+}
+
+/// What `json.loads` finds, by its inner function alone. Null where that does not take the whole text:
+/// `loads` then allows for white space or says what is wrong.
+fn scanned(scan: *Object, document: *Object) Failure!?*Object {
+    const zero = try py.checked(py.PyLong_FromLong(0)); // one of the small ints that exist already
+    defer py.decref(zero);
+    const arguments = [_]?*Object{ document, zero };
+    const pair = py.PyObject_Vectorcall(scan, &arguments, arguments.len, null) orelse {
+        const about_text = py.PyErr_ExceptionMatches(py.PyExc_ValueError) != 0 or
+            py.PyErr_ExceptionMatches(py.PyExc_StopIteration) != 0;
+        if (!about_text) return error.PythonError;
+        py.PyErr_Clear();
+        return null;
+    };
+    defer py.decref(pair);
+    if (py.hd_tuple_check(pair) == 0 or py.hd_tuple_size(pair) != 2) return null;
+    const end = py.PyLong_AsLongLong(py.hd_tuple_get(pair, 1));
+    if (end == -1 and py.PyErr_Occurred() != null) return error.PythonError;
+    if (end != py.PyObject_Size(document)) return null;
+    return py.incref(py.hd_tuple_get(pair, 0));
 }
 
 fn jsonb(context: *Context, info: *const TypeInfo, body: []const u8) Failure!*Object {

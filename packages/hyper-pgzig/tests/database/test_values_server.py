@@ -83,7 +83,7 @@ CASES = [
     Case("timestamptz", dt.datetime.min.replace(tzinfo=UTC), "-infinity"),
     Case("interval", dt.timedelta(days=-1, hours=2), "-1 days +02:00:00"),
     Case("inet", "1.2.3.4/24", "1.2.3.4/24"),
-    Case("inet", "fe80::1:0:0", "fe80::1:0:0"),
+    Case("inet", "fe80::1:0:0", "fe80::1:0:0/128"),
     Case("cidr", "10.0.0.0/8", "10.0.0.0/8"),
     Case("macaddr", "08:00:2b:01:02:03", "08:00:2b:01:02:03"),
     Case("macaddr8", "08:00:2b:01:02:03:04:05", "08:00:2b:01:02:03:04:05"),
