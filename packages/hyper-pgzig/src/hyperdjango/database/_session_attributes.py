@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from hyperdjango.database import _shape
+from hyperdjango.database._authenticate import ServerError
 from hyperdjango.database._steps import Steps, WaitReadable, WaitWritable
+from hyperdjango.database.errors import DatabaseError, ProtocolError
 
 if TYPE_CHECKING:
     import socket
@@ -57,16 +60,25 @@ _QUESTION: Final = (
     "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'on' ELSE 'off' END,"
     " pg_catalog.current_setting('transaction_read_only')"
 )
-_SHAPE_TUPLE: Final = 2
 _DONE: Final = 1
+_AGAIN: Final = 2
 
 
 def _ask_steps(connection: native.Connection, sock: socket.socket) -> Steps[tuple[str, str]]:
-    """Ask the server by a simple query, which leaves nothing behind."""
-    request = connection.submit(_QUESTION, None, _SHAPE_TUPLE, None, False, False)
-    while connection.advance() != _DONE:
+    """Ask the server, and leave no prepared statement behind."""
+    request = connection.submit(_QUESTION, (), _shape.TUPLE, None, False, None)
+    while (progress := connection.advance()) != _DONE:
+        if progress == _AGAIN:
+            continue
         if connection.wants_write:
             yield WaitWritable(sock)
-        yield WaitReadable(sock)
-    ((standby, read_only),) = request.result()
+        else:
+            yield WaitReadable(sock)
+    try:
+        ((standby, read_only),) = request.result()
+    except ProtocolError:
+        raise
+    except DatabaseError as error:
+        raise ServerError(error, authenticated=True) from None
+    connection.forget(_QUESTION)
     return standby, read_only
