@@ -16,7 +16,7 @@ pub const Socket = struct {
     /// Send what the kernel takes at once. Returns the byte count, at least 1 for a non-empty slice.
     pub fn send(self: *Socket, bytes: []const u8) Error!usize {
         while (true) {
-            const sent = c.send(self.fd, bytes.ptr, bytes.len, no_signal);
+            const sent = c.send(self.fd, bytes.ptr, bytes.len, send_flags);
             if (sent >= 0) return @intCast(sent);
             switch (c.errno(sent)) {
                 .INTR => continue,
@@ -29,14 +29,14 @@ pub const Socket = struct {
     /// Receive what is there. Returns the byte count; 0 is the end of the stream.
     pub fn recv(self: *Socket, room: []u8) Error!usize {
         std.debug.assert(room.len > 0);
-        return self.recvWith(room, 0);
+        return self.recvWith(room, dont_wait);
     }
 
     /// True where nothing waits to be read: an idle connection that is alive. Anything readable on
     /// it is the end of the stream, an error, or bytes that nobody asked for.
     pub fn isQuiet(self: *Socket) bool {
         var byte: [1]u8 = undefined;
-        _ = self.recvWith(&byte, c.MSG.PEEK) catch |err| return err == error.WouldBlock;
+        _ = self.recvWith(&byte, c.MSG.PEEK | dont_wait) catch |err| return err == error.WouldBlock;
         return false;
     }
 
@@ -86,8 +86,10 @@ pub const Socket = struct {
     }
 };
 
+/// Never wait here, whatever the owner of the descriptor has made of it.
+const dont_wait: u32 = if (@hasDecl(c.MSG, "DONTWAIT")) c.MSG.DONTWAIT else 0;
 /// A write to a connection that the backend closed is an error value, not a signal.
-const no_signal: u32 = if (@hasDecl(c.MSG, "NOSIGNAL")) c.MSG.NOSIGNAL else 0;
+const send_flags: u32 = dont_wait | if (@hasDecl(c.MSG, "NOSIGNAL")) c.MSG.NOSIGNAL else 0;
 
 /// Nanoseconds of the monotonic clock.
 pub fn now() u64 {

@@ -245,6 +245,8 @@ pub const Link = struct {
 
     pub fn finish(self: *Link, request: *Request) void {
         request.stage = .done;
+        // How many ReadyForQuery are still to come is not known: nobody else may have the connection.
+        if (self.session.connection.in_doubt) self.closed = true;
         const object = self.request;
         self.request = null;
         py.xdecref(object);
@@ -256,9 +258,13 @@ pub const Link = struct {
             else => return, // the state machine has checked the body's form
         };
         defer py.decref(fields);
-        const instance = try raise.fromFields(fields, request.sql);
-        request.setFault(instance);
         const parts = protocol.ErrorResponse.decode(body) catch return;
+        // A SQL_ASCII database may hold bytes that are not UTF-8; the backend refuses to send them.
+        const refused = request.stage == .executing and std.mem.eql(u8, parts.sqlstate orelse "", "22021");
+        const columns = if (refused and request.statement != null) try request.statement.?.textColumns() else null;
+        defer py.xdecref(columns);
+        const instance = try raise.fromFields(fields, request.sql, columns);
+        request.setFault(instance);
         if (isStale(parts)) {
             request.stale = true;
             try submit.forget(self, request.sql);

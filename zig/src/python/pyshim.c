@@ -39,7 +39,8 @@ HD void hd_box_set(PyObject *o, void *state) { ((hd_box *)o)->state = state; }
 
 /* GC-tracked heap types. */
 HD PyObject *hd_alloc(PyTypeObject *type) { return type->tp_alloc(type, 0); }
-HD PyObject *hd_alloc_items(PyTypeObject *type, Py_ssize_t n) { return type->tp_alloc(type, n); }
+HD PyObject *hd_tuple_alloc(PyTypeObject *type, Py_ssize_t n); /* below */
+HD PyObject *hd_alloc_items(PyTypeObject *type, Py_ssize_t n) { return hd_tuple_alloc(type, n); }
 HD void hd_free(PyObject *o) {
     PyTypeObject *type = Py_TYPE(o);
     type->tp_free(o);

@@ -58,14 +58,15 @@ pub fn fieldsDict(body: []const u8) (py.Error || protocol.DecodeError)!*Object {
     return fields;
 }
 
-/// `errors.from_fields(fields, query)`: an exception instance, not raised.
-pub fn fromFields(fields: *Object, query: ?*Object) py.Error!*Object {
+/// `errors.from_fields(fields, query, columns)`: an exception instance, not raised. `columns`: the names
+/// of those that the error may be about, where the backend does not say so itself.
+pub fn fromFields(fields: *Object, query: ?*Object, columns: ?*Object) py.Error!*Object {
     const errors = try py.checked(py.PyImport_ImportModule("hyperdjango.database.errors"));
     defer py.decref(errors);
     const factory = try py.checked(py.PyObject_GetAttrString(errors, "from_fields"));
     defer py.decref(factory);
-    const arguments = [_]?*Object{ fields, query orelse py.hd_none() };
-    return py.checked(py.PyObject_Vectorcall(factory, &arguments, arguments.len, null));
+    const arguments = [_]?*Object{ fields, query orelse py.hd_none(), columns };
+    return py.checked(py.PyObject_Vectorcall(factory, &arguments, if (columns == null) 2 else 3, null));
 }
 
 /// Raise `instance` again.

@@ -19,11 +19,16 @@ fn written(link: *Link, outcome: anytype) py.Error!void {
     _ = link;
 }
 
+fn passwordOwed(link: *const Link) py.Error!void {
+    if (!link.session.connection.isPasswordOwed()) return raise.raise("InterfaceError", "the backend has not asked for a password", .{});
+}
+
 fn noted(link: *Link, comptime what: anytype) py.Error!void {
     link.session.connection.sent(what) catch return raise.outOfMemory();
 }
 
 pub fn sendStartup(link: *Link, parameters: *Object) py.Error!void {
+    if (!link.session.connection.isIdle()) return raise.raise("InterfaceError", "the start-up is under way or over", .{});
     var list: std.ArrayList(protocol.startup_message.Parameter) = .empty;
     defer list.deinit(gpa);
     var position: isize = 0;
@@ -37,6 +42,7 @@ pub fn sendStartup(link: *Link, parameters: *Object) py.Error!void {
 }
 
 pub fn sendPassword(link: *Link, secret: *Object) py.Error!void {
+    try passwordOwed(link);
     const password = auth_objects.secretBytes(secret) orelse
         return raise.raise("InterfaceError", "send_password takes a Secret", .{});
     try written(link, protocol.password_message.encode(&link.session.output, password));
@@ -44,16 +50,19 @@ pub fn sendPassword(link: *Link, secret: *Object) py.Error!void {
 }
 
 pub fn sendText(link: *Link, text: []const u8) py.Error!void {
+    try passwordOwed(link);
     try written(link, protocol.password_message.encode(&link.session.output, text));
     try noted(link, .password);
 }
 
 pub fn sendSaslInitial(link: *Link, mechanism: []const u8, data: []const u8) py.Error!void {
+    try passwordOwed(link);
     try written(link, protocol.sasl_initial_response.encode(&link.session.output, mechanism, data));
     try noted(link, .password);
 }
 
 pub fn sendSaslResponse(link: *Link, data: []const u8) py.Error!void {
+    try passwordOwed(link);
     try written(link, protocol.sasl_response.encode(&link.session.output, data));
     try noted(link, .password);
 }

@@ -91,6 +91,18 @@ pub const Statement = struct {
         return self;
     }
 
+    /// The names of the columns that may hold text, a tuple: a new reference.
+    pub fn textColumns(self: *const Statement) py.Error!*Object {
+        const names = try py.checked(py.PyList_New(0));
+        defer py.decref(names);
+        for (self.columns) |column| switch (column.info.kind) {
+            .bool, .int2, .int4, .int8, .oid, .xid8, .float4, .float8, .numeric, .bytea, .uuid => {},
+            .date, .time, .timetz, .timestamp, .timestamptz, .interval, .vector, .halfvec => {},
+            else => try py.ok(py.PyList_Append(names, column.name)),
+        };
+        return py.checked(py.PySequence_Tuple(names));
+    }
+
     pub fn retain(self: *Statement) *Statement {
         _ = self.references.fetchAdd(1, .monotonic);
         return self;

@@ -46,7 +46,6 @@ class Scram:
     ) -> None: ...  # ValueError: the server's signature is wrong, or e=...
 
 def md5_password(secret: Secret, user: str, salt: bytes, /) -> bytes: ...
-def parse_frames(data: bytes, /) -> list[tuple[str, bytes]]: ...
 
 @final
 class TypeMap:
@@ -94,3 +93,98 @@ def encode_value(
 def decode_value(
     type_map: TypeMap, oid: int, body: bytes, wire_format: Literal["text", "binary"] = ..., /
 ) -> Any: ...
+
+@final
+class Request:
+    """One statement on its way, from `Connection.submit` to `result`."""
+
+    @property
+    def done(self) -> bool: ...
+    @property
+    def stale(self) -> bool: ...  # the prepared plan was out of date; the same call can be made again
+    @property
+    def tag(self) -> str: ...  # the last command tag
+    @property
+    def affected(self) -> int: ...  # rows, summed over a batch
+    @property
+    def completed(self) -> int: ...  # commands of a batch that were answered
+    @property
+    def unknown_oids(self) -> tuple[int, ...]: ...
+    def result(self) -> Any: ...  # once; raises what went wrong
+
+@final
+class Connection:
+    """One session with a backend. Borrows the socket `fd`; never opens, closes or blocks on it, but for `look` and `wait`.
+
+    Progress, as `advance`, `look`, `wait` and `resume` return it: 0 the socket has nothing more now, 1 done, 2 call
+    `advance` again soon, 3 `Request.unknown_oids` must be added to the TypeMap and `resume` called.
+    """
+
+    on_notice: Callable[[dict[str, str]], object] | None
+    on_notification: Callable[[str, str, int], object] | None  # channel, payload, process ID
+
+    def __init__(
+        self,
+        fd: int,
+        filter: Filter | None,
+        type_map: TypeMap,
+        *,
+        message_size_max: int = 2**30,
+        statement_cache_size: int = 256,
+    ) -> None: ...
+    @property
+    def fd(self) -> int: ...
+    @property
+    def type_map(self) -> TypeMap: ...
+    @property
+    def parameters(self) -> dict[str, str]: ...
+    @property
+    def transaction_status(self) -> str: ...  # "I", "T" or "E", from the last ReadyForQuery
+    @property
+    def statement_count(self) -> int: ...
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def busy(self) -> bool: ...  # a request is under way
+    @property
+    def wants_write(self) -> bool: ...
+
+    # Start-up. These only write into the buffer.
+    def send_startup(self, parameters: dict[str, str], /) -> None: ...
+    def send_password(self, secret: Secret, /) -> None: ...
+    def send_md5(self, secret: Secret, user: str, salt: bytes, /) -> None: ...
+    def send_sasl_initial(self, mechanism: str, data: bytes, /) -> None: ...
+    def send_sasl_response(self, data: bytes, /) -> None: ...
+    def startup_event(self) -> tuple[Any, ...] | None: ...  # its kind first; None: receive more
+    def flush(self) -> bool: ...  # True when nothing is left; OSError
+    def receive(
+        self,
+    ) -> int: ...  # one recv: bytes, 0 at the end of the stream, -1 when it would block; OSError
+
+    # Requests. `arguments` None: the simple protocol. `first_set`: a batch, `arguments` are its sets of values.
+    def submit(
+        self,
+        sql: str,
+        arguments: tuple[Any, ...] | None,
+        shape: int,
+        target: Any,
+        first_only: bool,
+        first_set: int | None,
+        /,
+    ) -> Request: ...
+    def advance(self) -> int: ...
+    def look(self) -> int: ...  # waits for the reply for microseconds, where that has paid for this statement
+    def wait(
+        self, timeout_ns: int, /
+    ) -> int: ...  # blocks, GIL released; negative: no limit; 0 when time is over
+    def resume(self) -> int: ...
+    def drop(
+        self, exception: BaseException, /
+    ) -> None: ...  # read the rest and throw it away; the outcome is `exception`
+    def suspend_request(self) -> Request | None: ...  # put one that waits for types aside
+    def restore_request(self, request: Request, /) -> None: ...
+    def is_alive(self) -> bool: ...  # idle connection: no round trip
+    def forget(self, sql: str, /) -> None: ...
+    def clear_statements(self) -> None: ...
+    def terminate(self) -> None: ...
+    def close(self) -> None: ...

@@ -27,7 +27,7 @@ from hyperdjango.database.types import (
 
 __version__ = metadata.version("hyper-pgzig")
 
-__all__ = [  # noqa: PLE0604 - errors.__all__ holds str
+__all__ = [
     "Box",
     "Circle",
     "CommandStatus",
@@ -48,5 +48,5 @@ __all__ = [  # noqa: PLE0604 - errors.__all__ holds str
     "get_db",
     "quote_identifier",
     "set_db",
-    *errors.__all__,
 ]
+__all__ += errors.__all__

@@ -6,7 +6,7 @@ PostgreSQL docs: catalog-pg-type, catalog-pg-range.
 """
 
 from collections.abc import Generator, Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from hyperdjango.database._native import native
 from hyperdjango.database.types import composite_type
@@ -37,7 +37,7 @@ _QUERY_14: Final = _QUERY.format(multirange="m.rngtypid", multirange_join=_MULTI
 _QUERY_OLD: Final = _QUERY.format(multirange="NULL::pg_catalog.oid", multirange_join="")
 
 # Extension types whose binary form the native side knows, by extension and type name.
-_EXTENSION_KINDS: Final = {
+_EXTENSION_KINDS: Final[dict[tuple[str, str], Literal["hstore", "vector", "halfvec", "ltree"]]] = {
     ("hstore", "hstore"): "hstore",
     ("vector", "vector"): "vector",
     ("vector", "halfvec"): "halfvec",

@@ -48,7 +48,7 @@ class Database:
         exact_intervals: bool = False,
         json_loads: Callable[[Any], Any] | None = None,
         json_dumps: Callable[[Any], str | bytes] | None = None,
-        **connection: object,
+        **connection: Any,
     ) -> None:
         """Take down how to connect; nothing is opened yet.
 

@@ -6,7 +6,7 @@ PEP 249, "Exceptions"; PostgreSQL docs: protocol-error-fields and errcodes-appen
 """
 # ruff: noqa: N818 - the contract's and the server's names don't end in Error
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Self
 
 from hyperdjango.database import _sqlstate
@@ -113,17 +113,20 @@ def _number(text: str | None) -> int | None:
     return int(text) if text is not None and len(text) <= 10 and text.isascii() and text.isdigit() else None
 
 
-def from_fields(fields: Mapping[str, str], query: str | None = None) -> DatabaseError:
+def from_fields(
+    fields: Mapping[str, str], query: str | None = None, columns: Sequence[str] = ()
+) -> DatabaseError:
     """Return the exception for one ErrorResponse, not raised yet.
 
     Args:
         fields: The message's fields by their one-letter types; unknown ones are ignored, none is required.
         query: The SQL text that was sent.
+        columns: Those that bytes the backend complains of may be in; they are named in a note.
 
     PostgreSQL docs: protocol-error-fields.
     """
     sqlstate = fields.get("C")
-    return class_for(sqlstate)(
+    error = class_for(sqlstate)(
         fields.get("M", "the backend reported an error without a message"),
         sqlstate=sqlstate,
         severity=fields.get("V", fields.get("S")),
@@ -143,6 +146,10 @@ def from_fields(fields: Mapping[str, str], query: str | None = None) -> Database
         source_function=fields.get("R"),
         query=query,
     )
+    if columns:
+        names = ", ".join(f'"{name}"' for name in columns)
+        error.add_note(f"the bytes are in {'one of the columns' if len(columns) > 1 else 'column'} {names}")
+    return error
 
 
 __all__: list[str] = [

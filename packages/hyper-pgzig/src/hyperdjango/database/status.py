@@ -26,6 +26,6 @@ class CommandStatus(str):
         self.tag = tag
         return self
 
-    def __getnewargs__(self) -> tuple[str, int]:
+    def __getnewargs__(self) -> tuple[str, int]:  # type: ignore[override] # str has one argument, we have two
         """Pickle and copy by what it was made from."""
         return self.tag, self.rows

@@ -61,7 +61,7 @@ class SyncDatabase:
         exact_intervals: bool = False,
         json_loads: Callable[[Any], Any] | None = None,
         json_dumps: Callable[[Any], str | bytes] | None = None,
-        **connection: object,
+        **connection: Any,
     ) -> None:
         """Take down how to connect; arguments and errors as for Database."""
         require_native()
