@@ -1,5 +1,6 @@
 """Values both ways without a server: Python to wire bytes and back, what is refused, and what leaks."""
 
+import contextlib
 import datetime as dt
 import enum
 import gc
@@ -652,6 +653,58 @@ def test_whatever_fits_comes_back(oid: int) -> None:
         assert type(back) is type(value)
 
     check()
+
+
+EVERY_OID = sorted(
+    {row[0] for row in TABLE} | {row[0] for row in MALFORMED} | {INET, BIT, TSQUERY, MONEYS, INETS, TEXT}
+)
+
+
+@given(st.sampled_from(EVERY_OID), st.binary(max_size=60), st.sampled_from(["binary", "text"]))
+def test_no_bytes_do_harm(oid: int, body: bytes, wire_format: Literal["binary", "text"]) -> None:
+    try:
+        native.decode_value(make_types(), oid, body, wire_format)
+    except (ValueError, LookupError):
+        return
+
+
+@given(st.sampled_from([row for row in TABLE if row[2]]), st.data())
+def test_no_broken_value_does_harm(row: tuple[int, Any, bytes], data: st.DataObject) -> None:
+    body = bytearray(row[2])
+    for _ in range(data.draw(st.integers(1, 3))):
+        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.sampled_from([0, 1, 127, 128, 255]))
+    try:
+        native.decode_value(make_types(), row[0], bytes(body))
+    except (ValueError, LookupError):
+        return
+
+
+ANYTHING = st.recursive(
+    st.sampled_from(
+        [row[1] for row in TABLE] + [Mood.FINE, Level.LOW, Word.A, object(), b"x", memoryview(b"y")]
+    )
+    | st.text(max_size=3)
+    | st.integers()
+    | st.floats(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.text(max_size=2), inner, max_size=2)
+    ),
+    max_leaves=6,
+)
+
+
+@given(st.sampled_from(EVERY_OID), ANYTHING)
+def test_no_object_does_harm(oid: int, value: object) -> None:
+    types = make_types()
+    try:
+        form, body = native.encode_value(types, oid, value)
+    except (ValueError, RecursionError):
+        return
+    if form == "binary" and body is not None:
+        with contextlib.suppress(json.JSONDecodeError):  # a str for JSON is left to the server to judge
+            native.decode_value(types, oid, body)
 
 
 def everything(types: "native.TypeMap") -> None:
