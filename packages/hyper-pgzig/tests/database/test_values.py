@@ -611,15 +611,12 @@ def test_a_list_that_changes_while_it_is_read_does_no_harm() -> None:
         st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
         max_leaves=8,
-    )
+    ).filter(lambda value: not isinstance(value, str))  # a str is JSON text already
 )
 def test_json_comes_back(value: object) -> None:
     types = native.TypeMap()
     body = native.encode_value(types, JSONB, value)[1]
-    expected = None if value is None else value
-    if isinstance(value, str):
-        return  # text already
-    assert (None if body is None else native.decode_value(types, JSONB, body)) == expected
+    assert (None if body is None else native.decode_value(types, JSONB, body)) == value
 
 
 SCALARS: dict[int, st.SearchStrategy[Any]] = {
