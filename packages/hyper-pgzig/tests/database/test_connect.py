@@ -406,9 +406,12 @@ def test_a_connection_that_ends_early(run: Runner, after: Any, ending: Any) -> N
 
 @pytest.mark.parametrize("cut_after", range(0, 60, 7))
 def test_an_end_after_any_byte_is_a_failure_and_nothing_worse(cut_after: int) -> None:
-    with ScriptedBackend(OPEN, cut_after=cut_after) as backend:
-        with pytest.raises((ConnectionFailed, ProtocolError)), opened(backend.url(sslmode="disable")):
-            pass
+    with (
+        ScriptedBackend(OPEN, cut_after=cut_after) as backend,
+        pytest.raises((ConnectionFailed, ProtocolError)),
+        opened(backend.url(sslmode="disable")),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -439,9 +442,12 @@ def test_messages_out_of_order_or_shape_are_protocol_errors(data: bytes) -> None
 def test_a_second_authentication_is_a_protocol_error() -> None:
     request = messages.authentication_cleartext_password()
     script = [accept_startup(), send(request + request), expect(AuthenticationResponse), expect_eof()]
-    with ScriptedBackend(script, frontend_may_leave=True) as backend:
-        with pytest.raises(ProtocolError), opened(backend.url(password=PASSWORD, sslmode="disable")):
-            pass
+    with (
+        ScriptedBackend(script, frontend_may_leave=True) as backend,
+        pytest.raises(ProtocolError),
+        opened(backend.url(password=PASSWORD, sslmode="disable")),
+    ):
+        pass
 
 
 def test_negotiation_that_changes_nothing_is_taken() -> None:
@@ -663,9 +669,12 @@ def test_connect_timeout_covers_a_server_that_says_nothing(run: Runner) -> None:
 
 
 def test_connect_timeout_is_per_host(run: Runner) -> None:
-    with ScriptedBackend([accept_startup(), expect_eof()]) as silent, ScriptedBackend(OPEN) as good:
-        with opened(both(silent, good, connect_timeout="0.3"), run) as established:
-            assert established.host.port == good.port
+    with (
+        ScriptedBackend([accept_startup(), expect_eof()]) as silent,
+        ScriptedBackend(OPEN) as good,
+        opened(both(silent, good, connect_timeout="0.3"), run) as established,
+    ):
+        assert established.host.port == good.port
 
 
 def test_connect_timeout_covers_name_resolution() -> None:

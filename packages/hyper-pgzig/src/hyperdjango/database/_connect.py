@@ -198,7 +198,11 @@ class _Attempt:
             return None
         tls = self._parameters.tls
         self._encrypted = True
-        context = yield RunInThread(lambda: context_for(tls))
+        try:
+            context = yield RunInThread(lambda: context_for(tls))
+        except TlsError as error:
+            # A mistake in the parameters is the same for every host, and no reason to go on in the clear.
+            raise Refused(str(error)) from None
         filter_ = yield from negotiate_steps(sock, tls, attempt.host, context)
         self._encrypted = filter_ is not None
         if filter_ is None and attempt.encryption == "tls":

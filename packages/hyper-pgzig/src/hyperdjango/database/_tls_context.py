@@ -31,13 +31,20 @@ def context_for(tls: TlsParameters) -> ssl.SSLContext:
     One context serves many connections, until one of its files changes.
 
     Raises:
-        OSError: A file is missing, unreadable or not what it should be.
+        TlsError: A file is missing, unreadable or not what it should be.
     """
     if tls.context is not None:
         if tls.negotiation == "direct":
             tls.context.set_alpn_protocols(["postgresql"])
         return tls.context
-    return _make_context(tls, _stamps(tls))
+    try:
+        return _make_context(tls, _stamps(tls))
+    except TlsError:
+        raise
+    except OSError as error:
+        raise TlsError(
+            f"{error.filename or 'a file of the TLS parameters'}: {error.strerror or error}"
+        ) from None
 
 
 def _stamps(tls: TlsParameters) -> tuple[tuple[str, int, int], ...]:
@@ -46,7 +53,7 @@ def _stamps(tls: TlsParameters) -> tuple[tuple[str, int, int], ...]:
     for file in files:
         if file and Path(file).exists():
             status = Path(file).stat()
-            stamps.append((file, status.st_mtime_ns, status.st_ino))
+            stamps.append((file, status.st_mtime_ns, status.st_ctime_ns))
     return tuple(stamps)
 
 
