@@ -5,6 +5,7 @@ const types = @import("types");
 const py = @import("py.zig");
 const encode = @import("encode.zig");
 const scalars = @import("encode_scalars.zig");
+const Nesting = @import("nesting.zig").Nesting;
 const Sequence = @import("sequence.zig").Sequence;
 const TypeInfo = @import("type_info.zig").TypeInfo;
 const Object = py.Object;
@@ -16,31 +17,6 @@ const dimensions_max = types.array.dimensions_max;
 fn enter(context: *Context) Inner!void {
     if (!context.enter()) return error.Mismatch;
 }
-
-/// Which Python sequences inside an array are its dimensions, and which are elements.
-pub const Nesting = enum {
-    /// Lists and plain tuples nest.
-    sequences,
-    /// A tuple is an element: row values and points.
-    lists,
-    /// The outermost sequence is the only dimension: JSON arrays, vectors, paths, int2vector.
-    none,
-
-    pub fn of(element: *const TypeInfo) Nesting {
-        if (element.codec != null) return .none;
-        return switch (element.kind) {
-            .json, .jsonb, .vector, .halfvec, .path, .polygon, .multirange, .array => .none,
-            .composite, .record, .point, .line, .lseg, .box, .circle => .lists,
-            else => .sequences,
-        };
-    }
-
-    pub fn isDimension(self: Nesting, object: *Object) bool {
-        if (self == .none) return false;
-        if (py.hd_flags(object) & py.flag.list != 0) return true;
-        return self == .sequences and py.hd_type(object) == py.typeObject("PyTuple_Type");
-    }
-};
 
 /// Lengths of all dimensions, taken from the first item on each level; `Level.write` checks the others.
 pub const Shape = struct {
@@ -57,7 +33,11 @@ pub const Shape = struct {
             defer items.deinit();
             if (items.count == 0) return shape;
             const first = try items.at(context, 0);
-            if (!nesting.isDimension(first)) {
+            const is_dimension = nesting.isDimension(context, first) catch |err| {
+                py.decref(first);
+                return err;
+            };
+            if (!is_dimension) {
                 py.decref(first);
                 return shape;
             }
@@ -127,7 +107,7 @@ const Level = struct {
         for (0..items.count) |i| {
             const item = try items.at(self.context, i);
             defer py.decref(item);
-            if (self.nesting.isDimension(item) != (lengths.len > 1)) return ragged(self.context);
+            if (try self.nesting.isDimension(self.context, item) != (lengths.len > 1)) return ragged(self.context);
             if (lengths.len > 1) {
                 const inner = (try Sequence.of(self.context, item)).?;
                 defer inner.deinit();

@@ -12,6 +12,7 @@ const body_text = @import("body_text.zig");
 const containers = @import("encode_containers.zig");
 const encode = @import("encode.zig");
 const scalars = @import("encode_scalars.zig");
+const Nesting = @import("nesting.zig").Nesting;
 const Sequence = @import("sequence.zig").Sequence;
 const TypeInfo = @import("type_info.zig").TypeInfo;
 const Object = py.Object;
@@ -74,7 +75,7 @@ fn enter(context: *Context) Inner!void {
 fn array(context: *Context, info: *const TypeInfo, object: *Object, writer: *Writer) Inner!void {
     try enter(context);
     defer context.leave();
-    const nesting: containers.Nesting = .of(info.element.?);
+    const nesting: Nesting = .of(info.element.?);
     const items = try Sequence.of(context, object) orelse return containers.notArray(context, object);
     defer items.deinit();
     if (info.lower_bound == 0) return vector(context, info.element.?, items, writer);
@@ -101,7 +102,7 @@ const Level = struct {
     context: *Context,
     /// The array's.
     info: *const TypeInfo,
-    nesting: containers.Nesting,
+    nesting: Nesting,
     writer: *Writer,
 
     /// Recursion is bounded: `lengths` has at most six entries.
@@ -112,7 +113,7 @@ const Level = struct {
             if (i != 0) try self.writer.writeByte(self.info.delimiter);
             const item = try items.at(self.context, i);
             defer py.decref(item);
-            if (self.nesting.isDimension(item) != (lengths.len > 1)) return containers.ragged(self.context);
+            if (try self.nesting.isDimension(self.context, item) != (lengths.len > 1)) return containers.ragged(self.context);
             if (lengths.len > 1) {
                 const inner = (try Sequence.of(self.context, item)).?;
                 defer inner.deinit();
