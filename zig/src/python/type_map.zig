@@ -26,6 +26,7 @@ pub const Definition = struct {
     kind: types.Kind,
     binary: bool = true,
     delimiter: u8 = ',',
+    lower_bound: i32 = 1,
     /// Of an array, a range, a multirange; of a domain the type it is like.
     part: u32 = 0,
     alias: bool = false,
@@ -92,8 +93,11 @@ pub const TypeMap = struct {
             self.references.appendAssumeCapacity(py.incref(codec.decode));
         }
         self.entries.putAssumeCapacity(oid, .{ .definition = kept, .info = null });
-        if (oid < oid_user_min) self.overrides = true;
-        try self.resolve(oid, 0);
+        if (oid < oid_user_min) {
+            self.overrides = true;
+            try self.describeContainers(oid);
+        }
+        try self.resolve(oid);
     }
 
     /// What was described is out of date: `lookup` gives null until it is added again.
@@ -103,27 +107,49 @@ pub const TypeMap = struct {
         if (self.entries.getPtr(oid)) |entry| entry.info = null;
     }
 
-    /// Make the TypeInfo of `oid` if all its parts are known, then those of the types that contain it.
-    fn resolve(self: *TypeMap, oid: u32, depth: u8) error{OutOfMemory}!void {
-        // The server refuses types that contain themselves; a description that says otherwise ends here.
-        if (depth > types.array.dimensions_max * 4) return;
-        const info = try self.build(oid, self.entries.get(oid).?.definition) orelse return;
-        self.entries.getPtr(oid).?.info = info;
-        var all = self.entries.iterator();
-        while (all.next()) |entry| {
-            if (entry.key_ptr.* != oid and entry.value_ptr.definition.mentions(oid)) try self.resolve(entry.key_ptr.*, depth + 1);
+    /// Make the TypeInfo of `oid` and of everything that contains it, each as soon as all its parts are
+    /// there. Types that contain one another, which no honest server has, are never ready.
+    fn resolve(self: *TypeMap, oid: u32) error{OutOfMemory}!void {
+        var affected: std.ArrayList(u32) = .empty;
+        defer affected.deinit(self.gpa);
+        try affected.append(self.gpa, oid);
+        var next: usize = 0;
+        while (next < affected.items.len) : (next += 1) {
+            const part = affected.items[next];
+            var all = self.entries.iterator();
+            while (all.next()) |entry| {
+                if (!entry.value_ptr.definition.mentions(part)) continue;
+                if (std.mem.findScalar(u32, affected.items, entry.key_ptr.*) == null) try affected.append(self.gpa, entry.key_ptr.*);
+            }
         }
-        // Built-in containers of an overridden type follow it.
-        if (oid >= oid_user_min) return;
+        for (affected.items) |each| self.entries.getPtr(each).?.info = null;
+        var progress = true;
+        while (progress) {
+            progress = false;
+            for (affected.items) |each| {
+                const entry = self.entries.getPtr(each).?;
+                if (entry.info != null) continue;
+                entry.info = try self.build(each, entry.definition) orelse continue;
+                progress = true;
+            }
+        }
+    }
+
+    /// Describe the built-in containers of a built-in type as if they had been added, so that they follow it.
+    fn describeContainers(self: *TypeMap, oid: u32) error{OutOfMemory}!void {
         for (types.oids.all()) |*entry| {
-            if (entry.element != oid or self.entries.contains(entry.oid)) continue;
-            const made = try self.arena.allocator().create(TypeInfo);
-            made.* = type_info.builtin(entry.oid).?.*;
-            made.element = info;
-            made.binary = info.binary;
+            const part = @max(entry.element, entry.subtype, entry.range);
+            if (part != oid or self.entries.contains(entry.oid)) continue;
             const definition = try self.arena.allocator().create(Definition);
-            definition.* = .{ .name = made.name, .kind = .array, .delimiter = made.delimiter, .part = oid };
-            try self.entries.put(self.gpa, entry.oid, .{ .definition = definition, .info = made });
+            definition.* = .{
+                .name = entry.name,
+                .kind = entry.kind,
+                .part = part,
+                .delimiter = type_info.builtin(entry.oid).?.delimiter,
+                .lower_bound = types.oids.arrayLowerBound(entry.oid),
+            };
+            try self.entries.put(self.gpa, entry.oid, .{ .definition = definition, .info = type_info.builtin(entry.oid) });
+            try self.describeContainers(entry.oid); // an array of ranges; the table has no deeper ones
         }
     }
 
@@ -137,6 +163,7 @@ pub const TypeMap = struct {
         } else {
             made.binary = definition.binary;
             made.delimiter = definition.delimiter;
+            made.lower_bound = definition.lower_bound;
             made.factory = definition.factory;
             made.codec = definition.codec;
             if (definition.part != 0) {

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from hyperdjango.database._native import native
-from hyperdjango.database.types import composite_type
+from hyperdjango.database.types import Range, composite_type
 
 INT4, TEXT, JSON, JSONS, INT4S = 23, 25, 114, 199, 1007
 
@@ -45,6 +45,20 @@ def test_types_that_contain_each_other_stay_unknown() -> None:
     types.add_array(20_002, "b", 20_001, ",")
     types.add_array(20_003, "c", 20_003, ",")
     assert not any(types.knows(oid) for oid in (20_001, 20_002, 20_003))
+    types.add_alias(20_001, "a", INT4)
+    assert types.knows(20_002)
+    types.add_array(20_001, "a", 20_002, ",")
+    assert not any(types.knows(oid) for oid in (20_001, 20_002))
+
+
+def test_a_codec_for_a_built_in_type_reaches_ranges_and_their_arrays() -> None:
+    types = native.TypeMap()
+    types.add_codec(INT4, "int4", lambda value: b"e", lambda body: "d", True)
+    body = b"\x02" + words(b"x", b"y")
+    assert native.decode_value(types, 3904, body) == Range("d", "d")
+    assert native.decode_value(types, 3905, words(1, 0, 3904, 1, 1, body)) == [Range("d", "d")]
+    assert native.decode_value(types, 4451, words(1, body)) == (Range("d", "d"),)
+    assert native.encode_value(types, 22, [1]) == native.encode_value(native.TypeMap(), 22, [1])
 
 
 def test_containers_of_text_types_are_text_themselves() -> None:
