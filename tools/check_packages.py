@@ -21,6 +21,10 @@ from hyperdjango.database import Database, SyncDatabase
 
 installed = {d.metadata["Name"] for d in importlib.metadata.distributions()}
 assert installed == {"hyper-pgzig"}, installed
+files = {str(path) for path in importlib.metadata.files("hyper-pgzig")}
+for name in ("database/py.typed", "conf/py.typed", "_hyperdjango_native.pyi"):
+    assert f"hyperdjango/{name}" in files, name
+assert not [name for name in files if name.endswith(("/__init__.py", ".zig")) and name.count("/") == 1], files
 
 async def main(url):
     async with Database(url) as db:
@@ -49,7 +53,7 @@ print(f"full stack: {len(names)} modules imported")
 def call(*command: str | Path, environment: dict[str, str] | None = None) -> None:
     """Run a command away from the source tree; a failure is an exception."""
     words = [str(word) for word in command]
-    print("+", *words, flush=True)
+    print("+", *("a script" if "\n" in word else word for word in words), flush=True)
     hidden = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}}
     subprocess.run(words, cwd=tempfile.gettempdir(), env={**hidden, **(environment or {})}, check=True)
 
