@@ -5,6 +5,7 @@ const protocol = @import("protocol");
 const connection = @import("connection");
 const net = @import("net");
 
+pub const keyword = @import("keyword.zig");
 pub const Connection = connection.Connection;
 pub const Event = connection.Event;
 
@@ -157,3 +158,138 @@ pub const Session = struct {
         } else self.input = try self.gpa.realloc(self.input, size);
     }
 };
+
+test {
+    _ = keyword;
+}
+
+const testing = std.testing;
+
+fn socketPair() ![2]std.c.fd_t {
+    var fds: [2]std.c.fd_t = undefined;
+    if (std.c.socketpair(std.c.AF.UNIX, std.c.SOCK.STREAM | std.c.SOCK.NONBLOCK, 0, &fds) != 0) return error.SkipZigTest;
+    return fds;
+}
+
+fn overSocket(fd: std.c.fd_t) Session {
+    return .init(testing.allocator, .init(testing.allocator), .{ .socket = .{ .fd = fd } });
+}
+
+test "what is written leaves, what arrives comes out as events" {
+    const fds = try socketPair();
+    defer for (fds) |fd| {
+        _ = std.c.close(fd);
+    };
+    var session = overSocket(fds[0]);
+    defer session.deinit();
+    try protocol.query.encode(&session.output, "select 1");
+    try session.connection.sent(.query);
+    try testing.expect(session.wantsWrite());
+    try testing.expect(try session.flush());
+    try testing.expect(!session.wantsWrite());
+    var backend: net.Socket = .{ .fd = fds[1] };
+    var room: [64]u8 = undefined;
+    const sent = try backend.recv(&room);
+    try testing.expectEqualStrings("Q\x00\x00\x00\x0dselect 1\x00", room[0..sent]);
+
+    try testing.expectEqual(.would_block, try session.fill());
+    // A message in two parts is an event when the second one has come.
+    _ = try backend.send("C\x00\x00\x00\x0dSELE");
+    try testing.expectEqual(.received, try session.fill());
+    try testing.expectEqual(null, try session.next());
+    _ = try backend.send("CT 1\x00Z\x00\x00\x00\x05I");
+    try testing.expectEqual(.received, try session.fill());
+    try testing.expectEqualStrings("SELECT 1", (try session.next()).?.command_complete);
+    try testing.expectEqual(.idle, (try session.next()).?.ready_for_query);
+    try testing.expect(!session.hasInput());
+}
+
+test "a full socket keeps the rest for later, and reading goes on" {
+    const fds = try socketPair();
+    defer for (fds) |fd| {
+        _ = std.c.close(fd);
+    };
+    var session = overSocket(fds[0]);
+    defer session.deinit();
+    const size = 4 * 1024 * 1024;
+    @memset(try session.output.addManyAsSlice(size), 'x');
+    try testing.expect(!try session.flush());
+    try testing.expect(session.wantsWrite());
+    var backend: net.Socket = .{ .fd = fds[1] };
+    var room: [64 * 1024]u8 = undefined;
+    var received: usize = 0;
+    while (received < size) {
+        received += backend.recv(&room) catch |err| switch (err) {
+            error.WouldBlock => {
+                _ = try session.flush();
+                continue;
+            },
+            error.SocketFailed => return err,
+        };
+    }
+    try testing.expect(try session.flush());
+    try testing.expectEqual(size, received);
+}
+
+test "memory follows what has arrived, not what a length word promises" {
+    const fds = try socketPair();
+    defer for (fds) |fd| {
+        _ = std.c.close(fd);
+    };
+    var session = overSocket(fds[0]);
+    defer session.deinit();
+    try session.connection.sent(.query);
+    var backend: net.Socket = .{ .fd = fds[1] };
+    _ = try backend.send("T\x3f\x00\x00\x00abc");
+    try testing.expectEqual(.received, try session.fill());
+    try testing.expectEqual(null, try session.next());
+    try testing.expectEqual(.would_block, try session.fill());
+    try testing.expect(session.input.len <= Session.input_size_max);
+}
+
+test "a message longer than the buffer makes it grow, and it shrinks again" {
+    var session = overSocket(-1);
+    defer session.deinit();
+    try session.connection.sent(.query);
+    const size = 3 * Session.input_size_max;
+    const body = try testing.allocator.alloc(u8, size);
+    defer testing.allocator.free(body);
+    @memset(body, 'n');
+    body[0] = 'M';
+    body[size - 2] = 0;
+    body[size - 1] = 0;
+    var header = [5]u8{ 'N', 0, 0, 0, 0 };
+    std.mem.writeInt(u32, header[1..5], size + 4, .big);
+    try session.append(&header);
+    var at: usize = 0;
+    while (at < size) : (at += size / 6) {
+        try testing.expectEqual(null, try session.next());
+        try session.append(body[at..][0 .. size / 6]);
+    }
+    try testing.expectEqual(size, (try session.next()).?.notice.len);
+    try testing.expect(!session.hasInput());
+    try testing.expect((try session.room()).len <= Session.input_size_max);
+}
+
+test "the end of the stream is told from an error" {
+    const fds = try socketPair();
+    defer _ = std.c.close(fds[0]);
+    var session = overSocket(fds[0]);
+    defer session.deinit();
+    _ = std.c.close(fds[1]);
+    try testing.expectEqual(.end, try session.fill());
+    try session.output.writeByte('X');
+    try testing.expectError(error.SocketFailed, session.flush());
+}
+
+test "a failing allocator leaves nothing behind" {
+    try testing.checkAllAllocationFailures(testing.allocator, struct {
+        fn run(gpa: std.mem.Allocator) !void {
+            var session: Session = .init(gpa, .init(gpa), .{ .socket = .{ .fd = -1 } });
+            defer session.deinit();
+            try session.connection.sent(.query);
+            try session.append("C\x00\x00\x00\x0dSELECT 1\x00");
+            try testing.expectEqualStrings("SELECT 1", (try session.next()).?.command_complete);
+        }
+    }.run, .{});
+}

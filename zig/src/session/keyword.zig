@@ -51,3 +51,24 @@ fn commentSize(text: []const u8) ?usize {
     }
     return null;
 }
+
+test "reads are told from what may write, whatever stands in front" {
+    const table = [_]struct { bool, []const u8 }{
+        .{ false, "SELECT 1" },
+        .{ false, "  (select 1)" },
+        .{ false, "-- why\n/* a /* nested */ one */ Values (1)" },
+        .{ false, "show all" },
+        .{ true, "INSERT INTO t VALUES (1)" },
+        .{ true, "WITH x AS (DELETE FROM t RETURNING *) SELECT * FROM x" },
+        .{ true, "/* never ends" },
+        .{ true, "--" },
+        .{ true, "" },
+        .{ true, "selection" },
+    };
+    for (table) |case| try std.testing.expectEqual(case[0], mayWrite(case[1]));
+}
+
+test "what ends a transaction and makes it durable" {
+    for ([_][]const u8{ "COMMIT", "end", " prepare transaction 'x'" }) |sql| try std.testing.expect(commits(sql));
+    for ([_][]const u8{ "ROLLBACK", "SELECT 1", "commitment" }) |sql| try std.testing.expect(!commits(sql));
+}
