@@ -5,6 +5,7 @@ from importlib import metadata
 from hyperdjango.database import errors
 from hyperdjango.database._global import get_db, set_db
 from hyperdjango.database._identifiers import quote_identifier
+from hyperdjango.database._sqlstate import *  # noqa: F403 - by way of errors mypy does not see them
 from hyperdjango.database.client import Database, Row
 from hyperdjango.database.errors import *  # noqa: F403 - errors.__all__ is the public tree
 from hyperdjango.database.pool import Pool
