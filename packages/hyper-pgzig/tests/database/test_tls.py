@@ -675,7 +675,9 @@ def test_tls_that_asks_for_a_newer_version_than_the_server_has(server_certificat
 
 
 def test_a_mistake_in_the_tls_parameters_is_no_reason_to_go_on_in_the_clear() -> None:
-    with ScriptedBackend([expect_eof()], [*startup(), expect_eof()]) as backend:
+    with ScriptedBackend([*startup(), expect_eof()]) as backend:
         error = failure(backend.url(sslmode="prefer", sslrootcert="/nonexistent"))
         assert "root certificate file '/nonexistent' does not exist" in str(error)
+        with opened(backend.url(sslmode="disable")):
+            pass
         assert len(backend.conversations) == 1

@@ -179,6 +179,8 @@ class _Attempt:
 
     def _one_steps(self, attempt: _Try) -> Steps[Established]:
         """Make one connection to one address."""
+        context = None if attempt.encryption == "plain" else (yield from self._context_steps())
+        self._encrypted = False
         if attempt.deadline is not None:
             # One address that swallows everything must leave time for the others.
             now = time.monotonic()
@@ -186,24 +188,28 @@ class _Attempt:
         sock = yield from open_steps(attempt.address, self._parameters)
         try:
             yield SetDeadline(attempt.deadline)
-            tls = yield from self._tls_steps(sock, attempt)
+            tls = None
+            if context is not None:
+                tls = yield from self._tls_steps(sock, attempt, context)
             return (yield from self._start_steps(sock, attempt, tls))
         except BaseException:
             sock.close()
             raise
 
-    def _tls_steps(self, sock: socket.socket, attempt: _Try) -> Steps[TlsFilter | None]:
-        self._encrypted = False
-        if attempt.encryption == "plain":
-            return None
+    def _context_steps(self) -> Steps[ssl.SSLContext]:
         tls = self._parameters.tls
-        self._encrypted = True
         try:
-            context = yield RunInThread(lambda: context_for(tls))
+            context: ssl.SSLContext = yield RunInThread(lambda: context_for(tls))
         except TlsError as error:
             # A mistake in the parameters is the same for every host, and no reason to go on in the clear.
             raise Refused(str(error)) from None
-        filter_ = yield from negotiate_steps(sock, tls, attempt.host, context)
+        return context
+
+    def _tls_steps(
+        self, sock: socket.socket, attempt: _Try, context: ssl.SSLContext
+    ) -> Steps[TlsFilter | None]:
+        self._encrypted = True  # what fails in here fails under TLS
+        filter_ = yield from negotiate_steps(sock, self._parameters.tls, attempt.host, context)
         self._encrypted = filter_ is not None
         if filter_ is None and attempt.encryption == "tls":
             raise TlsError("the server does not support TLS, but TLS was required")
