@@ -1,6 +1,6 @@
-"""The native half of the driver: one extension, built from `zig/`. Import it through `hyperdjango.database._native`."""
+"""The native half of the driver, built from `zig/`. Import it through `hyperdjango.database._native`."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, Protocol, final
 
 API_VERSION: Final[int]
@@ -114,10 +114,10 @@ class Request:
 
 @final
 class Connection:
-    """One session with a backend. Borrows the socket `fd`; never opens, closes or blocks on it, but for `look` and `wait`.
+    """One session with a backend, over a socket it borrows. Only `look` and `wait` ever wait for it.
 
-    Progress, as `advance`, `look`, `wait` and `resume` return it: 0 the socket has nothing more now, 1 done, 2 call
-    `advance` again soon, 3 `Request.unknown_oids` must be added to the TypeMap and `resume` called.
+    Progress, as `advance`, `look`, `wait` and `resume` return it: 0 the socket has nothing more now, 1 done,
+    2 call `advance` again soon, 3 `Request.unknown_oids` must be added to the TypeMap and `resume` called.
     """
 
     on_notice: Callable[[dict[str, str]], object] | None
@@ -126,7 +126,7 @@ class Connection:
     def __init__(
         self,
         fd: int,
-        filter: Filter | None,
+        filter: Filter | None,  # noqa: A002 - the word for it
         type_map: TypeMap,
         *,
         message_size_max: int = 2**30,
@@ -161,7 +161,7 @@ class Connection:
         self,
     ) -> int: ...  # one recv: bytes, 0 at the end of the stream, -1 when it would block; OSError
 
-    # Requests. `arguments` None: the simple protocol. `first_set`: a batch, `arguments` are its sets of values.
+    # Requests. Without `arguments`: the simple protocol. With `first_set` they are the sets of a batch.
     def submit(
         self,
         sql: str,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-async def run(steps: Steps[Result], timeout: float | None = None) -> Result:  # noqa: ASYNC109 - over all steps
+async def run(steps: Steps[Result], timeout: float | None = None) -> Result:
     """Drive `steps` to their end and return their result.
 
     Args:

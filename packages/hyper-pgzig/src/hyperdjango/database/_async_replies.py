@@ -1,8 +1,8 @@
 """Waiting for replies on an event loop: any loop with add_reader, call_soon and call_at.
 
-A lone call waits for its reply inside the native `look`, for as long as replies to this statement usually
-take, because a loop's own round costs as much as a whole lookup. It does so only while no other call of ours is
-under way on the loop, and gives the loop a turn every few calls and every few hundred microseconds.
+A lone call waits for its reply inside the native `look`, for as long as replies to this statement
+usually take, because a loop's own round costs as much as a whole lookup. It does so only while no other
+call of ours is under way on the loop, and gives the loop a turn every few calls or once a millisecond.
 """
 
 import asyncio
@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hyperdjango.database import _async_io, _shape
 from hyperdjango.database._cancel import cancel_steps
-from hyperdjango.database._introspection import introspect
+from hyperdjango.database._introspection import ROUNDS_MAX, TYPES_KEEP_CHANGING, introspect
 from hyperdjango.database._slot import AGAIN, DONE, NEEDS_TYPES, WAITING, Slot
-from hyperdjango.database.errors import QueryTimeout
+from hyperdjango.database.errors import InterfaceError, QueryTimeout
 
 if TYPE_CHECKING:
     from hyperdjango.database._native import native
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 TURN_CALLS: Final = 16
 TURN_SECONDS: Final = 0.001
 
-# Cancelling a statement and reading what is left of its answer may take this long; then the connection is closed.
+# Cancelling a statement and reading the rest of its answer may take this long; then the connection is closed.
 RECOVERY_SECONDS: Final = 0.2
 
 
@@ -80,7 +80,7 @@ def _turn() -> Generator[None, None, None]:
 
 
 class _Drive:
-    """Reads replies whenever the socket is ready, until the request is done, waits for types, or time is over."""
+    """Reads replies when the socket is ready, until the request is done, waits for types, or time is over."""
 
     __slots__ = ("connection", "fd", "future", "is_scheduled", "is_writing", "loop")
 
@@ -107,7 +107,7 @@ class _Drive:
             return
         try:
             progress = self.connection.advance()
-        except BaseException as error:  # noqa: BLE001 - the waiting task is to see it, whatever it is
+        except BaseException as error:  # the waiting task is to see it, whatever it is
             self.future.set_exception(error)
             return
         if progress == AGAIN:
@@ -194,8 +194,7 @@ async def complete(slot: Slot, request: "native.Request", deadline: float | None
 async def _learn_types(slot: Slot, loop: asyncio.AbstractEventLoop, deadline: float | None) -> None:
     """Ask the catalogs about the types a request waits for, then let it go on."""
     connection = slot.connection
-    progress = NEEDS_TYPES
-    while progress == NEEDS_TYPES:
+    for _ in range(ROUNDS_MAX):
         request = connection.suspend_request()
         assert request is not None
         steps = introspect(request.unknown_oids, connection.type_map, slot.server_version)
@@ -211,10 +210,14 @@ async def _learn_types(slot: Slot, loop: asyncio.AbstractEventLoop, deadline: fl
         progress = connection.resume()
         if progress in {WAITING, AGAIN}:
             progress = await _Drive(connection, loop).run(deadline, progress)
+        if progress == DONE:
+            return
+    connection.suspend_request()
+    raise InterfaceError(TYPES_KEEP_CHANGING)
 
 
 async def _recover(slot: Slot, loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
-    """Cancel what runs on `slot` and read the rest of its answer. Past the deadline the connection is closed."""
+    """Cancel what runs on `slot` and read the rest of its answer, or close it where that takes too long."""
     connection = slot.connection
     deadline = loop.time() + RECOVERY_SECONDS
     connection.drop(error)
@@ -225,7 +228,7 @@ async def _recover(slot: Slot, loop: asyncio.AbstractEventLoop, error: BaseExcep
             return
         # The signal of a late cancel request has reached the backend before it answers this.
         await _round_trip(slot, loop, deadline)
-    except (Exception, asyncio.CancelledError):  # noqa: BLE001 - the first reason goes on; this connection does not
+    except (Exception, asyncio.CancelledError):  # the first reason goes on, this connection does not
         slot.close()
 
 

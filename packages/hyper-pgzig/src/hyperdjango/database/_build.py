@@ -76,7 +76,7 @@ def run_zig_build(
     environment = {"ZIG_DEBUG_CMD": "1", **os.environ}
     shutil.rmtree(prefix, ignore_errors=True)
     print("+", *command, flush=True)
-    subprocess.run(command, cwd=root, env=environment, check=True)
+    subprocess.run(command, cwd=root, env=environment, check=True)  # noqa: S603 - our own words
     built = [
         path
         for folder in ("lib", "bin")

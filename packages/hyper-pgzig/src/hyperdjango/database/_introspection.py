@@ -6,10 +6,12 @@ PostgreSQL docs: catalog-pg-type, catalog-pg-range.
 """
 
 from collections.abc import Generator, Iterable, Sequence
-from typing import Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from hyperdjango.database._native import native
 from hyperdjango.database.types import composite_type
+
+if TYPE_CHECKING:
+    from hyperdjango.database._native import native
 
 # Multiranges came with version 14.
 _MULTIRANGE_JOIN: Final = "LEFT JOIN pg_catalog.pg_range m ON m.rngmultitypid = t.oid"
@@ -43,6 +45,11 @@ _EXTENSION_KINDS: Final[dict[tuple[str, str], Literal["hstore", "vector", "halfv
     ("vector", "halfvec"): "halfvec",
     ("ltree", "ltree"): "ltree",
 }
+
+# A row can hold types that nothing announced. Each round asks about those met so far; a server that names
+# new ones for ever is not followed for ever.
+ROUNDS_MAX: Final = 32
+TYPES_KEEP_CHANGING: Final = "the result names types that the catalogs do not explain"
 
 Steps = Generator[tuple[str, tuple[object, ...]], Sequence[tuple[Any, ...]], None]
 

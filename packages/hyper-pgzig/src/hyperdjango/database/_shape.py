@@ -10,7 +10,10 @@ NAMED_TUPLE: Final = 3
 KEYWORDS: Final = 4
 VALUE: Final = 5
 
-type_error_text: Final = "into= takes dict, tuple, a NamedTuple, a dataclass, a msgspec Struct, a pydantic model or any callable of keywords"
+type_error_text: Final = (
+    "into= takes dict, tuple, a NamedTuple, a dataclass, a msgspec Struct, a pydantic model "
+    "or any callable of keywords"
+)
 
 
 def shape_of(into: Callable[..., Any]) -> tuple[int, Any]:

@@ -75,6 +75,6 @@ class Slot:
         self.established.sock.close()
 
 
-# What brings a session back to how it was opened. A transaction is ended first: DISCARD refuses to run in one.
+# What brings a session back to how it was opened. DISCARD refuses to run in a transaction.
 RESET_SQL: Final = "DISCARD ALL"
 ROLLBACK_SQL: Final = "ROLLBACK"

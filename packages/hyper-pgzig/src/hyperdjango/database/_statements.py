@@ -1,4 +1,4 @@
-"""Looks at SQL text as far as the driver must: does it hold more than one statement?
+"""Looks at SQL text as far as the driver must: to tell whether it holds more than one statement.
 
 PostgreSQL docs: sql-syntax-lexical, "Lexical Structure".
 """
@@ -6,8 +6,8 @@ PostgreSQL docs: sql-syntax-lexical, "Lexical Structure".
 import re
 from typing import Final
 
-# One thing in which a semicolon does not end a statement, or the semicolon itself. Block comments nest and are
-# walked by hand. An escape string (E'…') knows backslashes, an ordinary one does not.
+# One thing in which a semicolon does not end a statement, or the semicolon itself. Block comments nest and
+# are walked by hand. An escape string (E'…') knows backslashes, an ordinary one does not.
 _TOKEN: Final = re.compile(
     r"""
       (?P<escape>(?<![\w$])[eE]'(?:[^'\\]|\\.|'')*')

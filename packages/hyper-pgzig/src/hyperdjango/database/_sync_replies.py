@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from hyperdjango.database import _shape, _sync_io
 from hyperdjango.database._cancel import cancel_steps
-from hyperdjango.database._introspection import introspect
+from hyperdjango.database._introspection import ROUNDS_MAX, TYPES_KEEP_CHANGING, introspect
 from hyperdjango.database._slot import DONE, NEEDS_TYPES, WAITING, Slot
-from hyperdjango.database.errors import QueryTimeout
+from hyperdjango.database.errors import InterfaceError, QueryTimeout
 
 if TYPE_CHECKING:
     from hyperdjango.database._native import native
@@ -57,8 +57,7 @@ def complete(slot: Slot, request: "native.Request", deadline: float | None = Non
 def _learn_types(slot: Slot, deadline: float | None) -> None:
     """Ask the catalogs about the types a request waits for, then let it go on."""
     connection = slot.connection
-    progress = NEEDS_TYPES
-    while progress == NEEDS_TYPES:
+    for _ in range(ROUNDS_MAX):
         request = connection.suspend_request()
         assert request is not None
         steps = introspect(request.unknown_oids, connection.type_map, slot.server_version)
@@ -74,10 +73,14 @@ def _learn_types(slot: Slot, deadline: float | None) -> None:
         progress = connection.resume()
         if progress not in {DONE, NEEDS_TYPES}:
             progress = _wait(connection, deadline)
+        if progress == DONE:
+            return
+    connection.suspend_request()
+    raise InterfaceError(TYPES_KEEP_CHANGING)
 
 
 def _recover(slot: Slot, error: BaseException) -> None:
-    """Cancel what runs on `slot` and read the rest of its answer. Past the deadline the connection is closed."""
+    """Cancel what runs on `slot` and read the rest of its answer, or close it where that takes too long."""
     connection = slot.connection
     deadline = time.monotonic() + RECOVERY_SECONDS
     connection.drop(error)
@@ -89,7 +92,7 @@ def _recover(slot: Slot, error: BaseException) -> None:
         # The signal of a late cancel request has reached the backend before it answers this.
         if not slot.submit("").done:
             _wait(connection, deadline)
-    except (Exception, KeyboardInterrupt):  # noqa: BLE001 - the first reason goes on; this connection does not
+    except (Exception, KeyboardInterrupt):  # the first reason goes on, this connection does not
         slot.close()
 
 

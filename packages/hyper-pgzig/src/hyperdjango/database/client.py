@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from hyperdjango.database import _async_io, _async_replies, _batches, _conninfo, _shape
 from hyperdjango.database._connect import connect_steps
@@ -13,7 +13,7 @@ from hyperdjango.database._settings import PoolSettings
 from hyperdjango.database._slot import RESET_SQL, ROLLBACK_SQL, Slot
 from hyperdjango.database._statements import is_script
 from hyperdjango.database.errors import AcquireTimeout, InterfaceError, NotConnected
-from hyperdjango.database.pool import DRAIN_SECONDS, Pool
+from hyperdjango.database.pool import DRAIN_SECONDS
 from hyperdjango.database.status import CommandStatus
 from hyperdjango.database.sync_client import SyncDatabase
 from hyperdjango.database.transaction import Transaction, TransactionBlock
@@ -159,7 +159,7 @@ class Database:
             raise failure
         return self
 
-    async def disconnect(self, timeout: float = DRAIN_SECONDS) -> None:  # noqa: ASYNC109 - the contract's word
+    async def disconnect(self, timeout: float = DRAIN_SECONDS) -> None:
         """Wait until running calls are done, then close all connections. Any number of calls.
 
         Args:
@@ -198,7 +198,7 @@ class Database:
         sql: str,
         *args: object,
         into: Callable[..., Any] = dict,
-        timeout: float | None = None,  # noqa: ASYNC109 - the contract's word
+        timeout: float | None = None,
     ) -> list[Any]:
         """Return all rows of one statement.
 
@@ -233,7 +233,7 @@ class Database:
         sql: str,
         *args: object,
         into: Callable[..., Any] = dict,
-        timeout: float | None = None,  # noqa: ASYNC109 - the contract's word
+        timeout: float | None = None,
     ) -> Any:
         """Return the first row of one statement, or None when there is none.
 
@@ -242,14 +242,14 @@ class Database:
         shape, target = (_shape.DICT, None) if into is dict else _shape.shape_of(into)
         return await self._run(sql, args, shape, target, True, timeout)
 
-    async def query_val(self, sql: str, *args: object, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - the contract's word
+    async def query_val(self, sql: str, *args: object, timeout: float | None = None) -> Any:
         """Return the first column of the first row, or None when there is no row.
 
         Arguments and errors as for `query`.
         """
         return await self._run(sql, args, _shape.VALUE, None, True, timeout)
 
-    async def execute(self, sql: str, *args: object, timeout: float | None = None) -> CommandStatus:  # noqa: ASYNC109 - the contract's word
+    async def execute(self, sql: str, *args: object, timeout: float | None = None) -> CommandStatus:
         """Run a command and say what it did.
 
         Without values `sql` may hold several statements; they succeed or fail together, unless they contain
@@ -271,7 +271,7 @@ class Database:
         sql: str,
         rows: Iterable[Sequence[object]] | AsyncIterable[Sequence[object]],
         *,
-        timeout: float | None = None,  # noqa: ASYNC109 - the contract's word
+        timeout: float | None = None,
     ) -> CommandStatus:
         """Run a command once for each set of values, in order, all or nothing.
 
@@ -329,7 +329,7 @@ class Database:
         self,
         sql: str,
         args: tuple[object, ...] | None,
-        timeout: float | None,  # noqa: ASYNC109 - handed on
+        timeout: float | None,
         *,
         first_set: int | None = None,
     ) -> "native.Request":
@@ -367,14 +367,14 @@ class Database:
         slot.note(request.tag)
         return request
 
-    async def _run(
+    async def _run(  # noqa: PLR0917 - ours alone; a keyword costs time on the hot path
         self,
         sql: str,
         args: tuple[object, ...],
         shape: int,
         target: object,
         first: bool,
-        timeout: float | None,  # noqa: ASYNC109 - handed on
+        timeout: float | None,
     ) -> Any:
         transaction = self._current.get()
         if transaction is not None:
@@ -462,7 +462,7 @@ class Database:
                     await _async_replies.run(slot, RESET_SQL)
                     connection.clear_statements()
                     slot.dirty = False
-        except Exception:  # noqa: BLE001 - in doubt it is closed; the caller's own outcome stands
+        except Exception:
             slot.close()
         finally:
             # Not reusable, as after a cancelled reset: the pool closes it.

@@ -189,7 +189,7 @@ class Pool:
         return is_drained
 
     def stats(self) -> dict[str, int]:
-        """Return `total`, `idle`, `busy`, `waiting`, and `stmt_cache_size` summed over the idle connections."""
+        """Return `total`, `idle`, `busy`, `waiting`, and `stmt_cache_size`, the sum over the idle ones."""
         with self._lock:
             idle, total, waiting = list(self._idle), self._total, len(self._tickets)
         statements = sum(slot.connection.statement_count for slot in idle)

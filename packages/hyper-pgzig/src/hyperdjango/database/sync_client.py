@@ -379,7 +379,7 @@ class SyncDatabase:
                     _sync_replies.run(slot, RESET_SQL)
                     connection.clear_statements()
                     slot.dirty = False
-        except Exception:  # noqa: BLE001 - in doubt it is closed; the caller's own outcome stands
+        except Exception:
             slot.close()
         finally:
             self._pool.give_back(slot)

@@ -9,7 +9,6 @@ import asyncio
 import functools
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from contextvars import Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, ParamSpec, Self, TypeVar
 
@@ -19,6 +18,8 @@ from hyperdjango.database._slot import Slot
 from hyperdjango.database.errors import InFailedSqlTransaction, InterfaceError, TransactionClosed
 
 if TYPE_CHECKING:
+    from contextvars import Token
+
     from hyperdjango.database.client import Database
 
 P = ParamSpec("P")
@@ -58,7 +59,8 @@ def check_committed(tag: str) -> None:
     """
     if tag != "COMMIT":
         raise InFailedSqlTransaction(
-            f"the transaction was not committed: the server answered COMMIT with {tag}, because a statement in it had failed",
+            f"the transaction was not committed: the server answered COMMIT with {tag}, "
+            "because a statement in it had failed",
             sqlstate="25P02",
         )
 
@@ -98,7 +100,7 @@ class Transaction:
 
 
 class TransactionBlock:
-    """What `Database.transaction()` returns: an async context manager and a decorator. Each is used once at a time."""
+    """What `Database.transaction()` returns: an async context manager, entered once, and a decorator."""
 
     def __init__(
         self,
