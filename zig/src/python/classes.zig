@@ -181,6 +181,8 @@ pub const Uuid = struct {
         };
         py.hd_slot_set(object, self.int_offset, number);
         py.hd_slot_set(object, self.is_safe_offset, py.incref(self.safe_unknown));
+        // It holds a number and an enum member for ever: no work for the collector.
+        py.PyObject_GC_UnTrack(object);
         return object;
     }
 

@@ -257,8 +257,16 @@ fn progressObject(progress: Progress) py.Error!*Object {
 }
 
 fn advance(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
-    return progressObject(try self.advance());
+    return progressObject(try self.advance(0));
 }
+
+/// advance_lone(): as advance, for a caller beside whom nobody waits for the loop: pauses in a result are waited out in here.
+fn advanceLone(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
+    return progressObject(try self.advance(patience_ns));
+}
+
+/// The backend sends 8 kB at a time; a round of the loop for each costs more than what it brings.
+const patience_ns = 150 * std.time.ns_per_us;
 
 /// look() -> progress: wait for the reply in here, shortly, where that has paid before.
 fn look(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
@@ -273,7 +281,7 @@ fn look(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
         return progressObject(.waiting);
     }
     entry.look.paid(net.now() -| request.started_ns);
-    return progressObject(try self.advance());
+    return progressObject(try self.advance(patience_ns));
 }
 
 /// wait(timeout_ns) -> progress: the blocking face. The GIL is released while the socket is waited
@@ -284,7 +292,7 @@ fn wait(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
     if (timeout == -1 and py.PyErr_Occurred() != null) return error.PythonError;
     const deadline: ?u64 = if (timeout < 0) null else net.now() +| @as(u64, @intCast(timeout));
     while (true) {
-        switch (try self.advance()) {
+        switch (try self.advance(0)) {
             .waiting => {},
             .again => {
                 try py.ok(py.PyErr_CheckSignals());
@@ -438,6 +446,7 @@ const methods = [_]py.MethodDef{
     method(flush, 0, "flush"),
     method(submit, 6, "submit"),
     method(advance, 0, "advance"),
+    method(advanceLone, 0, "advance_lone"),
     method(look, 0, "look"),
     method(wait, 1, "wait"),
     method(resume_, 0, "resume"),

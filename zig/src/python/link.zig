@@ -66,7 +66,8 @@ pub const Link = struct {
     }
 
     /// Read and handle what is there. Faults of the backend and the network end in the request.
-    pub fn advance(self: *Link) py.Error!Progress {
+    /// `patience_ns`: how long to wait for more of a result that is coming in already; the slice bounds it all.
+    pub fn advance(self: *Link, patience_ns: u64) py.Error!Progress {
         const object = self.request orelse
             return raise.raise("InterfaceError", "no request is under way", .{});
         // Whatever a callback does, the request outlives this call.
@@ -96,7 +97,10 @@ pub const Link = struct {
             }
             switch (self.session.fill() catch |err| return self.ioFailed(request, err)) {
                 .received => {},
-                .would_block => return .waiting,
+                .would_block => {
+                    if (patience_ns == 0 or rows == 0 or net.now() > slice_end) return .waiting;
+                    if (!try self.pollFor(.{ .read = true }, patience_ns)) return .waiting;
+                },
                 .end => return self.lost(request, "the server closed the connection unexpectedly"),
             }
             if (net.now() > slice_end) return .again;

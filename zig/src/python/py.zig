@@ -139,6 +139,7 @@ pub extern fn PyObject_GenericGetDict(*Object, ?*anyopaque) ?*Object;
 pub extern fn PyObject_CallFunctionObjArgs(*Object, ...) ?*Object;
 /// Take the exception that is set, as a normalized instance with its traceback.
 pub extern fn hd_take_exception() ?*Object;
+pub extern fn hd_untrack_dict(*Object) void;
 pub extern fn hd_strerror(c_int) [*:0]const u8;
 pub extern fn PyModule_AddIntConstant(*Object, [*:0]const u8, c_long) c_int;
 pub extern fn PyModule_AddObjectRef(*Object, [*:0]const u8, *Object) c_int;

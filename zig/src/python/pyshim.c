@@ -122,6 +122,14 @@ HD PyObject *hd_take_exception(void) {
 #endif
 }
 
+/* A dict of values that hold nothing is no work for the collector. Up to 3.13 it is tracked again when
+   something that can be part of a cycle is put in; since 3.14 nothing would do that. */
+HD void hd_untrack_dict(PyObject *o) {
+#if PY_VERSION_HEX < 0x030E0000
+    PyObject_GC_UnTrack(o);
+#endif
+}
+
 HD const char *hd_strerror(int code) { return strerror(code); }
 
 extern int hd_exec(PyObject *module);

@@ -83,6 +83,7 @@ pub const Sink = struct {
             try py.ok(py.PyDict_SetItem(result, column.name, item));
         }
         try end(values);
+        if (statement.leaves_only) py.hd_untrack_dict(result);
         return result;
     }
 
@@ -99,6 +100,8 @@ pub const Sink = struct {
             py.hd_tuple_set(result, @intCast(at), item);
         }
         try end(values);
+        // A tuple never changes; what a subclass may hold besides its items is not ours to know.
+        if (statement.leaves_only and class == null) py.PyObject_GC_UnTrack(result);
         return result;
     }
 

@@ -29,6 +29,8 @@ pub const Statement = struct {
     names: *Object,
     /// No two columns have the same name.
     names_unique: bool,
+    /// No value of a row can ever refer back to the row: the collector need not look at it.
+    leaves_only: bool,
 
     pub const Error = error{OutOfMemory} || py.Error;
 
@@ -60,6 +62,7 @@ pub const Statement = struct {
         const names = try py.checked(py.PyTuple_New(@intCast(fields.len)));
         errdefer py.decref(names);
         var same_format = true;
+        var leaves_only = true;
         for (fields, columns, 0..) |field, *column, i| {
             const format: decode.Format = if (formats) |actual|
                 (if (actual[i] == 0) .text else .binary)
@@ -76,6 +79,7 @@ pub const Statement = struct {
             };
             codes[i] = if (format == .binary) 1 else 0;
             same_format = same_format and codes[i] == codes[0];
+            leaves_only = leaves_only and isLeaf(field.info);
         }
         if (same_format and codes.len > 1) codes = try gpa.realloc(codes, 1);
         self.* = .{
@@ -86,6 +90,7 @@ pub const Statement = struct {
             .result_formats = codes,
             .template = template,
             .names = names,
+            .leaves_only = leaves_only,
             .names_unique = py.PyDict_Size(template) == @as(isize, @intCast(fields.len)),
         };
         return self;
@@ -133,6 +138,15 @@ pub const Statement = struct {
         return true;
     }
 };
+
+/// The values of this type are immutable and hold nothing that is not.
+fn isLeaf(info: *const TypeInfo) bool {
+    if (info.codec != null) return false;
+    return switch (info.kind) {
+        .json, .jsonb, .array, .range, .multirange, .record, .composite, .hstore, .vector, .halfvec => false,
+        else => true,
+    };
+}
 
 /// The statements a pool has learned, by SQL text. Bounded: the least recently used leave.
 pub const Catalog = struct {

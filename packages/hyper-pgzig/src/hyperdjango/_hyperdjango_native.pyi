@@ -173,6 +173,9 @@ class Connection:
         /,
     ) -> Request: ...
     def advance(self) -> int: ...
+    def advance_lone(
+        self,
+    ) -> int: ...  # as advance, and waits microseconds for more of a result that is coming in
     def look(self) -> int: ...  # waits for the reply for microseconds, where that has paid for this statement
     def wait(
         self, timeout_ns: int, /

@@ -45,6 +45,10 @@ class _Loop:
         ready: object = getattr(loop, "_ready", None)
         self.ready: deque[Any] | tuple[()] = ready if isinstance(ready, deque) else ()
 
+    def is_lone(self, in_flight: int) -> bool:
+        """Whether no more than `in_flight` calls are under way and nobody else is about to run."""
+        return self.in_flight <= in_flight and not self.ready
+
     def had_turn(self) -> None:
         """The loop has just run the others."""
         self.calls = 0
@@ -82,11 +86,12 @@ def _turn() -> Generator[None, None, None]:
 class _Drive:
     """Reads replies when the socket is ready, until the request is done, waits for types, or time is over."""
 
-    __slots__ = ("connection", "fd", "future", "is_scheduled", "is_writing", "loop")
+    __slots__ = ("connection", "fd", "future", "is_scheduled", "is_writing", "loop", "state")
 
-    def __init__(self, connection: "native.Connection", loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, connection: "native.Connection", state: _Loop) -> None:
         self.connection = connection
-        self.loop = loop
+        self.state = state
+        self.loop = loop = state.loop
         self.fd = connection.fd
         self.future: asyncio.Future[int] = loop.create_future()
         self.is_scheduled = False
@@ -106,7 +111,9 @@ class _Drive:
         if self.future.done():
             return
         try:
-            progress = self.connection.advance()
+            # Our own callback has left `ready` already.
+            connection = self.connection
+            progress = connection.advance_lone() if self.state.is_lone(1) else connection.advance()
         except BaseException as error:  # the waiting task is to see it, whatever it is
             self.future.set_exception(error)
             return
@@ -169,7 +176,7 @@ async def complete(slot: Slot, request: "native.Request", deadline: float | None
     state = _current()
     try:
         progress = WAITING
-        if state.in_flight == 0 and not state.ready:
+        if state.is_lone(0):
             progress = connection.look()
             if progress == DONE:
                 await state.take_turn()
@@ -177,21 +184,21 @@ async def complete(slot: Slot, request: "native.Request", deadline: float | None
         state.in_flight += 1
         try:
             if progress != NEEDS_TYPES:
-                progress = await _Drive(connection, state.loop).run(deadline, progress)
+                progress = await _Drive(connection, state).run(deadline, progress)
             if progress == NEEDS_TYPES:
-                await _learn_types(slot, state.loop, deadline)
+                await _learn_types(slot, state, deadline)
         finally:
             state.in_flight -= 1
             state.had_turn()
     except BaseException as error:
         if connection.busy:
-            await _recover(slot, state.loop, error)
+            await _recover(slot, state, error)
         if type(error) is TimeoutError:
             raise QueryTimeout("the call's timeout has passed and the statement was cancelled") from None
         raise
 
 
-async def _learn_types(slot: Slot, loop: asyncio.AbstractEventLoop, deadline: float | None) -> None:
+async def _learn_types(slot: Slot, state: _Loop, deadline: float | None) -> None:
     """Ask the catalogs about the types a request waits for, then let it go on."""
     connection = slot.connection
     for _ in range(ROUNDS_MAX):
@@ -204,38 +211,38 @@ async def _learn_types(slot: Slot, loop: asyncio.AbstractEventLoop, deadline: fl
                 sql, arguments = next(steps) if rows is None else steps.send(rows)
                 catalog = connection.submit(sql, arguments, _shape.TUPLE, None, False, None)
                 if not catalog.done:
-                    await _Drive(connection, loop).run(deadline)
+                    await _Drive(connection, state).run(deadline)
                 rows = catalog.result()
         connection.restore_request(request)
         progress = connection.resume()
         if progress in {WAITING, AGAIN}:
-            progress = await _Drive(connection, loop).run(deadline, progress)
+            progress = await _Drive(connection, state).run(deadline, progress)
         if progress == DONE:
             return
     connection.suspend_request()
     raise InterfaceError(TYPES_KEEP_CHANGING)
 
 
-async def _recover(slot: Slot, loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
+async def _recover(slot: Slot, state: _Loop, error: BaseException) -> None:
     """Cancel what runs on `slot` and read the rest of its answer, or close it where that takes too long."""
     connection = slot.connection
-    deadline = loop.time() + RECOVERY_SECONDS
+    deadline = state.loop.time() + RECOVERY_SECONDS
     connection.drop(error)
     try:
         await _async_io.run(cancel_steps(slot.established.cancel_target), RECOVERY_SECONDS)
-        if await _Drive(connection, loop).run(deadline) != DONE:
+        if await _Drive(connection, state).run(deadline) != DONE:
             slot.close()
             return
         # The signal of a late cancel request has reached the backend before it answers this.
-        await _round_trip(slot, loop, deadline)
+        await _round_trip(slot, state, deadline)
     except (Exception, asyncio.CancelledError):  # the first reason goes on, this connection does not
         slot.close()
 
 
-async def _round_trip(slot: Slot, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
+async def _round_trip(slot: Slot, state: _Loop, deadline: float) -> None:
     request = slot.submit("")
     if not request.done:
-        await _Drive(slot.connection, loop).run(deadline)
+        await _Drive(slot.connection, state).run(deadline)
 
 
 async def run(slot: Slot, sql: str, deadline: float | None = None) -> str:

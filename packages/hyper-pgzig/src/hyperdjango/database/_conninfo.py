@@ -80,7 +80,7 @@ def _parse(
     server_settings: Mapping[str, object],
     keywords: dict[str, object],
 ) -> ConnectParameters:
-    if url is not None and not isinstance(url, str):
+    if not isinstance(url, str | None):  # pyright: ignore[reportUnnecessaryIsInstance] - callers need not be typed
         raise TypeError(f"the connection URI must be str, not {type(url).__name__}")
     given_secret = keywords.pop("password") if isinstance(keywords.get("password"), native.Secret) else None
     values = _merge(split(url) if url is not None else {}, _texts(keywords), environ)
@@ -133,8 +133,8 @@ def _texts(keywords: Mapping[str, object]) -> dict[str, str]:
             texts[name] = value
         elif isinstance(value, bytes) and name == "password":
             texts[name] = value.decode("utf-8", "surrogateescape")
-        elif isinstance(value, (int, float, os.PathLike)):
-            texts[name] = os.fspath(value) if isinstance(value, os.PathLike) else str(value)
+        elif isinstance(value, (int, float, Path)):
+            texts[name] = str(value)
         else:
             raise TypeError(f"{name} cannot be a {type(value).__name__}")
         if "\0" in texts[name]:

@@ -46,14 +46,13 @@ def _home() -> Path:
 def _section(path: Path, service: str) -> dict[str, str] | None:
     """Read the first section of that name; None when there is none."""
     values: dict[str, str] | None = None
+    lines: list[str] | None
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
-        unreadable = ValueError(f"service file {str(path)!r} cannot be read as UTF-8 text")
-    else:
-        unreadable = None
-    if unreadable is not None:
-        raise unreadable
+        lines = None
+    if lines is None:  # not raised above: a UnicodeDecodeError carries the whole file along
+        raise ValueError(f"service file {str(path)!r} cannot be read as UTF-8 text")
     for number, raw in enumerate(lines, 1):
         line = raw.strip()
         if not line or line.startswith("#"):

@@ -34,7 +34,8 @@ def refusal(wanted: str, *, read_only: bool, standby: bool) -> str | None:
             return "server is in hot standby mode"
         case "standby" if not standby:
             return "server is not in hot standby mode"
-    return None
+        case _:
+            return None
 
 
 def check_steps(connection: native.Connection, sock: socket.socket, wanted: str) -> Steps[None]:

@@ -30,6 +30,10 @@ class PoolSettings:
             raise ValueError(
                 f"acquire_timeout must be more than 0 seconds or None, not {self.acquire_timeout}"
             )
+        if not 1024 <= self.max_message_size < 2**31:
+            raise ValueError(
+                f"max_message_size must be from 1024 to {2**31 - 1} bytes, not {self.max_message_size}"
+            )
         if self.statement_cache_size < 0:
             raise ValueError(f"statement_cache_size must not be negative, it is {self.statement_cache_size}")
 

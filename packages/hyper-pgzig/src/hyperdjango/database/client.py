@@ -1,7 +1,7 @@
 """Database: the asyncio face of the driver."""
 
 import asyncio
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
@@ -12,7 +12,7 @@ from hyperdjango.database._native import backend, require_native
 from hyperdjango.database._settings import PoolSettings
 from hyperdjango.database._slot import RESET_SQL, ROLLBACK_SQL, Slot
 from hyperdjango.database._statements import is_script
-from hyperdjango.database.errors import AcquireTimeout, InterfaceError, NotConnected
+from hyperdjango.database.errors import AcquireTimeout, InterfaceError, NotConnected, QueryTimeout
 from hyperdjango.database.pool import DRAIN_SECONDS
 from hyperdjango.database.status import CommandStatus
 from hyperdjango.database.sync_client import SyncDatabase
@@ -130,7 +130,7 @@ class Database:
     @property
     def sync(self) -> SyncDatabase:
         """The same pool for blocking callers, in threads that run no event loop."""
-        return SyncDatabase.over(self._pool, self._settings)
+        return SyncDatabase.over(self._pool, self._settings, opens_on_use=self._opens_on_use)
 
     async def connect(self) -> Self:
         """Open the pool. Does nothing where it is open.
@@ -140,20 +140,22 @@ class Database:
         """
         if self._pool.is_open:
             return self
-        places = self._pool.open()
+        opening = [asyncio.ensure_future(self._establish()) for _ in range(self._pool.open())]
+        failure: BaseException | None = None
         try:
-            results = await asyncio.gather(
-                *(self._open_slot() for _ in range(places)), return_exceptions=True
-            )
+            await asyncio.gather(*opening, return_exceptions=True)
         except BaseException:
             self._pool.close(lambda: None)
             raise
-        failure = None
-        for result in results:
-            if isinstance(result, Slot):
-                self._pool.give_back(result)
-            else:
-                failure = failure or result
+        finally:
+            # Each has a place, those too that were cancelled before they ran.
+            for opened in opening:
+                error = asyncio.CancelledError() if opened.cancelled() else opened.exception()
+                if error is None:
+                    self._pool.give_back(opened.result())
+                else:
+                    self._pool.abandon_place()
+                    failure = failure or error
         if failure is not None:
             await self.disconnect(timeout=0)
             raise failure
@@ -285,18 +287,32 @@ class Database:
             As `query`. The error of a set says in a note which one it was, counted from 0.
         """
         sets = _batches.of(rows) if not isinstance(rows, AsyncIterable) else _batches.of_async(rows)
-        async with asyncio.timeout(timeout):
-            first, second = await anext(sets, ()), await anext(sets, ())
-            total = _batches.Total(sql)
-            if second:
-                async with self.transaction():
-                    for batch in (first, second):
-                        total.add(await self._request(sql, batch, None, first_set=total.sets))
-                    async for batch in sets:
-                        total.add(await self._request(sql, batch, None, first_set=total.sets))
-            elif first:
-                total.add(await self._request(sql, first, None, first_set=0))
+        limit = asyncio.timeout(timeout)
+        try:
+            async with limit:
+                return await self._run_batches(sql, sets)
+        except TimeoutError:
+            if limit.expired():
+                raise QueryTimeout(
+                    "the call's timeout has passed and the statement was cancelled"
+                ) from None
+            raise
+
+    async def _run_batches(self, sql: str, sets: AsyncIterator[_batches.Batch]) -> CommandStatus:
+        total = _batches.Total(sql)
+        first = await anext(sets, None)
+        second = None if first is None else await anext(sets, None)
+        if first is None:
             return total.status()
+        if second is None:
+            total.add(await self._request(sql, first, None, first_set=0))
+            return total.status()
+        async with self.transaction():
+            for batch in (first, second):
+                total.add(await self._request(sql, batch, None, first_set=total.sets))
+            async for batch in sets:
+                total.add(await self._request(sql, batch, None, first_set=total.sets))
+        return total.status()
 
     def transaction(
         self,
@@ -434,22 +450,22 @@ class Database:
 
     async def _open_slot(self, until: float | None = None) -> Slot:
         """Open a connection in a place that is ours; the place is given up when that fails."""
+        try:
+            return await self._establish(until)
+        except BaseException:
+            self._pool.abandon_place()
+            raise
+
+    async def _establish(self, until: float | None = None) -> Slot:
         pool = self._pool
         timeout = None if until is None else until - asyncio.get_running_loop().time()
-        try:
-            established = await _async_io.run(
-                connect_steps(
-                    pool.parameters,
-                    pool.type_map,
-                    statement_cache_size=pool.statement_cache_size,
-                    message_size_max=pool.message_size_max,
-                ),
-                timeout,
-            )
-        except BaseException:
-            pool.abandon_place()
-            raise
-        return Slot(established)
+        steps = connect_steps(
+            pool.parameters,
+            pool.type_map,
+            statement_cache_size=pool.statement_cache_size,
+            message_size_max=pool.message_size_max,
+        )
+        return Slot(await _async_io.run(steps, timeout))
 
     async def _release(self, slot: Slot) -> None:
         """Give a connection back: out of its transaction, its session as it was opened."""

@@ -80,18 +80,19 @@ class SyncDatabase:
         )
         self._take(pool, settings)
 
-    def _take(self, pool: Pool, settings: PoolSettings) -> None:
+    def _take(self, pool: Pool, settings: PoolSettings, *, opens_on_use: bool = False) -> None:
         self._pool = pool
         self._settings = settings
+        self._opens_on_use = opens_on_use
         self._current: ContextVar[_Transaction | None] = ContextVar(
             "hyperdjango_sync_transaction", default=None
         )
 
     @classmethod
-    def over(cls, pool: Pool, settings: PoolSettings) -> Self:
+    def over(cls, pool: Pool, settings: PoolSettings, *, opens_on_use: bool) -> Self:
         """Make the blocking face of a pool that another face has made."""
         self = cls.__new__(cls)
-        self._take(pool, settings)
+        self._take(pool, settings, opens_on_use=opens_on_use)
         return self
 
     def __repr__(self) -> str:
@@ -322,7 +323,9 @@ class SyncDatabase:
         """Take a connection from the pool, open one, or wait for one."""
         pool = self._pool
         if not pool.is_open:
-            raise NotConnected
+            if not self._opens_on_use:
+                raise NotConnected
+            self.connect()
         limit = self._settings.acquire_timeout
         until = None if limit is None else time.monotonic() + limit
         if deadline is not None and (until is None or deadline < until):
