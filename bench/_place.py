@@ -1,0 +1,105 @@
+"""Where the benchmarks run: the server they start, and the words that describe machine and versions.
+
+Called by every question's `main` and by `run.py`.
+"""
+
+import os
+import platform
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+import psycopg
+from hyperdjango.database._embedded_server import SUPERUSER, EmbeddedServer
+from hyperdjango.database._native import native
+
+Transport = Literal["unix", "tcp"]
+
+# The bare sockets know no authentication. Vacuum's own rhythm would meet one driver and not another.
+_PG_HBA: Final = ("host all all 127.0.0.1/32 trust",)
+_SETTINGS: Final = {"autovacuum": "off", "shared_buffers": "256MB"}
+_MEMORY: Final = Path("/proc/meminfo")
+_PROCESSORS: Final = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A server to measure against, as each kind of driver wants to be told."""
+
+    url: str
+    address: str | tuple[str, int]  # for a bare socket
+    transport: Transport
+    user: str = SUPERUSER
+    database: str = "postgres"
+
+    @classmethod
+    def of(cls, server: EmbeddedServer, transport: Transport = "unix", database: str = "postgres") -> Self:
+        """Take it from a running server."""
+        address: str | tuple[str, int] = ("127.0.0.1", server.port)
+        if transport == "unix":
+            address = str(server.socket_folder / f".s.PGSQL.{server.port}")
+        url = server.url_for(database, unix_socket=transport == "unix")
+        return cls(url, address, transport, database=database)
+
+
+@contextmanager
+def started(transport: Transport = "unix") -> Iterator[Place]:
+    """Start a server of our own and remove it afterwards."""
+    with EmbeddedServer(pg_hba=_PG_HBA, settings=_SETTINGS) as server:
+        yield Place.of(server, transport)
+
+
+def build_mode() -> str:
+    """Return how the extension was compiled: `safe`, `debug` …, or `unknown`."""
+    found = re.search(r", (\w+), python", native.BUILD_INFO)
+    return found[1].lower() if found else "unknown"
+
+
+def is_release() -> bool:
+    """Whether the extension is built as it is shipped. Figures of another one mean nothing."""
+    return build_mode() in {"safe", "releasesafe"}
+
+
+def environment(place: Place) -> dict[str, Any]:
+    """Describe machine and versions. Nothing in it says whose machine it is."""
+    with psycopg.connect(place.url) as connection:
+        server = connection.info.parameter_status("server_version")
+    return {
+        "machine": f"{_processor()}, {os.cpu_count()} processors, {_memory()}, {platform.machine()}",
+        "kernel": f"{platform.system()} {platform.release()}",
+        "load": round(os.getloadavg()[0], 2),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "free_threaded": not getattr(sys, "_is_gil_enabled", lambda: True)(),
+        "server": f"PostgreSQL {server}",
+        "transport": place.transport,
+        "extension": native.BUILD_INFO,
+        "is_release": is_release(),
+        "versions": {name: metadata.version(name) for name in ("hyper-pgzig", "asyncpg", "psycopg", "uvloop")}
+        | {"libpq": _libpq(), "psycopg implementation": psycopg.pq.__impl__},
+    }
+
+
+def _libpq() -> str:
+    number = psycopg.pq.version()
+    return f"{number // 10000}.{number % 10000}"
+
+
+def _processor() -> str:
+    if _PROCESSORS.exists():
+        found = re.search(r"^model name\s*:\s*(.+)$", _PROCESSORS.read_text(), re.MULTILINE)
+        if found:
+            return found[1].strip()
+    return platform.processor() or "unknown processor"
+
+
+def _memory() -> str:
+    if _MEMORY.exists():
+        found = re.search(r"^MemTotal:\s*(\d+) kB", _MEMORY.read_text(), re.MULTILINE)
+        if found:
+            return f"{int(found[1]) / 2**20:.0f} GiB"
+    return "unknown memory"

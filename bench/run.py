@@ -1,0 +1,57 @@
+"""All benchmarks in one command: `python bench/run.py`, or with `--quick` to see that they work.
+
+A full run writes the tables into bench/README.md and is refused where the extension is not built as it is
+shipped; a quick one prints them and changes nothing but the JSON files.
+"""
+
+import sys
+from typing import Final
+
+import lookup
+import memory
+import report
+import rows
+from _harness import RESULTS, Failed
+from _main import Question, parser, warn_of_debug
+from _place import is_release, started
+
+QUESTIONS: Final[dict[str, Question]] = {
+    "lookup": lookup.QUESTION,
+    "rows": rows.QUESTION,
+    "memory": memory.QUESTION,
+}
+
+
+def main() -> int:
+    """Run the chosen questions and return the exit code."""
+    made = parser("Run the benchmarks.")
+    made.add_argument("questions", nargs="*", metavar="question", help=f"of {', '.join(QUESTIONS)}; all")
+    options = made.parse_args()
+    unknown = set(options.questions) - set(QUESTIONS)
+    if unknown:
+        made.error(f"no question called {', '.join(sorted(unknown))}; there are {', '.join(QUESTIONS)}")
+    warn_of_debug()
+    if not options.quick and not is_release():
+        return 1
+    # A quick run's figures must not lie where the report of a full one looks for them.
+    folder = options.output / "quick" if options.quick and options.output == RESULTS else options.output
+    answers = []
+    try:
+        with started(options.transport) as place:
+            for name in options.questions or QUESTIONS:
+                print(f"{name} …", file=sys.stderr, flush=True)
+                question = QUESTIONS[name]
+                answer = question.answer(place, question.quick if options.quick else question.full)
+                answer.write(folder)
+                answers.append(answer)
+        print(report.markdown(answers))
+        if not options.quick:
+            report.write(report.read(folder))
+    except Failed as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
