@@ -41,6 +41,14 @@ pub const Request = struct {
     fault: ?*Object = null,
     /// The plan or the statement behind it was stale: the same call can be made again.
     stale: bool = false,
+    /// The statement was described in answer to this very request: what is known of it is not out of date.
+    fresh: bool = false,
+    /// A value did not fit a type that may be another by now.
+    misfit: bool = false,
+    /// The backend has taken the values.
+    bound: bool = false,
+    /// How often rows have waited for types.
+    rounds: u8 = 0,
     /// Bytes of something that is not plainly a read have left.
     sent_write: bool = false,
     tag: [64]u8 = undefined,

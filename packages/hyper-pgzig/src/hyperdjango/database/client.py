@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from hyperdjango.database import _async_io, _async_replies, _batches, _conninfo, _shape
 from hyperdjango.database._connect import connect_steps
+from hyperdjango.database._introspection import OID_OF_TYPE
 from hyperdjango.database._native import backend, require_native
 from hyperdjango.database._settings import PoolSettings
 from hyperdjango.database._slot import RESET_SQL, ROLLBACK_SQL, Slot
@@ -293,9 +294,7 @@ class Database:
                 return await self._run_batches(sql, sets)
         except TimeoutError:
             if limit.expired():
-                raise QueryTimeout(
-                    "the call's timeout has passed and the statement was cancelled"
-                ) from None
+                raise QueryTimeout("the call's timeout has passed and the statement was cancelled") from None
             raise
 
     async def _run_batches(self, sql: str, sets: AsyncIterator[_batches.Batch]) -> CommandStatus:
@@ -313,6 +312,29 @@ class Database:
             async for batch in sets:
                 total.add(await self._request(sql, batch, None, first_set=total.sets))
         return total.status()
+
+    async def register_codec(
+        self,
+        type_name: str,
+        *,
+        encode: Callable[[Any], str | bytes],
+        decode: Callable[[Any], Any],
+        binary: bool = False,
+    ) -> None:
+        """Decide how values of one type travel, in place of the driver.
+
+        Holds for every connection of this Database, from the next statement on, and for the type's arrays.
+
+        Args:
+            type_name: As SQL has it: `"ltree"`, `"accounts.money_range"`.
+            encode: From a Python value to the text form, or with `binary` to the bytes of the binary form.
+            decode: From the text form (a str) or the binary form (bytes) to a Python value.
+            binary: The type travels in binary format.
+        Raises:
+            UndefinedObject: The database has no such type.
+        """
+        oid: int = await self.query_val(OID_OF_TYPE, type_name)
+        self._pool.type_map.add_codec(oid, type_name, encode, decode, binary)
 
     def transaction(
         self,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from hyperdjango.database import _batches, _conninfo, _shape, _sync_io, _sync_replies
 from hyperdjango.database._connect import connect_steps
 from hyperdjango.database._identifiers import quote_identifier
+from hyperdjango.database._introspection import OID_OF_TYPE
 from hyperdjango.database._native import backend, require_native
 from hyperdjango.database._settings import PoolSettings
 from hyperdjango.database._slot import RESET_SQL, ROLLBACK_SQL, Slot
@@ -226,6 +227,18 @@ class SyncDatabase:
         elif first:
             run(first)
         return total.status()
+
+    def register_codec(
+        self,
+        type_name: str,
+        *,
+        encode: Callable[[Any], str | bytes],
+        decode: Callable[[Any], Any],
+        binary: bool = False,
+    ) -> None:
+        """Decide how values of one type travel; as `Database.register_codec`."""
+        oid: int = self.query_val(OID_OF_TYPE, type_name)
+        self._pool.type_map.add_codec(oid, type_name, encode, decode, binary)
 
     @contextmanager
     def transaction(
