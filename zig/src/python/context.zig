@@ -16,6 +16,8 @@ pub const Context = struct {
     /// With error.UnknownType: the type to introspect.
     unknown_oid: u32 = 0,
     depth: u8 = 0,
+    /// The catalogs were asked, and more than once, so what is on the wire is taken as it is.
+    insist: bool = false,
     buffer: [256]u8 = undefined,
 
     pub fn init(map: *type_map.TypeMap) Context {

@@ -73,7 +73,7 @@ pub fn composite(context: *Context, described: *const TypeInfo, body: []const u8
     const value = try wire(types.composite.decode(body));
     try enter(context);
     defer context.leave();
-    const info = if (described.kind == .record) described else try current(context, described, value.count);
+    const info = if (described.kind == .record) described else try current(context, described, value) orelse &anonymous;
     const class = if (info.factory) |factory| py.incref(factory) else try context.classes.recordType(value.count);
     defer py.decref(class);
     const result = try py.checked(py.hd_tuple_alloc(@ptrCast(class), @intCast(value.count)));
@@ -92,16 +92,35 @@ pub fn composite(context: *Context, described: *const TypeInfo, body: []const u8
     return result;
 }
 
-/// The composite type as it has `count` fields. When the type was altered after it was introspected, the
-/// map may know better by now; if not, it forgets the type, so that it is asked for again.
-fn current(context: *Context, info: *const TypeInfo, count: usize) Failure!*const TypeInfo {
-    if (info.fields.len == count) return info;
+/// What a row value is read as when its type is not what the catalogs say.
+pub const anonymous: TypeInfo = .{ .oid = 0, .name = "record", .kind = .record };
+
+/// The composite type as `value` has it. When the type was altered after it was introspected, the map
+/// may know better by now; if not, it forgets the type, so that it is asked for again. Null where that
+/// was done and has not helped: a row from before or after what the catalogs show.
+fn current(context: *Context, info: *const TypeInfo, value: types.composite.Composite) Failure!?*const TypeInfo {
+    if (try fits(info, value)) return info;
     if (context.map.lookup(info.oid)) |known| {
-        if (known.kind == .composite and known.fields.len == count) return known;
-        context.map.forget(info.oid);
+        if (known.kind == .composite and try fits(known, value)) return known;
     }
+    return giveUp(context, info);
+}
+
+/// Forget the type and ask again, or, with `insist`, null.
+pub fn giveUp(context: *Context, info: *const TypeInfo) Failure!?*const TypeInfo {
+    if (context.insist) return null;
+    context.map.forget(info.oid);
     context.unknown_oid = info.oid;
     return error.UnknownType;
+}
+
+fn fits(info: *const TypeInfo, value: types.composite.Composite) Failure!bool {
+    if (info.fields.len != value.count) return false;
+    var fields = value.iterator();
+    for (info.fields) |field| {
+        if ((try wire(fields.next())).oid != field.type.oid) return false;
+    }
+    return true;
 }
 
 pub fn range(context: *Context, info: *const TypeInfo, body: []const u8) Failure!*Object {

@@ -10,6 +10,7 @@ const protocol = @import("protocol");
 const types = @import("types");
 const py = @import("py.zig");
 const decode = @import("decode.zig");
+const containers = @import("decode_containers.zig");
 const text_body = @import("text_body.zig");
 const Parts = @import("text_parts.zig").Parts;
 const TypeInfo = @import("type_info.zig").TypeInfo;
@@ -122,18 +123,14 @@ fn vector(context: *Context, element: *const TypeInfo, text: []const u8) Failure
 }
 
 /// Without the types that only the binary form brings along, a record's fields are str.
-fn composite(context: *Context, info: *const TypeInfo, text: []const u8) Failure!*Object {
+fn composite(context: *Context, described: *const TypeInfo, text: []const u8) Failure!*Object {
     try enter(context);
     defer context.leave();
     const scratch = try scratchFor(text);
     defer gpa.free(scratch);
     // The row of one NULL field and the row without fields print the same.
-    const count = if (std.mem.eql(u8, text, "()")) @min(info.fields.len, 1) else try countFields(text, scratch);
-    if (info.kind == .composite and count != info.fields.len) {
-        context.map.forget(info.oid);
-        context.unknown_oid = info.oid;
-        return error.UnknownType;
-    }
+    const count = if (std.mem.eql(u8, text, "()")) @min(described.fields.len, 1) else try countFields(text, scratch);
+    const info = try current(context, described, count) orelse &containers.anonymous;
     const class = if (info.factory) |factory| py.incref(factory) else try context.classes.recordType(count);
     defer py.decref(class);
     const result = try py.checked(py.hd_tuple_alloc(@ptrCast(class), @intCast(count)));
@@ -150,6 +147,15 @@ fn composite(context: *Context, info: *const TypeInfo, text: []const u8) Failure
         py.hd_tuple_set(result, @intCast(i), item);
     }
     return result;
+}
+
+/// As for the binary form; text shows no more than how many fields there are.
+fn current(context: *Context, info: *const TypeInfo, count: usize) Failure!?*const TypeInfo {
+    if (info.kind == .record or info.fields.len == count) return info;
+    if (context.map.lookup(info.oid)) |known| {
+        if (known.kind == .composite and known.fields.len == count) return known;
+    }
+    return containers.giveUp(context, info);
 }
 
 /// Also checks the whole text, so that the pass after it finds nothing wrong.

@@ -24,6 +24,8 @@ pub const gpa = std.heap.c_allocator;
 const slice_ns = 3 * std.time.ns_per_ms;
 /// The clock is asked once in this many rows.
 const rows_per_look = 16;
+/// Rows that wait for types are given this many rounds of looking them up before they are read as they are.
+const rounds_patient = 3;
 
 /// What `advance` says; numbers that the Python half names.
 pub const Progress = enum(u8) {
@@ -129,6 +131,7 @@ pub const Link = struct {
     /// A value that cannot be had is the request's fault; error.PythonError is left for what is nobody's.
     fn buildRow(self: *Link, request: *Request, body: []const u8) error{ UnknownType, PythonError }!void {
         var context: Context = .init(self.map);
+        context.insist = request.rounds >= rounds_patient;
         const statement = request.statement.?;
         const made = request.sink.row(gpa, &context, statement, body) catch |err| {
             switch (err) {
@@ -180,11 +183,15 @@ pub const Link = struct {
         switch (event) {
             .data_row => unreachable,
             .parse_complete => try self.parsed(request),
-            .bind_complete, .close_complete, .copy_data, .copy_done, .portal_suspended => {},
+            .bind_complete => request.bound = true,
+            .close_complete, .copy_data, .copy_done, .portal_suspended => {},
             .parameter_description => |description| try noteParameters(request, description),
             .row_description => |description| try self.described(request, description),
             .no_data => try self.described(request, null),
-            .command_complete => |tag| request.keepTag(tag, protocol.rowCount(tag)),
+            .command_complete => |tag| {
+                request.keepTag(tag, protocol.rowCount(tag));
+                if (altersTypes(tag)) self.map.forgetComposites();
+            },
             .empty_query => request.keepTag("", 0),
             .error_response => |body| try self.failed(request, body),
             .notice => |body| try self.tell(self.on_notice, body),
@@ -269,8 +276,9 @@ pub const Link = struct {
         defer py.xdecref(columns);
         const instance = try raise.fromFields(fields, request.sql, columns);
         request.setFault(instance);
-        if (isStale(parts)) {
+        if (isStale(parts) or isOutdated(request, parts)) {
             request.stale = true;
+            if (request.statement) |statement| submit.forgetTypes(self, statement);
             try submit.forget(self, request.sql);
         }
     }
@@ -280,6 +288,20 @@ pub const Link = struct {
         const code = parts.sqlstate orelse return false;
         if (std.mem.eql(u8, code, "26000")) return true;
         return std.mem.eql(u8, code, "0A000") and std.mem.eql(u8, parts.routine orelse "", "RevalidateCachedQuery");
+    }
+
+    /// The backend could not make anything of the values' types, and among these are some that may have
+    /// been altered, or dropped and made again, since they were looked up. Nothing has run.
+    fn isOutdated(request: *const Request, parts: protocol.ErrorResponse) bool {
+        if (request.stage != .executing or request.fresh or request.bound) return false;
+        const code = parts.sqlstate orelse return false;
+        if (!std.mem.startsWith(u8, code, "42") and !std.mem.eql(u8, code, "XX000")) return false;
+        const statement = request.statement orelse return false;
+        return statement.hasUserParameters();
+    }
+
+    fn altersTypes(tag: []const u8) bool {
+        return std.mem.eql(u8, tag, "ALTER TYPE") or std.mem.eql(u8, tag, "ALTER TABLE");
     }
 
     fn tell(self: *Link, callback: ?*Object, body: []const u8) py.Error!void {

@@ -17,6 +17,8 @@ pub const Column = struct {
 
 pub const Statement = struct {
     references: std.atomic.Value(u32) = .init(1),
+    /// The catalog's when this was learned; another one means that types have another meaning now.
+    generation: u32 = 0,
     gpa: std.mem.Allocator,
     sql: []const u8,
     parameters: []const *const TypeInfo,
@@ -29,6 +31,8 @@ pub const Statement = struct {
     names: *Object,
     /// No two columns have the same name.
     names_unique: bool,
+    /// The TypeMap's generation when all types in here were last found to be as it has them.
+    types_generation: std.atomic.Value(u32) = .init(0),
     /// No value of a row can ever refer back to the row: the collector need not look at it.
     leaves_only: bool,
 
@@ -96,6 +100,22 @@ pub const Statement = struct {
         return self;
     }
 
+    /// Whether the types in here are still those that the TypeMap has.
+    pub fn isCurrent(self: *Statement, map: *type_map.TypeMap) bool {
+        const generation = map.generation.load(.monotonic);
+        if (self.types_generation.load(.monotonic) == generation) return true;
+        for (self.parameters) |info| if (map.lookup(info.oid) != info) return false;
+        for (self.columns) |column| if (map.lookup(column.info.oid) != column.info) return false;
+        self.types_generation.store(generation, .monotonic);
+        return true;
+    }
+
+    /// Whether the database's own types are among the parameters: these can change under a statement.
+    pub fn hasUserParameters(self: *const Statement) bool {
+        for (self.parameters) |info| if (info.oid >= type_map.oid_user_min) return true;
+        return false;
+    }
+
     /// The names of the columns that may hold text, a tuple: a new reference.
     pub fn textColumns(self: *const Statement) py.Error!*Object {
         const names = try py.checked(py.PyList_New(0));
@@ -155,6 +175,7 @@ pub const Catalog = struct {
     entries: std.StringHashMapUnmanaged(Entry) = .empty,
     tick: u64 = 0,
     count_max: u32 = 4096,
+    generation: std.atomic.Value(u32) = .init(0),
 
     const Entry = struct { statement: *Statement, tick: u64 };
 
@@ -189,6 +210,19 @@ pub const Catalog = struct {
         };
         // Outside the lock: the last reference frees Python objects.
         for (gone) |each| if (each) |s| s.release();
+    }
+
+    /// Forget everything: the user has given a type another meaning. Statements that connections
+    /// still hold are told by their generation.
+    pub fn renew(self: *Catalog) void {
+        self.lock();
+        var gone = self.entries;
+        self.entries = .empty;
+        _ = self.generation.fetchAdd(1, .release);
+        self.unlock();
+        var all = gone.valueIterator();
+        while (all.next()) |entry| entry.statement.release();
+        gone.deinit(self.gpa);
     }
 
     /// Forget one text: its plan, its columns or its types are not what they were.

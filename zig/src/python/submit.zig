@@ -10,7 +10,10 @@ const encode = @import("encode.zig");
 const keyword = @import("session").keyword;
 const prepared = @import("prepared.zig");
 const statement_file = @import("statement.zig");
-const Context = @import("context.zig").Context;
+const context_file = @import("context.zig");
+const Context = context_file.Context;
+const depth_max = context_file.depth_max;
+const oid_user_min = @import("type_map.zig").oid_user_min;
 const TypeInfo = @import("type_info.zig").TypeInfo;
 const Request = @import("request.zig").Request;
 const Link = @import("link.zig").Link;
@@ -29,11 +32,10 @@ pub fn textOf(object: *Object) py.Error![]const u8 {
 pub fn begin(link: *Link, request: *Request) py.Error!void {
     const sql = try textOf(request.sql);
     if (request.arguments == null) return simple(link, request, sql);
-    const known = if (link.cache.find(sql)) |found| found.statement.retain() else link.map.catalog.find(sql);
-    if (known) |statement| {
-        request.statement = statement;
-        return execute(link, request);
+    if (link.cache.find(sql)) |found| {
+        if (found.statement.generation != link.map.catalog.generation.load(.acquire)) try forget(link, request.sql);
     }
+    if (try executeKnown(link, request, sql)) return;
     const output = &link.session.output;
     const mark = output.len();
     errdefer output.truncate(mark);
@@ -45,6 +47,40 @@ pub fn begin(link: *Link, request: *Request) py.Error!void {
     protocol.sync.encode(output) catch |err| return encodeFailed(err);
     try sent(link, &.{ .parse, .describe_statement, .sync });
     request.stage = .preparing;
+    request.fresh = true;
+}
+
+/// False: nothing is known of the text, or what is known is out of date; it must be described.
+fn executeKnown(link: *Link, request: *Request, sql: []const u8) py.Error!bool {
+    const known = if (link.cache.find(sql)) |found| found.statement.retain() else link.map.catalog.find(sql);
+    const statement = known orelse return false;
+    request.statement = statement;
+    if (statement.isCurrent(link.map)) {
+        execute(link, request) catch |err| {
+            if (!request.misfit) return err;
+            // Perhaps the type was altered: what it is now decides.
+            py.PyErr_Clear();
+            forgetTypes(link, statement);
+        };
+        if (!request.misfit) return true;
+    }
+    request.misfit = false;
+    request.statement = null;
+    defer statement.release();
+    try forget(link, request.sql);
+    return false;
+}
+
+/// Ask the catalogs again about the database's own types among the parameters.
+pub fn forgetTypes(link: *Link, statement: *const Statement) void {
+    for (statement.parameters) |info| if (info.oid >= oid_user_min) forgetType(link, info, 0);
+}
+
+fn forgetType(link: *Link, info: *const TypeInfo, depth: u8) void {
+    if (depth > depth_max) return;
+    link.map.forget(info.oid);
+    if (info.element) |element| if (element.oid >= oid_user_min) forgetType(link, element, depth + 1);
+    for (info.fields) |field| if (field.type.oid >= oid_user_min) forgetType(link, field.type, depth + 1);
 }
 
 fn simple(link: *Link, request: *Request, sql: []const u8) py.Error!void {
@@ -88,12 +124,12 @@ pub fn execute(link: *Link, request: *Request) py.Error!void {
     if (request.batch) {
         sets = @intCast(py.hd_tuple_size(request.arguments.?));
         for (0..sets) |i| {
-            try bind(link, name, statement, py.hd_tuple_get(request.arguments.?, @intCast(i)), request.first_set + i);
+            try bind(link, request, name, py.hd_tuple_get(request.arguments.?, @intCast(i)), request.first_set + i);
             if (with_parse and i == 0) protocol.describe.encode(output, .portal, "") catch |err| return encodeFailed(err);
             protocol.execute.encode(output, "", 0) catch |err| return encodeFailed(err);
         }
     } else {
-        try bind(link, name, statement, request.arguments.?, null);
+        try bind(link, request, name, request.arguments.?, null);
         if (with_parse) protocol.describe.encode(output, .portal, "") catch |err| return encodeFailed(err);
         protocol.execute.encode(output, "", 0) catch |err| return encodeFailed(err);
     }
@@ -122,7 +158,8 @@ fn writeParse(output: *protocol.WriteBuffer, name: []const u8, sql: []const u8, 
     protocol.parse.encode(output, name, sql, oids) catch |err| return encodeFailed(err);
 }
 
-fn bind(link: *Link, name: []const u8, statement: *const Statement, arguments: *Object, set: ?u64) py.Error!void {
+fn bind(link: *Link, request: *Request, name: []const u8, arguments: *Object, set: ?u64) py.Error!void {
+    const statement = request.statement.?;
     const output = &link.session.output;
     const given: usize = @intCast(py.hd_tuple_size(arguments));
     if (given != statement.parameters.len) {
@@ -140,6 +177,7 @@ fn bind(link: *Link, name: []const u8, statement: *const Statement, arguments: *
         const format = encode.parameter(&context, info, value, output) catch |err| switch (err) {
             error.PythonError => return error.PythonError,
             error.Mismatch => {
+                request.misfit = info.oid >= oid_user_min and !request.fresh;
                 var where: [48]u8 = undefined;
                 return raise.raise("DataError", "{s}parameter ${d}: Python {s} does not fit {s}{s}{s}", .{
                     setPrefix(&where, set),                    i + 1,
@@ -183,6 +221,9 @@ fn sent(link: *Link, comptime what: anytype) py.Error!void {
 /// first, `request.unknown` names them.
 pub fn resolve(link: *Link, request: *Request) py.Error!bool {
     request.unknown.clearRetainingCapacity();
+    // Taken before the types are looked up: a change in between makes the statement old, not wrong.
+    const generation = link.map.catalog.generation.load(.acquire);
+    const types_generation = link.map.generation.load(.monotonic);
     const parameters = gpa.alloc(*const TypeInfo, request.parameter_oids.items.len) catch return raise.outOfMemory();
     defer gpa.free(parameters);
     for (parameters, request.parameter_oids.items) |*info, oid| {
@@ -197,6 +238,8 @@ pub fn resolve(link: *Link, request: *Request) py.Error!bool {
     if (request.unknown.items.len > 0) return false;
     const sql = try textOf(request.sql);
     const statement = Statement.create(gpa, sql, parameters, described.fields.items, null) catch |err| return createFailed(err);
+    statement.generation = generation;
+    statement.types_generation.store(types_generation, .monotonic);
     try learn(link, request, statement);
     return true;
 }
@@ -204,6 +247,7 @@ pub fn resolve(link: *Link, request: *Request) py.Error!bool {
 /// A RowDescription came for a portal whose rows follow: they are as it says, whatever was known.
 pub fn adopt(link: *Link, request: *Request) py.Error!void {
     request.unknown.clearRetainingCapacity();
+    const generation = link.map.catalog.generation.load(.acquire);
     var described: Described = .{};
     defer described.deinit();
     try described.read(link, request);
@@ -216,6 +260,7 @@ pub fn adopt(link: *Link, request: *Request) py.Error!void {
     }
     if (old.matches(described.fields.items, described.formats.items)) return;
     const statement = Statement.create(gpa, old.sql, old.parameters, described.fields.items, described.formats.items) catch |err| return createFailed(err);
+    statement.generation = generation;
     if (link.cache.forget(old.sql)) |number| {
         _ = link.cache.put(statement, number) catch {
             statement.release();
@@ -290,6 +335,7 @@ pub fn resume_(link: *Link, request: *Request) py.Error!void {
                 request.statement = Statement.create(gpa, sql, &.{}, described.fields.items, described.formats.items) catch |err| return createFailed(err);
             }
             request.unknown.clearRetainingCapacity();
+            request.rounds +|= 1;
         },
         .preparing, .executing, .done => return raise.raise("InterfaceError", "the request does not wait for types", .{}),
     }

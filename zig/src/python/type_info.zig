@@ -27,6 +27,16 @@ pub const TypeInfo = struct {
     factory: ?*Object = null,
     /// The user's own codec; where there is one it alone decides.
     codec: ?Codec = null,
+
+    /// Whether both stand for the same type and contain the very same ones.
+    pub fn same(self: *const TypeInfo, other: *const TypeInfo) bool {
+        if (self.fields.len != other.fields.len) return false;
+        for (self.fields, other.fields) |field, other_field| if (!std.meta.eql(field, other_field)) return false;
+        return self.oid == other.oid and self.kind == other.kind and self.binary == other.binary and
+            self.element == other.element and self.delimiter == other.delimiter and
+            self.lower_bound == other.lower_bound and self.factory == other.factory and
+            std.meta.eql(self.codec, other.codec) and std.mem.eql(u8, self.name, other.name);
+    }
 };
 
 pub const Field = struct {

@@ -18,7 +18,7 @@ pub const Field = type_info.Field;
 pub const Codec = type_info.Codec;
 
 /// Below it OIDs are the server's own, fixed by hand.
-const oid_user_min = 10_000;
+pub const oid_user_min = 10_000;
 
 /// A type as it was described, its parts by OID.
 pub const Definition = struct {
@@ -34,6 +34,17 @@ pub const Definition = struct {
     field_oids: []const u32 = &.{},
     factory: ?*Object = null,
     codec: ?Codec = null,
+
+    /// Whether `other`, made of the catalogs a second time, says the same. Classes and codecs come from
+    /// elsewhere: a class is made anew each time, a codec is always taken over.
+    fn describes(self: *const Definition, other: *const Definition) bool {
+        if (self.codec != null or other.codec != null) return false;
+        if (self.field_names.len != other.field_names.len) return false;
+        for (self.field_names, other.field_names) |name, other_name| if (name != other_name) return false; // interned
+        return std.mem.eql(u8, self.name, other.name) and self.kind == other.kind and self.binary == other.binary and
+            self.delimiter == other.delimiter and self.part == other.part and self.alias == other.alias and
+            std.mem.eql(u32, self.field_oids, other.field_oids);
+    }
 
     fn mentions(self: *const Definition, oid: u32) bool {
         if (self.part == oid and oid != 0) return true;
@@ -56,10 +67,20 @@ pub const TypeMap = struct {
     references: std.ArrayList(*Object) = .empty,
     /// Someone gave a built-in type a codec of their own.
     overrides: bool = false,
+    /// Counts what was replaced or forgotten, so that statements notice.
+    generation: std.atomic.Value(u32) = .init(0),
     /// What is known of each SQL text.
     catalog: Catalog,
 
-    const Entry = struct { definition: *const Definition, info: ?*const TypeInfo };
+    /// Room for the fields of a type that is being built.
+    fields: std.ArrayList(Field) = .empty,
+
+    const Entry = struct {
+        definition: *const Definition,
+        info: ?*const TypeInfo,
+        /// What `info` was last.
+        former: ?*const TypeInfo = null,
+    };
 
     /// The struct inside a TypeMap object.
     pub fn of(object: *Object) *TypeMap {
@@ -78,6 +99,10 @@ pub const TypeMap = struct {
     pub fn add(self: *TypeMap, oid: u32, definition: Definition) error{OutOfMemory}!void {
         self.lock();
         defer self.unlock();
+        if (self.entries.get(oid)) |entry| {
+            // What was forgotten is as it was: then so are the statements that know it.
+            if (entry.definition.describes(&definition)) return self.resolve(oid);
+        }
         const arena = self.arena.allocator();
         const kept = try arena.create(Definition);
         kept.* = definition;
@@ -92,7 +117,8 @@ pub const TypeMap = struct {
             self.references.appendAssumeCapacity(py.incref(codec.encode));
             self.references.appendAssumeCapacity(py.incref(codec.decode));
         }
-        self.entries.putAssumeCapacity(oid, .{ .definition = kept, .info = null });
+        const former = if (self.entries.get(oid)) |entry| entry.former else null;
+        self.entries.putAssumeCapacity(oid, .{ .definition = kept, .info = null, .former = former });
         if (oid < oid_user_min) {
             self.overrides = true;
             try self.describeContainers(oid);
@@ -100,11 +126,35 @@ pub const TypeMap = struct {
         try self.resolve(oid);
     }
 
-    /// What was described is out of date: `lookup` gives null until it is added again.
+    /// What was described may be out of date: `lookup` gives null until it is added again, for this type
+    /// and for those that contain it.
     pub fn forget(self: *TypeMap, oid: u32) void {
         self.lock();
         defer self.unlock();
-        if (self.entries.getPtr(oid)) |entry| entry.info = null;
+        _ = self.generation.fetchAdd(1, .monotonic);
+        self.forgetWith(oid);
+    }
+
+    /// A type was altered, or a table, whose rows are a type: any composite may be another now.
+    pub fn forgetComposites(self: *TypeMap) void {
+        self.lock();
+        defer self.unlock();
+        _ = self.generation.fetchAdd(1, .monotonic);
+        var all = self.entries.iterator();
+        while (all.next()) |entry| {
+            if (entry.value_ptr.definition.kind == .composite) self.forgetWith(entry.key_ptr.*);
+        }
+    }
+
+    /// Recursion ends: what is forgotten already is not gone into again.
+    fn forgetWith(self: *TypeMap, oid: u32) void {
+        const entry = self.entries.getPtr(oid) orelse return;
+        if (entry.info == null or oid < oid_user_min) return;
+        entry.info = null;
+        var all = self.entries.iterator();
+        while (all.next()) |other| {
+            if (other.value_ptr.definition.mentions(oid)) self.forgetWith(other.key_ptr.*);
+        }
     }
 
     /// Make the TypeInfo of `oid` and of everything that contains it, each as soon as all its parts are
@@ -122,6 +172,7 @@ pub const TypeMap = struct {
                 if (std.mem.findScalar(u32, affected.items, entry.key_ptr.*) == null) try affected.append(self.gpa, entry.key_ptr.*);
             }
         }
+        _ = self.generation.fetchAdd(1, .monotonic);
         for (affected.items) |each| self.entries.getPtr(each).?.info = null;
         var progress = true;
         while (progress) {
@@ -129,7 +180,9 @@ pub const TypeMap = struct {
             for (affected.items) |each| {
                 const entry = self.entries.getPtr(each).?;
                 if (entry.info != null) continue;
-                entry.info = try self.build(each, entry.definition) orelse continue;
+                const built = try self.build(each, entry.definition) orelse continue;
+                entry.info = try self.keep(built, entry.former);
+                entry.former = entry.info;
                 progress = true;
             }
         }
@@ -153,8 +206,18 @@ pub const TypeMap = struct {
         }
     }
 
-    fn build(self: *TypeMap, oid: u32, definition: *const Definition) error{OutOfMemory}!?*const TypeInfo {
-        const arena = self.arena.allocator();
+    /// `built` for good, or what was there before where that is the same: statements that hold on to it
+    /// are right then, and repeats take no room.
+    fn keep(self: *TypeMap, built: TypeInfo, former: ?*const TypeInfo) error{OutOfMemory}!*const TypeInfo {
+        if (former) |old| if (old.same(&built)) return old;
+        const info = try self.arena.allocator().create(TypeInfo);
+        info.* = built;
+        info.fields = try self.arena.allocator().dupe(Field, built.fields);
+        return info;
+    }
+
+    /// `fields` of what is returned are in `self.fields`, for the time being.
+    fn build(self: *TypeMap, oid: u32, definition: *const Definition) error{OutOfMemory}!?TypeInfo {
         var made: TypeInfo = .{ .oid = oid, .name = definition.name, .kind = definition.kind };
         if (definition.alias) {
             made = (self.find(definition.part) orelse return null).*;
@@ -171,16 +234,15 @@ pub const TypeMap = struct {
                 made.element = part;
                 made.binary = made.binary and part.binary;
             }
-            const fields = try arena.alloc(Field, definition.field_oids.len);
+            try self.fields.resize(self.gpa, definition.field_oids.len);
+            const fields = self.fields.items;
             for (fields, definition.field_names, definition.field_oids) |*field, name, field_oid| {
                 field.* = .{ .name = name, .type = self.find(field_oid) orelse return null };
                 made.binary = made.binary and field.type.binary;
             }
             made.fields = fields;
         }
-        const info = try arena.create(TypeInfo);
-        info.* = made;
-        return info;
+        return made;
     }
 
     fn find(self: *TypeMap, oid: u32) ?*const TypeInfo {
@@ -264,6 +326,7 @@ fn dealloc(object: *Object) callconv(.c) void {
         for (map.references.items) |reference| py.decref(reference);
         map.references.deinit(gpa);
         map.entries.deinit(gpa);
+        map.fields.deinit(gpa);
         map.arena.deinit();
         gpa.destroy(map);
     }

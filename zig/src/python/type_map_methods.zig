@@ -122,12 +122,14 @@ fn addCodec(map: *type_map.TypeMap, arguments: Arguments) Failure!*Object {
     try expectCount(arguments, 5);
     const binary = py.PyObject_IsTrue(arguments[4]);
     try py.ok(binary);
-    return add(map, arguments, .{
+    const done = try add(map, arguments, .{
         .name = undefined,
         .kind = .text_only,
         .binary = binary == 1,
         .codec = .{ .encode = arguments[2], .decode = arguments[3] },
     });
+    map.catalog.renew();
+    return done;
 }
 
 /// The first two arguments of every `add_…` are the OID and the name.

@@ -20,6 +20,7 @@ from hyperdjango.database._steps import (
     Steps,
     WaitReadable,
     WaitWritable,
+    is_over,
 )
 
 if TYPE_CHECKING:
@@ -42,17 +43,22 @@ async def run(steps: Steps[Result], timeout: float | None = None) -> Result:
     try:
         step = next(steps)
         while True:
+            failure: Exception | None = None
+            result: Any = None
             try:
                 if isinstance(step, SetDeadline):
-                    deadline, result = step.at, None
+                    deadline = step.at
                 else:
                     result = await _within(loop, step, deadline, limit)
             except Exception as error:
-                if limit is not None and isinstance(error, TimeoutError) and time.monotonic() >= limit:
-                    raise TimeoutError("timeout expired") from None
-                step = steps.throw(error)
-            else:
+                failure = error
+            # Outside the handler: what the generator raises then has no part in this failure.
+            if failure is None:
                 step = steps.send(result)
+            elif limit is not None and is_over(failure, deadline, limit):
+                raise TimeoutError("timeout expired")
+            else:
+                step = steps.throw(failure)
     except StopIteration as stop:
         finished: Result = stop.value
         return finished

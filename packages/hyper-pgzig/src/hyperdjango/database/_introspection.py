@@ -51,6 +51,9 @@ _EXTENSION_KINDS: Final[dict[tuple[str, str], Literal["hstore", "vector", "halfv
 ROUNDS_MAX: Final = 32
 TYPES_KEEP_CHANGING: Final = "the result names types that the catalogs do not explain"
 
+# The server resolves the name, by its own rules and the session's search_path.
+OID_OF_TYPE: Final = "SELECT $1::pg_catalog.text::pg_catalog.regtype::pg_catalog.oid"
+
 Steps = Generator[tuple[str, tuple[object, ...]], Sequence[tuple[Any, ...]], None]
 
 

@@ -57,3 +57,10 @@ Step: TypeAlias = Resolve | WaitReadable | WaitWritable | Sleep | RunInThread | 
 
 Result = TypeVar("Result")
 Steps: TypeAlias = Generator[Step, Any, Result]
+
+
+def is_over(failure: Exception, deadline: float | None, limit: float) -> bool:
+    """Whether a step failed because the caller's time is up, rather than the host's."""
+    # A TimeoutError with an errno is the network's own.
+    ours = isinstance(failure, TimeoutError) and failure.errno is None
+    return ours and (deadline is None or limit <= deadline)
