@@ -108,7 +108,8 @@ def pyright() -> bool:
     arguments = ["--project", str(merged), "--pythonpath", sys.executable]
     if shutil.which("node"):
         return merged_tree.run_mapped([sys.executable, "-m", "pyright", *arguments])
-    return merged_tree.run_mapped(["uv", "tool", "run", "--from", PYRIGHT, "pyright", *arguments])
+    runner = ["uv", "tool", "run", "--python", sys.executable, "--from", PYRIGHT]
+    return merged_tree.run_mapped([*runner, "pyright", *arguments])
 
 
 def stubs() -> bool:
