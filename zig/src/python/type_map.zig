@@ -8,7 +8,9 @@ const std = @import("std");
 const types = @import("types");
 const py = @import("py.zig");
 const type_info = @import("type_info.zig");
-const Classes = @import("classes.zig").Classes;
+const classes = @import("classes.zig");
+const Classes = classes.Classes;
+const compare_eq = classes.compare_eq;
 const methods = @import("type_map_methods.zig");
 const Catalog = @import("statement.zig").Catalog;
 const Object = py.Object;
@@ -40,7 +42,9 @@ pub const Definition = struct {
     fn describes(self: *const Definition, other: *const Definition) bool {
         if (self.codec != null or other.codec != null) return false;
         if (self.field_names.len != other.field_names.len) return false;
-        for (self.field_names, other.field_names) |name, other_name| if (name != other_name) return false; // interned
+        for (self.field_names, other.field_names) |name, other_name| {
+            if (py.PyObject_RichCompareBool(name, other_name, compare_eq) != 1) return false; // both are str
+        }
         return std.mem.eql(u8, self.name, other.name) and self.kind == other.kind and self.binary == other.binary and
             self.delimiter == other.delimiter and self.part == other.part and self.alias == other.alias and
             std.mem.eql(u32, self.field_oids, other.field_oids);

@@ -119,9 +119,9 @@ def _add(each: _Type, type_map: "native.TypeMap") -> None:  # noqa: PLR0911 - on
             return type_map.add_string(each.oid, name)
         case "d":
             return type_map.add_alias(each.oid, name, each.base)
-        case "c" if each.field_names is not None and each.field_oids is not None:
-            factory = composite_type(each.name, each.field_names)
-            return type_map.add_composite(each.oid, name, each.field_names, each.field_oids, factory)
+        case "c":
+            names, oids = each.field_names or [], each.field_oids or []  # NULL where there are no fields
+            return type_map.add_composite(each.oid, name, names, oids, composite_type(each.name, names))
         case "r" if each.subtype is not None:
             return type_map.add_range(each.oid, name, each.subtype)
         case "m" if each.range_oid is not None:
