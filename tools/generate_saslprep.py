@@ -140,7 +140,7 @@ def write() -> str:
     ]
     lines += [*entries, "};"]
     lines += ["", "pub const decomposition_pool = [_]u21{"]
-    lines += ["    " + " ".join(f"0x{c:04x}," for c in pool[i : i + 12]) for i in range(0, len(pool), 12)]
+    lines += ["    " + " ".join(f"0x{c:05x}," for c in pool[i : i + 12]) for i in range(0, len(pool), 12)]
     lines += [
         "};",
         "",

@@ -208,7 +208,7 @@ def test_a_secret_shows_nothing() -> None:
     assert not native.Secret()
     assert not native.Secret(b"")
     with pytest.raises(TypeError):
-        type("Peek", (native.Secret,), {})  # type: ignore[misc]
+        type("Peek", (native.Secret,), {})
 
 
 def test_a_secret_refuses_what_cannot_be_sent_without_showing_it() -> None:
@@ -265,21 +265,7 @@ def test_md5_password_refuses_wrong_arguments() -> None:
         native.md5_password(secret, "u", b"123")
     for arguments in ((), (secret, "u"), ("x", "u", b"1234"), (secret, 1, b"1234"), (secret, "u", "1234")):
         with pytest.raises(TypeError):
-            native.md5_password(*arguments)  # type: ignore[arg-type]
-
-
-@pytest.mark.skipif(
-    not hasattr(sys, "gettotalrefcount"), reason="needs an interpreter that counts references"
-)
-def test_no_reference_is_left_behind_in_a_debug_interpreter() -> None:
-    def rounds() -> int:
-        for _ in range(200):
-            log_in(native.Secret("pencil"), Backend(b"pencil", iterations=1))
-        gc.collect()
-        return sys.gettotalrefcount()  # type: ignore[attr-defined, no-any-return]
-
-    rounds()
-    assert abs(rounds() - rounds()) < 20
+            native.md5_password(*arguments)
 
 
 def test_objects_and_blocks_stay_flat_over_many_logins() -> None:

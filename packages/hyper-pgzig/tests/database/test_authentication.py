@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -264,7 +265,8 @@ def test_client_certificates(server: EmbeddedServer, authority: Authority, tmp_p
     def url(user: str, signed: Signed | None, **query: str) -> str:
         if signed is not None:
             query |= {"sslcert": str(signed.certificate_file), "sslkey": str(signed.key_file)}
-        return server.url_for(user=user, password=PASSWORD, sslmode="require", **query)
+        plain = server.url_for(user=user, password=PASSWORD, sslmode="require")
+        return "&".join([plain, *(f"{key}={quote(value)}" for key, value in query.items())])
 
     with opened(url("u_cert", mine)) as established:
         assert ask(established, WHO) == ("u_cert", True, "/CN=u_cert")

@@ -31,7 +31,8 @@ def read(
 
 def opens_with(secret: native.Secret) -> bytes:
     """Tell passwords apart without reading them: the md5 answer for a fixed salt."""
-    return native.md5_password(secret, "", b"salt")
+    answer: bytes = native.md5_password(secret, "", b"salt")
+    return answer
 
 
 def is_password(secret: native.Secret, password: str) -> bool:
@@ -290,7 +291,7 @@ def test_an_unknown_key_is_answered_with_the_nearest_known_one(key: str, nearest
     assert f"'{nearest}'" in str(caught.value)
     assert SECRET not in str(caught.value)
     with pytest.raises(ValueError, match=f"'{key}'; did you mean"):
-        read("postgresql://h/d", **{key: "x"})
+        read("postgresql://h/d", {}, **dict[str, Any]({key: "x"}))
 
 
 @pytest.mark.parametrize(
@@ -538,7 +539,9 @@ def test_connect_timeout(text: str, seconds: float | None) -> None:
 
 
 def test_require_auth_lists_what_is_left() -> None:
-    assert read("postgresql:///d?require_auth=scram-sha-256,md5").require_auth == {"scram-sha-256", "md5"}
+    assert read("postgresql:///d?require_auth=scram-sha-256,md5").require_auth == frozenset(
+        {"scram-sha-256", "md5"}
+    )
     left = read("postgresql:///d?require_auth=!password,!none")
     assert left.require_auth is not None
     assert {"password", "none"} & left.require_auth == set()

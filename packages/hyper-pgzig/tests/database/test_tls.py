@@ -145,7 +145,7 @@ def test_any_bytes_as_a_certificate_do_no_harm(data: bytes) -> None:
 # -- contexts --
 
 
-def context(url: str = "postgresql:///d?", **keywords: Any) -> ssl.SSLContext:
+def context(**keywords: Any) -> ssl.SSLContext:
     return context_for(parse("postgresql:///d", environ={}, **keywords).tls)
 
 
