@@ -25,6 +25,12 @@ def parser(description: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=description)
     made.add_argument("--quick", action="store_true", help="a few rounds: to see that it works")
     made.add_argument("--transport", choices=("unix", "tcp"), default="unix", help="how to reach the server")
+    made.add_argument(
+        "--pin",
+        choices=("none", "same", "apart"),
+        default="none",
+        help="client and server to one processor, or to different ones (Linux)",
+    )
     made.add_argument("--output", type=Path, default=RESULTS, help="folder for the JSON files")
     return made
 
@@ -50,7 +56,7 @@ def main(question: Question) -> None:
     plan = replace(
         plan, rounds=options.rounds or plan.rounds, operations=options.operations or plan.operations
     )
-    with started(options.transport) as place:
+    with started(options.transport, options.pin) as place:
         answer = question.answer(place, plan)
     answer.write(options.output)
     print(markdown([answer]))

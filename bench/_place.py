@@ -9,16 +9,18 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 import psycopg
+from _harness import Failed
 from hyperdjango.database._embedded_server import SUPERUSER, EmbeddedServer
 from hyperdjango.database._native import native
 
 Transport = Literal["unix", "tcp"]
+Pinning = Literal["none", "same", "apart"]
 
 # The bare sockets know no authentication. Vacuum's own rhythm would meet one driver and not another.
 _PG_HBA: Final = ("host all all 127.0.0.1/32 trust",)
@@ -36,6 +38,7 @@ class Place:
     transport: Transport
     user: str = SUPERUSER
     database: str = "postgres"
+    pinning: Pinning = "none"
 
     @classmethod
     def of(cls, server: EmbeddedServer, transport: Transport = "unix", database: str = "postgres") -> Self:
@@ -48,10 +51,32 @@ class Place:
 
 
 @contextmanager
-def started(transport: Transport = "unix") -> Iterator[Place]:
-    """Start a server of our own and remove it afterwards."""
-    with EmbeddedServer(pg_hba=_PG_HBA, settings=_SETTINGS) as server:
-        yield Place.of(server, transport)
+def started(transport: Transport = "unix", pinning: Pinning = "none") -> Iterator[Place]:
+    """Start a server of our own and remove it afterwards.
+
+    Args:
+        transport: How to reach it.
+        pinning: On which processors the two sides run. A scheduler may leave one driver's backend beside its
+            client and put another's away from it, for a whole run; pinned, all have the same.
+    """
+    if pinning == "none":
+        with EmbeddedServer(pg_hba=_PG_HBA, settings=_SETTINGS) as server:
+            yield Place.of(server, transport)
+        return
+    if not hasattr(os, "sched_setaffinity"):
+        raise Failed("this system cannot pin processes to processors")
+    allowed = os.sched_getaffinity(0)
+    first, *others = sorted(allowed)
+    if pinning == "apart" and not others:
+        raise Failed("there is one processor only: client and server cannot be pinned apart")
+    try:
+        # The server inherits ours.
+        os.sched_setaffinity(0, others if pinning == "apart" else {first})
+        with EmbeddedServer(pg_hba=_PG_HBA, settings=_SETTINGS) as server:
+            os.sched_setaffinity(0, {first})
+            yield replace(Place.of(server, transport), pinning=pinning)
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def build_mode() -> str:
@@ -77,6 +102,7 @@ def environment(place: Place) -> dict[str, Any]:
         "free_threaded": not getattr(sys, "_is_gil_enabled", lambda: True)(),
         "server": f"PostgreSQL {server}",
         "transport": place.transport,
+        "pinning": place.pinning,
         "extension": native.BUILD_INFO,
         "is_release": is_release(),
         "versions": {name: metadata.version(name) for name in ("hyper-pgzig", "asyncpg", "psycopg", "uvloop")}

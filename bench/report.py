@@ -35,7 +35,7 @@ def markdown(answers: Sequence[Answer]) -> str:
 
 def _targets(answers: Sequence[Answer]) -> str:
     rows = [
-        (verdict.text, f"{verdict.limit:g}", f"{verdict.measured:.2f}", "yes" if verdict.is_met else "**no**")
+        (verdict.text, f"{verdict.limit:g}", f"{verdict.measured:.3f}", "yes" if verdict.is_met else "**no**")
         for answer in answers
         for verdict in answer.verdicts
     ]
@@ -83,11 +83,16 @@ def _spread(spread: Spread, per_unit: float) -> str:
 def _environment(environment: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
     transport = {"unix": "a Unix socket", "tcp": "TCP on the loopback"}[environment["transport"]]
+    pinned = {
+        "none": "",
+        "same": ", client and server pinned to one processor",
+        "apart": ", client and server pinned to different processors",
+    }[environment["pinning"]]
     threading = ", free-threaded" if environment["free_threaded"] else ""
     return "\n".join(
         (
             f"- {environment['machine']}, {environment['kernel']}",
-            f"- {environment['python']}{threading}; {environment['server']} over {transport}",
+            f"- {environment['python']}{threading}; {environment['server']} over {transport}{pinned}",
             f"- {versions}; extension: {environment['extension']}",
         )
     )

@@ -37,7 +37,7 @@ def main() -> int:
     folder = options.output / "quick" if options.quick and options.output == RESULTS else options.output
     answers = []
     try:
-        with started(options.transport) as place:
+        with started(options.transport, options.pin) as place:
             for name in options.questions or QUESTIONS:
                 print(f"{name} …", file=sys.stderr, flush=True)
                 question = QUESTIONS[name]

@@ -95,6 +95,7 @@ def an_answer(*, is_release: bool = True) -> Answer:
         "free_threaded": False,
         "server": "PostgreSQL 99",
         "transport": "unix",
+        "pinning": "none",
         "extension": "zig, safe" if is_release else "zig, debug",
         "is_release": is_release,
         "versions": {OURS: "0"},
@@ -110,7 +111,7 @@ def test_the_report_replaces_what_is_between_the_markers_and_nothing_else(readme
     assert text.endswith("\nafter\n")
     assert "old" not in text
     assert "| slow driver | blocking | 2.50 (2.00–3.00) | 2.50 |" in text  # noqa: RUF001 - a range
-    assert "| fast enough | 1 | 2.50 | **no** |" in text
+    assert "| fast enough | 1 | 2.500 | **no** |" in text
     report.write([answer], readme)
     assert readme.read_text(encoding="utf-8") == text
 
