@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
@@ -196,3 +197,20 @@ def test_cancel_requests_can_be_dropped(dropped: bool) -> None:
         assert proxy.cancel_requests_dropped == int(dropped)
         assert backend.wait_closed()
         assert len(backend.cancel_requests) == int(not dropped)
+
+
+def test_a_real_server_through_the_proxy(database_url: str) -> None:
+    parts = urlsplit(database_url)
+    with Proxy((parts.hostname or "127.0.0.1", parts.port or 5432)) as proxy:
+        address = f"{parts.netloc.rpartition('@')[0]}@{proxy.host}:{proxy.port}"
+        url = urlunsplit(parts._replace(netloc=address))
+        with psycopg.connect(url, autocommit=True) as connection:
+            before = proxy.round_trips
+            assert connection.execute("SELECT sum(n) FROM generate_series(1, 1000) n").fetchone() == (500500,)
+            assert proxy.round_trips - before == 1
+            proxy.chunk_size = 7
+            wide = connection.execute("SELECT repeat('x', 20000)").fetchone()
+            assert wide == ("x" * 20000,)
+            proxy.cut()
+            with pytest.raises(psycopg.OperationalError):
+                connection.execute("SELECT 1")

@@ -258,3 +258,21 @@ def test_ready_reports_the_parameters() -> None:
         psycopg.connect(backend.url(sslmode="disable")) as connection,
     ):
         assert connection.info.parameter_status("TimeZone") == "Asia/Tokyo"
+
+
+def test_copy_in_takes_data_and_reports_a_failure() -> None:
+    answers = {**ONE_ROW, "COPY t FROM STDIN": Answer(copy_in=True)}
+    with (
+        ScriptedBackend([*startup(), serve(answers)]) as backend,
+        psycopg.connect(backend.url(sslmode="disable"), autocommit=True) as connection,
+        connection.cursor() as cursor,
+    ):
+        with cursor.copy("COPY t FROM STDIN") as copy:
+            copy.write(b"1\n2\n")
+        assert cursor.rowcount == 2
+        assert cursor.execute("SELECT 1").fetchone() == (1,)
+        with pytest.raises(KeyError), cursor.copy("COPY t FROM STDIN"):
+            raise KeyError("the frontend gives up")
+        assert cursor.execute("SELECT 1").fetchone() == (1,)
+    assert any(line.startswith("F CopyFail") for line in backend.conversations[0].trace)
+    assert any("C57014" in line for line in backend.conversations[0].trace)

@@ -94,6 +94,7 @@ class Responder:
     status: str = "I"
     skipping: bool = False
     copying: bool = False
+    copying_by_query: bool = False
     copied: int = 0
     flight: list[bytes] = field(default_factory=list)
 
@@ -142,11 +143,18 @@ class Responder:
                 reason = one.reason if isinstance(one, CopyFail) else f"unexpected {one}"
                 self.flight.append(messages.error_response("57014", f"COPY from stdin failed: {reason}"))
                 self._failed()
+        if self.copying_by_query and not self.copying:
+            self.copying_by_query = self.skipping = False
+            self.flight.append(messages.ready_for_query(self.status))
 
     def _simple(self, sql: str) -> None:
         answer = self._answer(sql)
         replies = [answer.describe()] if answer.columns and answer.error is None else []
         replies += self._execute(sql, 0)
+        if self.copying:
+            self.copying_by_query = True
+            self.flight += replies
+            return
         if any(reply[:1] == b"E" for reply in replies):
             self._failed()
             self.skipping = False  # a simple query is its own Sync
