@@ -221,7 +221,7 @@ class SyncDatabase:
                 total.add(_finished(slot, sql, batch, until, total.sets))
 
         if second:
-            with self.transaction():
+            with self._block(None, "BEGIN", deadline):
                 for batch in chain((first, second), sets):
                     run(batch)
         elif first:
@@ -249,10 +249,16 @@ class SyncDatabase:
         deferrable: bool | None = None,
     ) -> Iterator[None]:
         """A block whose statements all take effect, or none; as `Database.transaction`."""
-        begin = begin_sql(isolation, read_only, deferrable)
+        with self._block(savepoint_name, begin_sql(isolation, read_only, deferrable), None):
+            yield
+
+    atomic = transaction
+
+    @contextmanager
+    def _block(self, savepoint_name: str | None, begin: str, deadline: float | None) -> Iterator[None]:
         outer = self._current.get()
         if outer is None:
-            with self._outermost(begin):
+            with self._outermost(begin, deadline):
                 yield
             return
         if begin != "BEGIN":
@@ -260,7 +266,7 @@ class SyncDatabase:
         if outer.is_closed:
             raise TransactionClosed
         savepoint = quote_identifier(savepoint_name or f"sp_{outer.depth + 1}")
-        _sync_replies.run(outer.slot, f"SAVEPOINT {savepoint}")
+        _sync_replies.run(outer.slot, f"SAVEPOINT {savepoint}", deadline)
         outer.depth += 1
         try:
             yield
@@ -272,20 +278,18 @@ class SyncDatabase:
                 )
             raise
         outer.depth -= 1
-        _sync_replies.run(outer.slot, f"RELEASE SAVEPOINT {savepoint}")
-
-    atomic = transaction
+        _sync_replies.run(outer.slot, f"RELEASE SAVEPOINT {savepoint}", deadline)
 
     @contextmanager
-    def _outermost(self, begin: str) -> Iterator[None]:
-        slot = self._acquire(None)
+    def _outermost(self, begin: str, deadline: float | None) -> Iterator[None]:
+        slot = self._acquire(deadline)
         transaction = _Transaction(slot)
         token = None
         try:
-            _sync_replies.run(slot, begin)
+            _sync_replies.run(slot, begin, deadline)
             token = self._current.set(transaction)
             yield
-            check_committed(_sync_replies.run(slot, "COMMIT"))
+            check_committed(_sync_replies.run(slot, "COMMIT", deadline))
         finally:
             transaction.is_closed = True
             if token is not None:
@@ -308,7 +312,7 @@ class SyncDatabase:
             yield slot, deadline
         finally:
             if slot.is_reusable():
-                self._pool.give_back(slot)
+                self._pool.put_back(slot)
             else:
                 self._release(slot)
 
