@@ -226,6 +226,8 @@ fn submit(object: *Object, self: *Link, arguments: []const *Object) py.Error!*Ob
         if (py.PyErr_Occurred() != null) return error.PythonError;
         return valueError("no such shape");
     }
+    // Its rows come in text format and without a statement to decode them by.
+    if (simple and number != @backingInt(sink.Shape.discard)) return valueError("the simple protocol gives no rows");
     const batch = first_set != py.hd_none();
     const set_number = if (batch) py.PyLong_AsLongLong(first_set) else 0;
     if (set_number < 0) return if (py.PyErr_Occurred() != null) error.PythonError else valueError("first_set must not be negative");
@@ -393,6 +395,12 @@ fn getBusy(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
     return py.boolean(linkOf(object).request != null);
 }
 
+/// Nothing is under way and no transaction is open: fit for the next borrower.
+fn getClean(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+    const self = linkOf(object);
+    return py.boolean(!self.closed and self.request == null and self.session.connection.transaction_status == .idle);
+}
+
 fn getWantsWrite(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
     return py.boolean(linkOf(object).session.wantsWrite());
 }
@@ -469,6 +477,7 @@ const getters = [_]py.GetSetDef{
     .{ .name = "fd", .get = &getFd },
     .{ .name = "closed", .get = &getClosed },
     .{ .name = "busy", .get = &getBusy },
+    .{ .name = "is_clean", .get = &getClean },
     .{ .name = "wants_write", .get = &getWantsWrite },
     .{ .name = "transaction_status", .get = &getStatus },
     .{ .name = "parameters", .get = &getParameters },

@@ -32,6 +32,7 @@ pub fn textOf(object: *Object) py.Error![]const u8 {
 pub fn begin(link: *Link, request: *Request) py.Error!void {
     const sql = try textOf(request.sql);
     if (request.arguments == null) return simple(link, request, sql);
+    if (valueCount(request) > values_max) return raise.raise("DataError", "more than {d} parameters", .{values_max});
     if (link.cache.find(sql)) |found| {
         if (found.statement.generation != link.map.catalog.generation.load(.acquire)) try forget(link, request.sql);
     }
@@ -48,6 +49,16 @@ pub fn begin(link: *Link, request: *Request) py.Error!void {
     try sent(link, &.{ .parse, .describe_statement, .sync });
     request.stage = .preparing;
     request.fresh = true;
+}
+
+/// The count in ParameterDescription and Bind is an Int16; the backend lets a longer one wrap around.
+const values_max = std.math.maxInt(u16);
+
+fn valueCount(request: *const Request) usize {
+    const arguments = request.arguments.?;
+    if (!request.batch) return @intCast(py.hd_tuple_size(arguments));
+    if (py.hd_tuple_size(arguments) == 0) return 0;
+    return @intCast(py.hd_tuple_size(py.hd_tuple_get(arguments, 0)));
 }
 
 /// False: nothing is known of the text, or what is known is out of date; it must be described.

@@ -147,6 +147,8 @@ class Connection:
     @property
     def busy(self) -> bool: ...  # a request is under way
     @property
+    def is_clean(self) -> bool: ...  # open, nothing under way, not in a transaction
+    @property
     def wants_write(self) -> bool: ...
 
     # Start-up. These only write into the buffer.

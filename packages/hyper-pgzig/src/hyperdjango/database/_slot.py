@@ -59,10 +59,7 @@ class Slot:
 
     def is_reusable(self) -> bool:
         """Whether the next borrower may have it as it is."""
-        connection = self.connection
-        return not (
-            connection.closed or connection.busy or self.dirty or connection.transaction_status != "I"
-        )
+        return self.connection.is_clean and not self.dirty
 
     def close(self) -> None:
         """Close the socket, with a good-bye where nothing is under way. Any number of calls."""

@@ -435,7 +435,7 @@ class Database:
             return request.result()
         finally:
             if slot.is_reusable():
-                self._pool.give_back(slot)
+                self._pool.put_back(slot)
             else:
                 await self._release(slot)
 

@@ -137,9 +137,13 @@ class Pool:
 
     def give_back(self, slot: "Slot") -> None:
         """Return a connection. What is not fit for the next borrower is closed."""
-        if not slot.is_reusable():
+        if slot.is_reusable():
+            self.put_back(slot)
+        else:
             self.discard(slot)
-            return
+
+    def put_back(self, slot: "Slot") -> None:
+        """Return a connection that is known to be reusable."""
         with self._lock:
             if self._is_open:
                 if self._tickets:
