@@ -25,7 +25,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from hyperdjango.database import Database
+from hyperdjango.database import Database, DatabaseError
+from hyperdjango.database._conninfo_keys import ENVIRONMENT, RUN_TIME_ENVIRONMENT
+from hyperdjango.database._sqlstate import BY_CLASS
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PAGES: Final = sorted(
@@ -239,6 +241,28 @@ def test_links_into_a_page_meet_a_heading(page: str) -> None:
         if anchor not in anchors(here.parent / file if file else here)
     ]
     assert missing == []
+
+
+def _words(page: str) -> set[str]:
+    return set(re.findall(r"\w+", (ROOT / page).read_text(encoding="utf-8")))
+
+
+def test_every_connection_key_and_its_environment_variable_are_documented() -> None:
+    kerberos = {"PGGSSENCMODE", "PGKRBSRVNAME", "PGGSSLIB", "PGGSSDELEGATION"}
+    refused = kerberos | {"PGSSLCOMPRESSION", "PGMINPROTOCOLVERSION", "PGMAXPROTOCOLVERSION"}
+    names = {*ENVIRONMENT, *RUN_TIME_ENVIRONMENT, *(name for name in ENVIRONMENT.values() if name)}
+    assert names - _words("docs/connecting.md") - refused == set()
+
+
+def test_every_field_of_an_error_is_documented() -> None:
+    assert {"message", *vars(DatabaseError("x"))} - _words("docs/errors.md") == set()
+
+
+def test_the_table_of_sqlstate_classes_is_the_one_that_is_used() -> None:
+    text = (ROOT / "docs/errors.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| (\w+Error) \| ([0-9A-Z, ]+) \|$", text, re.MULTILINE)
+    documented = {code: name for name, codes in table for code in codes.split(", ")}
+    assert documented == {code: error.__name__ for code, error in BY_CLASS.items()}
 
 
 async def _run(code: str) -> None:
