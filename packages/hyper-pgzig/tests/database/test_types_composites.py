@@ -1,7 +1,7 @@
 """Composite types, records, domains and enums: found by themselves, and right after they were changed."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -75,9 +75,9 @@ def test_a_composite_is_a_tuple_with_field_names(db: SyncDatabase) -> None:
     value = db.query_val("SELECT ROW(1, 'x')::pair")
     assert isinstance(value, Composite)
     assert (value.id, value.label, value["label"], value[0]) == (1, "x", "x", 1)
-    assert value == (1, "x")
-    assert repr(value) == "pair(id=1, label='x')"
     assert value._asdict() == {"id": 1, "label": "x"}
+    assert repr(value) == "pair(id=1, label='x')"
+    assert value == (1, "x")
     assert db.query_val("SELECT ARRAY[ROW(1, 'x')::pair, NULL]") == [(1, "x"), None]
     assert db.query_val("SELECT NULL::pair") is None
     assert db.query_val("SELECT ROW(NULL, NULL)::pair") == (None, None)
@@ -145,7 +145,7 @@ def test_types_of_one_name_in_two_schemas_are_two(db: SyncDatabase) -> None:
     row = db.query_one("SELECT ROW(1.5)::other.pair AS a, ROW(1, 'x')::pair AS b")
     assert row is not None
     assert (row["a"]._fields, row["b"]._fields) == (("x",), ("id", "label"))
-    with pytest.raises(DataError, match="does not fit other.pair"):
+    with pytest.raises(DataError, match=r"does not fit other\.pair"):
         db.query_val("SELECT $1::other.pair", (1, 2))
 
 
@@ -181,10 +181,15 @@ def test_anonymous_records_bring_their_types(server: Server) -> None:
         "CREATE DOMAIN grade AS int4",
     ) as db:
         rows = db.query(
-            "SELECT n, CASE WHEN n % 3 = 0 THEN ROW(n, 'red'::colour) WHEN n % 3 = 1 THEN ROW(n, ROW(n, 'blue')::spot)"
+            "SELECT n, CASE WHEN n % 3 = 0 THEN ROW(n, 'red'::colour)"
+            " WHEN n % 3 = 1 THEN ROW(n, ROW(n, 'blue')::spot)"
             " ELSE ROW(n, ARRAY[n::grade]) END AS r FROM generate_series(1, 1000) AS n"
         )
-        expected = {0: lambda n: "red", 1: lambda n: (n, "blue"), 2: lambda n: [n]}
+        expected: dict[int, Callable[[int], Any]] = {
+            0: lambda n: "red",
+            1: lambda n: (n, "blue"),
+            2: lambda n: [n],
+        }
         assert [row["r"] for row in rows] == [(n, expected[n % 3](n)) for n in range(1, 1001)]
         assert db.query_val("SELECT array_agg(ROW(n, 'red'::colour)) FROM generate_series(1, 2) AS n") == [
             (1, "red"),
