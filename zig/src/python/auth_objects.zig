@@ -7,6 +7,7 @@ const std = @import("std");
 const auth = @import("auth");
 const py = @import("py.zig");
 const module_zig = @import("module.zig");
+const signature = @import("signature.zig");
 const Object = py.Object;
 const ModuleState = module_zig.ModuleState;
 
@@ -122,6 +123,21 @@ fn newBytes(bytes: []const u8) py.Error!*Object {
     return py.checked(py.PyBytes_FromStringAndSize(bytes.ptr, @intCast(bytes.len)));
 }
 
+/// A method of no parameter or one; it and the sentence are what `help()` shows.
+fn method(
+    comptime name: [:0]const u8,
+    function: *const anyopaque,
+    comptime parameters: []const []const u8,
+    comptime sentence: []const u8,
+) py.MethodDef {
+    const flags = switch (parameters.len) {
+        0 => py.METH_NOARGS,
+        1 => py.METH_O,
+        else => comptime unreachable,
+    };
+    return .{ .name = name, .function = function, .flags = flags, .doc = signature.ofMethod(name, parameters, sentence) };
+}
+
 // Secret ------------------------------------------------------------------------------------------
 
 fn secretNew(type_object: *py.TypeObject, args: *Object, kwargs: ?*Object) callconv(.c) ?*Object {
@@ -174,8 +190,8 @@ fn secretReduce(_: *Object, _: ?*Object) callconv(.c) ?*Object {
 }
 
 const secret_methods = [_]py.MethodDef{
-    .{ .name = "__reduce_ex__", .function = @ptrCast(&secretReduce), .flags = py.METH_O },
-    .{ .name = "__reduce__", .function = @ptrCast(&secretReduce), .flags = py.METH_NOARGS },
+    method("__reduce_ex__", &secretReduce, &.{"protocol"}, "TypeError: a Secret cannot be pickled or copied."),
+    method("__reduce__", &secretReduce, &.{}, "TypeError: a Secret cannot be pickled or copied."),
     .{},
 };
 
@@ -186,7 +202,7 @@ const secret_slots = [_]py.TypeSlot{
     .{ .slot = py.slot.tp_str, .function = @ptrCast(&secretRepr) },
     .{ .slot = py.slot.nb_bool, .function = @ptrCast(&secretBool) },
     .{ .slot = py.slot.tp_methods, .function = @ptrCast(&secret_methods) },
-    .{ .slot = py.slot.tp_doc, .function = "A password. Nothing reads it back: repr and str are ***." },
+    .{ .slot = py.slot.tp_doc, .function = "Secret(value=b'', /)\n--\n\nA password. Nothing reads it back: repr and str are ***." },
     .{ .slot = 0, .function = null },
 };
 
@@ -341,21 +357,25 @@ fn scramServerFinal(self: *Object, message: *Object) callconv(.c) ?*Object {
 }
 
 const scram_methods = [_]py.MethodDef{
-    .{ .name = "client_first", .function = @ptrCast(&scramClientFirst), .flags = py.METH_NOARGS },
-    .{ .name = "server_first", .function = @ptrCast(&scramServerFirst), .flags = py.METH_O },
-    .{ .name = "recall", .function = @ptrCast(&scramRecall), .flags = py.METH_NOARGS },
-    .{ .name = "derive", .function = @ptrCast(&scramDerive), .flags = py.METH_NOARGS },
-    .{ .name = "client_final", .function = @ptrCast(&scramClientFinal), .flags = py.METH_NOARGS },
-    .{ .name = "server_final", .function = @ptrCast(&scramServerFinal), .flags = py.METH_O },
-    .{ .name = "__reduce_ex__", .function = @ptrCast(&secretReduce), .flags = py.METH_O },
+    method("client_first", &scramClientFirst, &.{}, "The client-first message."),
+    method("server_first", &scramServerFirst, &.{"message"}, "Take the server-first message; ValueError: malformed, a foreign nonce, or too many iterations."),
+    method("recall", &scramRecall, &.{}, "Use the keys that the Secret's last derive() left, where they fit; whether they did."),
+    method("derive", &scramDerive, &.{}, "Derive the keys by PBKDF2, the GIL released."),
+    method("client_final", &scramClientFinal, &.{}, "The client-final message, with the proof."),
+    method("server_final", &scramServerFinal, &.{"message"}, "Take the server-final message; ValueError: its signature is wrong, or it carries an error."),
+    method("__reduce_ex__", &secretReduce, &.{"protocol"}, "TypeError: a Scram cannot be pickled or copied."),
     .{},
 };
+
+const scram_doc =
+    "Scram(secret, nonce, *, gs2='n', channel_binding=b'', iterations_max=100000)\n--\n\n" ++
+    "The client's side of SCRAM-SHA-256(-PLUS).";
 
 const scram_slots = [_]py.TypeSlot{
     .{ .slot = py.slot.tp_new, .function = @ptrCast(&scramNew) },
     .{ .slot = py.slot.tp_dealloc, .function = @ptrCast(&scramDealloc) },
     .{ .slot = py.slot.tp_methods, .function = @ptrCast(&scram_methods) },
-    .{ .slot = py.slot.tp_doc, .function = "The client's side of SCRAM-SHA-256(-PLUS)." },
+    .{ .slot = py.slot.tp_doc, .function = scram_doc },
     .{ .slot = 0, .function = null },
 };
 
@@ -376,7 +396,12 @@ fn makeMd5(args: []const *Object) py.Error!*Object {
 }
 
 const functions = [_]py.MethodDef{
-    .{ .name = "md5_password", .function = @ptrCast(&md5Password), .flags = py.METH_FASTCALL },
+    .{
+        .name = "md5_password",
+        .function = @ptrCast(&md5Password),
+        .flags = py.METH_FASTCALL,
+        .doc = signature.ofFunction("md5_password", &.{ "secret", "user", "salt" }, "The md5 answer to the salt's four bytes."),
+    },
     .{},
 };
 

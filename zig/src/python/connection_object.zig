@@ -11,6 +11,7 @@ const module = @import("module.zig");
 const startup = @import("startup.zig");
 const submit_file = @import("submit.zig");
 const request_file = @import("request.zig");
+const signature = @import("signature.zig");
 const sink = @import("sink.zig");
 const auth_objects = @import("auth_objects.zig");
 const link_file = @import("link.zig");
@@ -247,9 +248,8 @@ fn submit(object: *Object, self: *Link, arguments: []const *Object) py.Error!*Ob
     request.started_ns = net.now();
     try submit_file.begin(self, request);
     self.request = py.incref(made);
-    _ = self.flush() catch |err| {
+    self.flushRequest() catch |err| {
         _ = try self.ioFailed(request, err);
-        return made;
     };
     return made;
 }
@@ -321,7 +321,7 @@ fn resume_(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
     };
     if (request.unknown.items.len > 0) return progressObject(.needs_types);
     if (request.stage == .held) return progressObject(.again);
-    _ = self.flush() catch |err| return progressObject(try self.ioFailed(request, err));
+    self.flushRequest() catch |err| return progressObject(try self.ioFailed(request, err));
     return progressObject(.waiting);
 }
 
@@ -360,13 +360,6 @@ fn forget(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Object 
     return py.none();
 }
 
-/// clear_statements(): the backend has forgotten them all (DISCARD ALL).
-fn clearStatements(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
-    self.cache.clear();
-    self.closing.clearRetainingCapacity();
-    return py.none();
-}
-
 /// close(): no call works any more; the owner of the socket closes it.
 fn close(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
     self.closed = true;
@@ -398,7 +391,12 @@ fn getBusy(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
 /// Nothing is under way and no transaction is open: fit for the next borrower.
 fn getClean(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
     const self = linkOf(object);
-    return py.boolean(!self.closed and self.request == null and self.session.connection.transaction_status == .idle);
+    const idle = self.request == null and self.session.connection.transaction_status == .idle;
+    return py.boolean(idle and !self.closed and !self.session_changed);
+}
+
+fn getSessionChanged(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+    return py.boolean(linkOf(object).session_changed);
 }
 
 fn getWantsWrite(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
@@ -444,52 +442,68 @@ fn callbackSetter(comptime field: []const u8) *const fn (*Object, ?*Object, ?*an
 }
 
 const methods = [_]py.MethodDef{
-    method(sendStartup, 1, "send_startup"),
-    method(sendPassword, 1, "send_password"),
-    method(sendMd5, 3, "send_md5"),
-    method(sendSaslInitial, 2, "send_sasl_initial"),
-    method(sendSaslResponse, 1, "send_sasl_response"),
-    method(startupEvent, 0, "startup_event"),
-    method(receive, 0, "receive"),
-    method(flush, 0, "flush"),
-    method(submit, 6, "submit"),
-    method(advance, 0, "advance"),
-    method(advanceLone, 0, "advance_lone"),
-    method(look, 0, "look"),
-    method(wait, 1, "wait"),
-    method(resume_, 0, "resume"),
-    method(drop, 1, "drop"),
-    method(suspendRequest, 0, "suspend_request"),
-    method(restoreRequest, 1, "restore_request"),
-    method(isAlive, 0, "is_alive"),
-    method(forget, 1, "forget"),
-    method(clearStatements, 0, "clear_statements"),
-    method(terminate, 0, "terminate"),
-    method(close, 0, "close"),
+    method(sendStartup, "send_startup", &.{"parameters"}, "Write the startup message with these run-time parameters."),
+    method(sendPassword, "send_password", &.{"secret"}, "Write the password in clear."),
+    method(sendMd5, "send_md5", &.{ "secret", "user", "salt" }, "Write the md5 answer to the salt's four bytes."),
+    method(sendSaslInitial, "send_sasl_initial", &.{ "mechanism", "data" }, "Write SASLInitialResponse."),
+    method(sendSaslResponse, "send_sasl_response", &.{"data"}, "Write SASLResponse."),
+    method(startupEvent, "startup_event", &.{}, "The next thing that happened at start-up, its kind first; None: receive more."),
+    method(receive, "receive", &.{}, "One recv: the number of bytes, 0 at the end of the stream, -1 where it would block."),
+    method(flush, "flush", &.{}, "Send what can be sent; True when nothing is left."),
+    method(submit, "submit", &.{ "sql", "arguments", "shape", "target", "first_only", "first_set" }, "Start a statement and return its Request; arguments None: by the simple protocol."),
+    method(advance, "advance", &.{}, "Take in what the socket has and return the progress."),
+    method(advanceLone, "advance_lone", &.{}, "As advance, and wait microseconds for more of a result that is coming in."),
+    method(look, "look", &.{}, "Wait for the reply for microseconds, where that has paid for this statement."),
+    method(wait, "wait", &.{"timeout_ns"}, "Advance until done, the GIL released; a negative timeout has no end, 0 is returned when time is over."),
+    method(resume_, "resume", &.{}, "Go on with the request once the types it asked for are in the TypeMap."),
+    method(drop, "drop", &.{"exception"}, "Read the rest of the result and throw it away; the request ends with this exception."),
+    method(suspendRequest, "suspend_request", &.{}, "Put a request that waits for types aside and return it, None where there is none."),
+    method(restoreRequest, "restore_request", &.{"request"}, "Take up a request that was put aside."),
+    method(isAlive, "is_alive", &.{}, "Whether an idle connection still has its backend; costs no round trip."),
+    method(forget, "forget", &.{"sql"}, "Prepare this text anew when it is used again."),
+    method(terminate, "terminate", &.{}, "Say good-bye if the socket takes it at once; no call works any more."),
+    method(close, "close", &.{}, "No call works any more; the owner of the socket closes it."),
     .{},
 };
 
-fn method(comptime function: fn (*Object, *Link, []const *Object) py.Error!*Object, comptime count: usize, comptime name: [:0]const u8) py.MethodDef {
-    return .{ .name = name, .function = guarded(function, count, name), .flags = py.METH_FASTCALL };
+/// A method of this many parameters; they and the sentence are what `help()` shows.
+fn method(
+    comptime function: fn (*Object, *Link, []const *Object) py.Error!*Object,
+    comptime name: [:0]const u8,
+    comptime parameters: []const []const u8,
+    comptime sentence: []const u8,
+) py.MethodDef {
+    return .{
+        .name = name,
+        .function = guarded(function, parameters.len, name),
+        .flags = py.METH_FASTCALL,
+        .doc = signature.ofMethod(name, parameters, sentence),
+    };
 }
 
 const getters = [_]py.GetSetDef{
-    .{ .name = "fd", .get = &getFd },
-    .{ .name = "closed", .get = &getClosed },
-    .{ .name = "busy", .get = &getBusy },
-    .{ .name = "is_clean", .get = &getClean },
-    .{ .name = "wants_write", .get = &getWantsWrite },
-    .{ .name = "transaction_status", .get = &getStatus },
-    .{ .name = "parameters", .get = &getParameters },
-    .{ .name = "statement_count", .get = &getStatementCount },
-    .{ .name = "type_map", .get = &getTypeMap },
-    .{ .name = "on_notice", .get = callbackGetter("on_notice"), .set = callbackSetter("on_notice") },
-    .{ .name = "on_notification", .get = callbackGetter("on_notification"), .set = callbackSetter("on_notification") },
+    .{ .name = "fd", .get = &getFd, .doc = "The socket's file descriptor." },
+    .{ .name = "closed", .get = &getClosed, .doc = "No call works any more." },
+    .{ .name = "busy", .get = &getBusy, .doc = "A request is under way." },
+    .{ .name = "is_clean", .get = &getClean, .doc = "Open, nothing under way, no transaction, the session as it was opened: fit for the next borrower." },
+    .{ .name = "session_changed", .get = &getSessionChanged, .doc = "Whether session state may differ from a fresh connection's, since it was opened or since DISCARD ALL." },
+    .{ .name = "wants_write", .get = &getWantsWrite, .doc = "Something waits to be sent." },
+    .{ .name = "transaction_status", .get = &getStatus, .doc = "I, T or E, from the last ReadyForQuery." },
+    .{ .name = "parameters", .get = &getParameters, .doc = "The run-time parameters the server reports." },
+    .{ .name = "statement_count", .get = &getStatementCount, .doc = "How many prepared statements are kept." },
+    .{ .name = "type_map", .get = &getTypeMap, .doc = "The TypeMap it was made with." },
+    .{ .name = "on_notice", .get = callbackGetter("on_notice"), .set = callbackSetter("on_notice"), .doc = "Called with the fields of each NoticeResponse, or None." },
+    .{ .name = "on_notification", .get = callbackGetter("on_notification"), .set = callbackSetter("on_notification"), .doc = "Called with channel, payload and process ID of each NotificationResponse, or None." },
     .{},
 };
 
+const doc =
+    "Connection(fd, filter, type_map, *, message_size_max=1073741824, statement_cache_size=256)\n--\n\n" ++
+    "One session with a backend, over a socket it borrows.";
+
 const slots = [_]py.TypeSlot{
     .{ .slot = py.slot.tp_new, .function = &new },
+    .{ .slot = py.slot.tp_doc, .function = doc },
     .{ .slot = py.slot.tp_dealloc, .function = &dealloc },
     .{ .slot = py.slot.tp_traverse, .function = &traverse },
     .{ .slot = py.slot.tp_clear, .function = &clear },

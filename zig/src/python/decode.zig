@@ -138,7 +138,21 @@ pub fn json(context: *Context, _: *const TypeInfo, body: []const u8) Failure!*Ob
     const document = try string(context, body);
     defer py.decref(document);
     if (context.classes.json_scan) |scan| if (try scanned(scan, document)) |value| return value;
-    return py.checked(py.PyObject_CallOneArg(context.classes.json_loads, document));
+    return py.PyObject_CallOneArg(context.classes.json_loads, document) orelse {
+        // A function of the user's raises what it likes; the standard library's has two ways to fail.
+        const is_ours = context.classes.json_scan != null;
+        if (is_ours and py.PyErr_ExceptionMatches(py.PyExc_RecursionError) != 0) {
+            py.PyErr_Clear();
+            context.say("the JSON is nested too deeply for Python", .{});
+            return error.NotRepresentable;
+        }
+        if (is_ours and py.PyErr_ExceptionMatches(py.PyExc_ValueError) != 0) {
+            py.PyErr_Clear();
+            context.say("the text is not JSON", .{});
+            return error.NotRepresentable;
+        }
+        return error.PythonError;
+    };
 }
 
 /// What `json.loads` finds, by its inner function alone. Null where that does not take the whole text:
@@ -149,7 +163,7 @@ fn scanned(scan: *Object, document: *Object) Failure!?*Object {
     const arguments = [_]?*Object{ document, zero };
     const pair = py.PyObject_Vectorcall(scan, &arguments, arguments.len, null) orelse {
         const about_text = py.PyErr_ExceptionMatches(py.PyExc_ValueError) != 0 or
-            py.PyErr_ExceptionMatches(py.PyExc_StopIteration) != 0;
+            py.PyErr_ExceptionMatches(py.PyExc_RecursionError) != 0 or py.PyErr_ExceptionMatches(py.PyExc_StopIteration) != 0;
         if (!about_text) return error.PythonError;
         py.PyErr_Clear();
         return null;

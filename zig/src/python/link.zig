@@ -7,6 +7,7 @@ const session_layer = @import("session");
 const py = @import("py.zig");
 const raise = @import("raise.zig");
 const decode = @import("decode.zig");
+const session_state = @import("session_state.zig");
 const submit = @import("submit.zig");
 const prepared = @import("prepared.zig");
 const Context = @import("context.zig").Context;
@@ -54,6 +55,10 @@ pub const Link = struct {
     on_notice: ?*Object = null,
     on_notification: ?*Object = null,
     closed: bool = false,
+    /// The next borrower would notice: the session is to be reset before.
+    session_changed: bool = false,
+    /// The transaction under way has changed what texts mean.
+    has_altered: bool = false,
     /// Entered by one thread, and not by a callback of its own call.
     busy: std.atomic.Value(bool) = .init(false),
 
@@ -81,9 +86,7 @@ pub const Link = struct {
             if (!try self.replay(request, slice_end)) return .again;
             return self.complete(request);
         }
-        if (self.session.wantsWrite()) {
-            _ = self.flush() catch |err| return self.ioFailed(request, err);
-        }
+        if (self.session.wantsWrite()) self.flushRequest() catch |err| return self.ioFailed(request, err);
         var rows: usize = 0;
         while (true) {
             while (self.session.next() catch return self.violated(request)) |event| {
@@ -111,11 +114,27 @@ pub const Link = struct {
 
     /// Send what can be sent; true when nothing is left.
     pub fn flush(self: *Link) Session.IoError!bool {
-        if (self.request) |object| {
+        const before = self.session.output_sent;
+        const size = self.session.output.len();
+        defer if (self.request) |object| {
             const request = Request.of(object);
-            if (request.stage == .executing) request.sent_write = true;
-        }
+            // Whatever is left: some of it is gone.
+            const some_gone = self.session.output_sent > before or self.session.output.len() < size;
+            if (request.stage == .executing and some_gone) request.sent_write = true;
+        };
         return self.session.flush();
+    }
+
+    /// As `flush`, for a request under way. A dead socket is no fault yet: the server's last words may
+    /// still wait to be read, and the next receive says if there are none.
+    pub fn flushRequest(self: *Link) Session.IoError!void {
+        _ = self.flush() catch |err| switch (err) {
+            error.SocketFailed => {
+                self.session.output.truncate(0);
+                self.session.output_sent = 0;
+            },
+            else => return err,
+        };
     }
 
     fn row(self: *Link, request: *Request, body: []const u8) py.Error!void {
@@ -191,6 +210,7 @@ pub const Link = struct {
             .command_complete => |tag| {
                 request.keepTag(tag, protocol.rowCount(tag));
                 if (altersTypes(tag)) self.map.forgetComposites();
+                try self.noteTag(request, tag);
             },
             .empty_query => request.keepTag("", 0),
             .error_response => |body| try self.failed(request, body),
@@ -226,6 +246,11 @@ pub const Link = struct {
     }
 
     fn ready(self: *Link, request: *Request) py.Error!Progress {
+        if (self.has_altered and self.session.connection.transaction_status == .idle) {
+            // Others have read the old definitions until now; and if it was rolled back we have read the new ones.
+            self.has_altered = false;
+            self.map.catalog.renew();
+        }
         if (request.fault != null) return self.complete(request);
         switch (request.stage) {
             .preparing => {
@@ -237,7 +262,7 @@ pub const Link = struct {
                     request.takeException();
                     return self.complete(request);
                 };
-                _ = self.flush() catch |err| return self.ioFailed(request, err);
+                self.flushRequest() catch |err| return self.ioFailed(request, err);
                 return .waiting;
             },
             .executing => return self.complete(request),
@@ -276,6 +301,8 @@ pub const Link = struct {
         defer py.xdecref(columns);
         const instance = try raise.fromFields(fields, request.sql, columns);
         request.setFault(instance);
+        // The backend has said its last words; when its socket closes is of no interest.
+        if (self.session.connection.isTerminated()) self.closed = true;
         if (isStale(parts) or isOutdated(request, parts)) {
             request.stale = true;
             if (request.statement) |statement| submit.forgetTypes(self, statement);
@@ -298,6 +325,23 @@ pub const Link = struct {
         if (!std.mem.startsWith(u8, code, "42") and !std.mem.eql(u8, code, "XX000")) return false;
         const statement = request.statement orelse return false;
         return statement.hasUserParameters();
+    }
+
+    /// What a command did to the session, and to what is known of other statements.
+    fn noteTag(self: *Link, request: *const Request, tag: []const u8) py.Error!void {
+        // Nearly all commands are one of these.
+        if (std.mem.startsWith(u8, tag, "SELECT ") or std.mem.startsWith(u8, tag, "INSERT ")) return;
+        const sql = if (request.arguments == null) null else try submit.textOf(request.sql);
+        if (session_state.tagChanges(tag, sql)) self.session_changed = true;
+        if (session_state.isReset(tag)) self.session_changed = false;
+        if (session_state.tagDeallocates(tag)) {
+            self.cache.clear();
+            self.closing.clearRetainingCapacity();
+        }
+        if (session_state.tagAlters(tag)) {
+            self.has_altered = true;
+            self.map.catalog.renew();
+        }
     }
 
     fn altersTypes(tag: []const u8) bool {
@@ -349,14 +393,16 @@ pub const Link = struct {
     /// COPY ... FROM STDIN as an ordinary statement. In copy-in mode the backend passed over our
     /// Sync, so one is owed behind CopyFail.
     fn refuseCopyIn(self: *Link, request: *Request) py.Error!void {
-        raise.set("InterfaceError", "COPY FROM STDIN needs its data: give it to execute() behind the SQL text", .{});
+        raise.set("InterfaceError", "COPY FROM STDIN cannot run as an ordinary statement; nothing was copied", .{});
         request.takeException();
         submit.refuseCopyIn(self, request) catch return raise.outOfMemory();
-        _ = self.flush() catch return; // a dead socket shows itself to the next receive
+        self.flushRequest() catch |err| {
+            _ = try self.ioFailed(request, err);
+        };
     }
 
     fn refuseCopyOut(_: *Link, request: *Request) void {
-        raise.set("InterfaceError", "COPY TO STDOUT cannot run as an ordinary statement: use copy_out()", .{});
+        raise.set("InterfaceError", "COPY TO STDOUT cannot run as an ordinary statement; its data was dropped", .{});
         request.takeException();
     }
 

@@ -94,9 +94,10 @@ pub const Cache = struct {
         return prepared;
     }
 
-    /// Take the least recently used out when the cache is over its bound. The number is to be closed.
-    pub fn evict(self: *Cache) ?u64 {
-        if (self.entries.count() <= self.capacity) return null;
+    /// Take the least recently used out when the cache, with `coming` more, is over its bound. The
+    /// number is to be closed.
+    pub fn evict(self: *Cache, coming: u32) ?u64 {
+        if (self.entries.count() == 0 or self.entries.count() + coming <= self.capacity) return null;
         var oldest: ?*Prepared = null;
         var all = self.entries.valueIterator();
         while (all.next()) |each| {

@@ -5,6 +5,7 @@ const py = @import("py.zig");
 const raise = @import("raise.zig");
 const sink = @import("sink.zig");
 const module = @import("module.zig");
+const signature = @import("signature.zig");
 const Statement = @import("statement.zig").Statement;
 const type_map = @import("type_map.zig");
 const Object = py.Object;
@@ -234,22 +235,28 @@ fn getUnknown(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
 }
 
 const methods = [_]py.MethodDef{
-    .{ .name = "result", .function = &result, .flags = py.METH_NOARGS },
+    .{
+        .name = "result",
+        .function = &result,
+        .flags = py.METH_NOARGS,
+        .doc = signature.ofMethod("result", &.{}, "What the statement gave, or raise what went wrong; once."),
+    },
     .{},
 };
 
 const getters = [_]py.GetSetDef{
-    .{ .name = "tag", .get = &getTag },
-    .{ .name = "affected", .get = &getAffected },
-    .{ .name = "completed", .get = &getCompleted },
-    .{ .name = "done", .get = &getDone },
-    .{ .name = "stale", .get = &getStale },
-    .{ .name = "unknown_oids", .get = &getUnknown },
+    .{ .name = "tag", .get = &getTag, .doc = "The last command tag." },
+    .{ .name = "affected", .get = &getAffected, .doc = "Rows affected, summed over a batch." },
+    .{ .name = "completed", .get = &getCompleted, .doc = "How many commands of a batch were answered." },
+    .{ .name = "done", .get = &getDone, .doc = "Nothing more will come." },
+    .{ .name = "stale", .get = &getStale, .doc = "The prepared plan was out of date; the same call can be made again." },
+    .{ .name = "unknown_oids", .get = &getUnknown, .doc = "Types that must be added to the TypeMap before it can go on." },
     .{},
 };
 
 const slots = [_]py.TypeSlot{
     .{ .slot = py.slot.tp_dealloc, .function = &dealloc },
+    .{ .slot = py.slot.tp_doc, .function = "One statement on its way, from Connection.submit to result." },
     .{ .slot = py.slot.tp_traverse, .function = &traverse },
     .{ .slot = py.slot.tp_clear, .function = &clear },
     .{ .slot = py.slot.tp_methods, .function = &methods },

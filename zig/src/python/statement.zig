@@ -5,6 +5,7 @@ const protocol = @import("protocol");
 const py = @import("py.zig");
 const type_map = @import("type_map.zig");
 const decode = @import("decode.zig");
+const session_state = @import("session_state.zig");
 const Object = py.Object;
 const TypeInfo = type_map.TypeInfo;
 
@@ -35,6 +36,8 @@ pub const Statement = struct {
     types_generation: std.atomic.Value(u32) = .init(0),
     /// No value of a row can ever refer back to the row: the collector need not look at it.
     leaves_only: bool,
+    /// It may leave something behind in its session.
+    changes_session: bool,
 
     pub const Error = error{OutOfMemory} || py.Error;
 
@@ -95,6 +98,7 @@ pub const Statement = struct {
             .template = template,
             .names = names,
             .leaves_only = leaves_only,
+            .changes_session = session_state.textChanges(sql),
             .names_unique = py.PyDict_Size(template) == @as(isize, @intCast(fields.len)),
         };
         return self;

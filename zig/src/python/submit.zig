@@ -9,6 +9,7 @@ const raise = @import("raise.zig");
 const encode = @import("encode.zig");
 const keyword = @import("session").keyword;
 const prepared = @import("prepared.zig");
+const session_state = @import("session_state.zig");
 const statement_file = @import("statement.zig");
 const context_file = @import("context.zig");
 const Context = context_file.Context;
@@ -100,6 +101,7 @@ fn simple(link: *Link, request: *Request, sql: []const u8) py.Error!void {
     errdefer output.truncate(mark);
     protocol.query.encode(output, sql) catch |err| return encodeFailed(err);
     try sent(link, &.{.query});
+    if (session_state.textChanges(sql)) link.session_changed = true;
     request.stage = .executing;
 }
 
@@ -124,7 +126,8 @@ pub fn execute(link: *Link, request: *Request) py.Error!void {
     }
     const name = nameFor(request, &buffer);
     if (!ready) {
-        if (link.cache.evict()) |number| link.closing.append(gpa, number) catch return raise.outOfMemory();
+        // A statement that is parsed now comes in later.
+        if (link.cache.evict(@intFromBool(with_parse))) |number| link.closing.append(gpa, number) catch return raise.outOfMemory();
     }
     for (link.closing.items) |number| {
         var old: [prepared.Prepared.name_size_max]u8 = undefined;
@@ -153,6 +156,7 @@ pub fn execute(link: *Link, request: *Request) py.Error!void {
         if (with_parse and i == 0) try sent(link, &.{ .bind, .describe_portal, .execute }) else try sent(link, &.{ .bind, .execute });
     }
     try sent(link, &.{.sync});
+    if (statement.changes_session) link.session_changed = true;
     request.parsed = false;
     request.stage = .executing;
 }

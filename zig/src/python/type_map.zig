@@ -268,6 +268,10 @@ pub const TypeMap = struct {
     }
 };
 
+const doc =
+    "TypeMap(*, json_loads=None, json_dumps=None, exact_intervals=False)\n--\n\n" ++
+    "Types by OID, shared by every connection of a pool.";
+
 /// The heap type for the module; a new reference.
 pub fn makeType(module: *Object) py.Error!*Object {
     const slots = [_]py.TypeSlot{
@@ -275,7 +279,7 @@ pub fn makeType(module: *Object) py.Error!*Object {
         .{ .slot = py.slot.tp_dealloc, .function = &dealloc },
         .{ .slot = py.slot.tp_traverse, .function = &traverse },
         .{ .slot = py.slot.tp_methods, .function = &methods.table },
-        .{ .slot = py.slot.tp_doc, .function = "Types by OID, shared by every connection of a pool." },
+        .{ .slot = py.slot.tp_doc, .function = doc },
         .{ .slot = 0, .function = null },
     };
     const spec: py.TypeSpec = .{

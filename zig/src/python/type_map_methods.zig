@@ -3,29 +3,35 @@
 const std = @import("std");
 const types = @import("types");
 const py = @import("py.zig");
+const signature = @import("signature.zig");
 const type_map = @import("type_map.zig");
 const Object = py.Object;
 const Definition = type_map.Definition;
 
 pub const table = [_]py.MethodDef{
-    method("knows", knows, "knows(oid, /)\n--\n\nWhether this type and all it contains are known."),
-    method("add_text", addText, "add_text(oid, name, /)\n--\n\nA type that travels in text format and becomes str."),
-    method("add_string", addString, "add_string(oid, name, /)\n--\n\nA type whose binary form is its text: enum, citext."),
-    method("add_alias", addAlias, "add_alias(oid, name, same_as, /)\n--\n\nA domain, or an extension's twin of a known type."),
-    method("add_array", addArray, "add_array(oid, name, element, delimiter, /)\n--\n\nAn array type."),
-    method("add_composite", addComposite, "add_composite(oid, name, names, oids, factory, /)\n--\n\nA composite type; factory is a subclass of Composite."),
-    method("add_range", addRange, "add_range(oid, name, subtype, /)\n--\n\nA range type."),
-    method("add_multirange", addMultirange, "add_multirange(oid, name, range_oid, /)\n--\n\nA multirange type."),
-    method("add_extension", addExtension, "add_extension(oid, name, kind, /)\n--\n\nA type of an extension the driver knows."),
-    method("add_codec", addCodec, "add_codec(oid, name, encode, decode, binary, /)\n--\n\nThe user's own codec for a type."),
+    method("knows", knows, &.{"oid"}, "Whether this type and all it contains are known."),
+    method("add_text", addText, &.{ "oid", "name" }, "A type that travels in text format and becomes str."),
+    method("add_string", addString, &.{ "oid", "name" }, "A type whose binary form is its text: enum, citext."),
+    method("add_alias", addAlias, &.{ "oid", "name", "same_as" }, "A domain, or an extension's twin of a known type."),
+    method("add_array", addArray, &.{ "oid", "name", "element", "delimiter" }, "An array type."),
+    method("add_composite", addComposite, &.{ "oid", "name", "names", "oids", "factory" }, "A composite type; factory is a subclass of Composite."),
+    method("add_range", addRange, &.{ "oid", "name", "subtype" }, "A range type."),
+    method("add_multirange", addMultirange, &.{ "oid", "name", "range_oid" }, "A multirange type."),
+    method("add_extension", addExtension, &.{ "oid", "name", "kind" }, "A type of an extension the driver knows."),
+    method("add_codec", addCodec, &.{ "oid", "name", "encode", "decode", "binary" }, "The user's own codec for a type."),
     .{},
 };
 
 const Failure = py.Error || error{OutOfMemory};
 const Arguments = []const *Object;
 
-/// Wrap a function of ours as a METH_FASTCALL method.
-fn method(comptime name: [:0]const u8, comptime function: fn (*type_map.TypeMap, Arguments) Failure!*Object, doc: [*:0]const u8) py.MethodDef {
+/// Wrap a function of ours as a METH_FASTCALL method; the parameters and the sentence are for `help()`.
+fn method(
+    comptime name: [:0]const u8,
+    comptime function: fn (*type_map.TypeMap, Arguments) Failure!*Object,
+    comptime parameters: []const []const u8,
+    comptime sentence: []const u8,
+) py.MethodDef {
     const Wrapper = struct {
         fn call(self: *Object, arguments: [*]const *Object, count: isize) callconv(.c) ?*Object {
             return function(.of(self), arguments[0..@intCast(count)]) catch |err| switch (err) {
@@ -34,7 +40,7 @@ fn method(comptime name: [:0]const u8, comptime function: fn (*type_map.TypeMap,
             };
         }
     };
-    return .{ .name = name, .function = &Wrapper.call, .flags = py.METH_FASTCALL, .doc = doc };
+    return .{ .name = name, .function = &Wrapper.call, .flags = py.METH_FASTCALL, .doc = signature.ofMethod(name, parameters, sentence) };
 }
 
 fn knows(map: *type_map.TypeMap, arguments: Arguments) Failure!*Object {

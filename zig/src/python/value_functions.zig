@@ -14,13 +14,13 @@ pub const table = [_]py.MethodDef{
         .name = "encode_value",
         .function = &encodeValue,
         .flags = py.METH_FASTCALL,
-        .doc = "encode_value(type_map, oid, value, /)\n--\n\n(format, body) of a parameter, body None for NULL. ValueError where the value does not fit.",
+        .doc = "encode_value($module, type_map, oid, value, /)\n--\n\n(format, body) of a parameter, body None for NULL. ValueError where the value does not fit.",
     },
     .{
         .name = "decode_value",
         .function = &decodeValue,
         .flags = py.METH_FASTCALL,
-        .doc = "decode_value(type_map, oid, body, format=None, /)\n--\n\nThe Python value of a column. ValueError where there is none, LookupError for an unknown type.",
+        .doc = "decode_value($module, type_map, oid, body, wire_format=None, /)\n--\n\nThe Python value of a column, in its type's own format without one named. ValueError where there is none, LookupError for an unknown type.",
     },
     .{},
 };

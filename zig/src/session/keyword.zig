@@ -1,11 +1,16 @@
 //! The first word of an SQL text: enough to tell a plain read from what may write.
 const std = @import("std");
 
-/// False only for statements that read: after a lost connection these simply failed.
+/// False only for statements that read: after a lost connection these simply failed. In doubt it is a
+/// write: a SELECT with a parenthesis may call a function that writes, one with INTO makes a table.
 pub fn mayWrite(sql: []const u8) bool {
-    const reads = [_][]const u8{ "select", "values", "show", "table", "fetch" };
     const word = first(sql);
-    for (reads) |each| if (std.ascii.eqlIgnoreCase(word, each)) return false;
+    for ([_][]const u8{ "show", "table", "fetch" }) |each| if (std.ascii.eqlIgnoreCase(word, each)) return false;
+    for ([_][]const u8{ "select", "values" }) |each| {
+        if (!std.ascii.eqlIgnoreCase(word, each)) continue;
+        const rest = sql[@intFromPtr(word.ptr) - @intFromPtr(sql.ptr) ..];
+        return std.mem.indexOfScalar(u8, rest, '(') != null or std.ascii.findIgnoreCase(rest, "into") != null;
+    }
     return true;
 }
 
@@ -56,7 +61,9 @@ test "reads are told from what may write, whatever stands in front" {
     const table = [_]struct { bool, []const u8 }{
         .{ false, "SELECT 1" },
         .{ false, "  (select 1)" },
-        .{ false, "-- why\n/* a /* nested */ one */ Values (1)" },
+        .{ false, "-- why\n/* a /* nested */ one */ Select 1" },
+        .{ true, "SELECT refill()" },
+        .{ true, "select * into copy from t" },
         .{ false, "show all" },
         .{ true, "INSERT INTO t VALUES (1)" },
         .{ true, "WITH x AS (DELETE FROM t RETURNING *) SELECT * FROM x" },

@@ -467,9 +467,16 @@ def test_bytes_that_are_no_value_are_refused(
         native.decode_value(types, oid, body)
 
 
-def test_json_that_cannot_be_read_raises_what_the_loader_raises() -> None:
-    with pytest.raises(json.JSONDecodeError):
+def test_json_that_cannot_be_read_is_refused() -> None:
+    with pytest.raises(ValueError, match="the text is not JSON"):
         native.decode_value(native.TypeMap(), JSON, b"{")
+    with pytest.raises(ValueError, match="nested too deeply"):
+        native.decode_value(native.TypeMap(), JSON, b"[" * 100_000 + b"]" * 100_000)
+
+
+def test_what_a_loader_of_the_users_raises_comes_through() -> None:
+    with pytest.raises(json.JSONDecodeError):
+        native.decode_value(native.TypeMap(json_loads=lambda text: json.loads(text)), JSON, b"{")
 
 
 def test_records_bring_their_types_and_get_names_by_number(types: "native.TypeMap") -> None:
