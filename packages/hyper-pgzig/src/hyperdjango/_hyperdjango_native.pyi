@@ -1,12 +1,13 @@
 """The native half of the driver, built from `zig/`. Import it through `hyperdjango.database._native`."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal, Protocol, final
+from typing import Any, Final, Literal, Protocol, final, type_check_only
 
 API_VERSION: Final[int]
 BUILD_INFO: Final[str]
 FREE_THREADED: Final[bool]
 
+@type_check_only
 class Filter(Protocol):
     """What stands between a Connection and its socket when TLS is on. Never blocks."""
 
@@ -18,22 +19,22 @@ class Filter(Protocol):
 class Secret:
     """A password. Nothing reads it back: repr and str are `***`, it cannot be pickled or copied."""
 
-    def __init__(self, value: str | bytes = b"", /) -> None: ...
+    def __new__(cls, value: str | bytes = b"", /) -> Secret: ...
     def __bool__(self) -> bool: ...
 
 @final
 class Scram:
     """The client's side of SCRAM-SHA-256(-PLUS). `nonce` is fresh random text from the caller."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         secret: Secret,
         nonce: bytes,
         *,
         gs2: Literal["n", "y", "p=tls-server-end-point"] = "n",
         channel_binding: bytes = b"",
         iterations_max: int = 100_000,
-    ) -> None: ...
+    ) -> Scram: ...
     def client_first(self) -> bytes: ...
     def server_first(
         self, message: bytes, /
@@ -91,7 +92,7 @@ def encode_value(
     type_map: TypeMap, oid: int, value: Any, /
 ) -> tuple[Literal["text", "binary"], bytes | None]: ...
 def decode_value(
-    type_map: TypeMap, oid: int, body: bytes, wire_format: Literal["text", "binary"] = ..., /
+    type_map: TypeMap, oid: int, body: bytes, wire_format: Literal["text", "binary"] | None = None, /
 ) -> Any: ...
 
 @final
@@ -123,15 +124,15 @@ class Connection:
     on_notice: Callable[[dict[str, str]], object] | None
     on_notification: Callable[[str, str, int], object] | None  # channel, payload, process ID
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         fd: int,
         filter: Filter | None,  # noqa: A002 - the word for it
         type_map: TypeMap,
         *,
         message_size_max: int = 2**30,
         statement_cache_size: int = 256,
-    ) -> None: ...
+    ) -> Connection: ...
     @property
     def fd(self) -> int: ...
     @property
@@ -147,7 +148,9 @@ class Connection:
     @property
     def busy(self) -> bool: ...  # a request is under way
     @property
-    def is_clean(self) -> bool: ...  # open, nothing under way, not in a transaction
+    def is_clean(self) -> bool: ...  # open, nothing under way, not in a transaction, session as it was opened
+    @property
+    def session_changed(self) -> bool: ...  # since it was opened, or since DISCARD ALL
     @property
     def wants_write(self) -> bool: ...
 
@@ -190,6 +193,5 @@ class Connection:
     def restore_request(self, request: Request, /) -> None: ...
     def is_alive(self) -> bool: ...  # idle connection: no round trip
     def forget(self, sql: str, /) -> None: ...
-    def clear_statements(self) -> None: ...
     def terminate(self) -> None: ...
     def close(self) -> None: ...

@@ -17,9 +17,6 @@ DONE: Final = 1
 AGAIN: Final = 2
 NEEDS_TYPES: Final = 3
 
-# Commands after which the session is not what the next borrower expects.
-_SESSION_TAGS: Final = frozenset({"SET", "LISTEN", "PREPARE", "DECLARE CURSOR", "LOAD"})
-
 _VERSION: Final = re.compile(r"(\d+)(?:\.(\d+))?")
 
 
@@ -29,17 +26,15 @@ class Slot:
     Attributes:
         connection: The native half.
         established: The socket, the addresses and the cancellation key behind it.
-        dirty: The borrower changed session state: it is reset before the next one.
         created_at: When it was opened, by the monotonic clock.
     """
 
-    __slots__ = ("connection", "created_at", "dirty", "established", "is_closed")
+    __slots__ = ("connection", "created_at", "established", "is_closed")
 
     def __init__(self, established: "Established") -> None:
         self.established = established
         self.connection: native.Connection = established.connection
         self.created_at = time.monotonic()
-        self.dirty = False
         self.is_closed = False
 
     @property
@@ -52,14 +47,9 @@ class Slot:
         """Start a statement, or several, without parameters and results, by the simple protocol."""
         return self.connection.submit(sql, None, _shape.DISCARD, None, False, None)
 
-    def note(self, tag: str) -> None:
-        """Remember what a command did to the session."""
-        if tag in _SESSION_TAGS:
-            self.dirty = True
-
     def is_reusable(self) -> bool:
         """Whether the next borrower may have it as it is."""
-        return self.connection.is_clean and not self.dirty
+        return self.connection.is_clean
 
     def close(self) -> None:
         """Close the socket, with a good-bye where nothing is under way. Any number of calls."""

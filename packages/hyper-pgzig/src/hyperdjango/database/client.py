@@ -402,7 +402,6 @@ class Database:
             request = connection.submit(sql, args, _shape.DISCARD, None, False, first_set)
             await _async_replies.complete(slot, request, deadline)
         _batches.finish(request, first_set)
-        slot.note(request.tag)
         return request
 
     async def _run(  # noqa: PLR0917 - ours alone; a keyword costs time on the hot path
@@ -496,10 +495,8 @@ class Database:
             if not connection.closed and not connection.busy:
                 if connection.transaction_status != "I":
                     await _async_replies.run(slot, ROLLBACK_SQL)
-                if slot.dirty:
+                if connection.session_changed:
                     await _async_replies.run(slot, RESET_SQL)
-                    connection.clear_statements()
-                    slot.dirty = False
         except Exception:
             slot.close()
         finally:

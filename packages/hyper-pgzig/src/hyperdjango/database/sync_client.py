@@ -395,10 +395,8 @@ class SyncDatabase:
             if not connection.closed and not connection.busy:
                 if connection.transaction_status != "I":
                     _sync_replies.run(slot, ROLLBACK_SQL)
-                if slot.dirty:
+                if connection.session_changed:
                     _sync_replies.run(slot, RESET_SQL)
-                    connection.clear_statements()
-                    slot.dirty = False
         except Exception:
             slot.close()
         finally:
@@ -417,5 +415,4 @@ def _finished(
         request = connection.submit(sql, args, _shape.DISCARD, None, False, first_set)
         _sync_replies.complete(slot, request, deadline)
     _batches.finish(request, first_set)
-    slot.note(request.tag)
     return request

@@ -1,0 +1,61 @@
+"""Both faces of the driver behind one blocking form, for tests of what they must do alike.
+
+The fixtures `face` and `open_face` of tests/database give them.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
+
+from hyperdjango.database import Database
+
+
+class Face(Protocol):
+    """What both faces look like to a test that blocks."""
+
+    def __getattr__(self, name: str) -> Any:
+        """A method of the Database; it blocks until the outcome is there."""
+        ...
+
+    def transaction(self, *args: Any, **options: Any) -> AbstractContextManager[Any]:
+        """A block, entered by a plain `with`."""
+        ...
+
+
+class OnLoop:
+    """A Database and a loop to run its coroutines on, one at a time, all in one context."""
+
+    def __init__(self, database: Database, runner: asyncio.Runner) -> None:
+        self._database = database
+        self._runner = runner
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._database, name)
+        if not inspect.iscoroutinefunction(found):
+            return found
+
+        def call(*args: Any, **options: Any) -> Any:
+            return self._runner.run(found(*args, **options))
+
+        return call
+
+    @contextmanager
+    def transaction(self, *args: Any, **options: Any) -> Iterator[None]:
+        block = self._database.transaction(*args, **options)
+        self._runner.run(block.__aenter__())
+        try:
+            yield
+        except BaseException as error:
+            self._runner.run(block.__aexit__(type(error), error, error.__traceback__))
+            raise
+        self._runner.run(block.__aexit__(None, None, None))
+
+
+class OpenFace(Protocol):
+    """What the fixture `open_face` gives."""
+
+    def __call__(self, url: str, min_size: int = 1, max_size: int = 1, **options: Any) -> Face:
+        """Open a Database; it is closed after the test."""
+        ...
