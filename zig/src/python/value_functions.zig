@@ -74,11 +74,11 @@ fn encodeChecked(self: *Object, arguments: []const *Object) py.Error!*Object {
 fn decodeChecked(self: *Object, arguments: []const *Object) py.Error!*Object {
     const about = try subject(self, arguments, 4);
     var format: decode.Format = if (about.info.binary) .binary else .text;
-    if (arguments.len == 4) {
+    if (arguments.len == 4 and arguments[3] != py.hd_none()) {
         var length: isize = 0;
         const name = py.PyUnicode_AsUTF8AndSize(arguments[3], &length) orelse return error.PythonError;
         format = std.meta.stringToEnum(decode.Format, name[0..@intCast(length)]) orelse
-            return fail(py.PyExc_ValueError, "format is text or binary");
+            return fail(py.PyExc_ValueError, "wire_format is text or binary");
     }
     var body: [*]u8 = undefined;
     var size: isize = 0;
