@@ -40,6 +40,8 @@ pub const Progress = enum(u8) {
 };
 
 pub const Link = struct {
+    /// The Python object this is the inside of; borrowed.
+    object: *Object,
     session: Session,
     fd: std.c.fd_t,
     type_map: *Object,
@@ -57,6 +59,8 @@ pub const Link = struct {
     closed: bool = false,
     /// The next borrower would notice: the session is to be reset before.
     session_changed: bool = false,
+    /// Names may lead to other tables than on the pool's other connections.
+    other_path: bool = false,
     /// The transaction under way has changed what texts mean.
     has_altered: bool = false,
     /// Entered by one thread, and not by a callback of its own call.
@@ -104,7 +108,11 @@ pub const Link = struct {
                 .received => {},
                 .would_block => {
                     if (patience_ns == 0 or rows == 0 or net.now() > slice_end) return .waiting;
-                    if (!try self.pollFor(.{ .read = true }, patience_ns)) return .waiting;
+                    if (request.is_slow) return .waiting;
+                    if (!try self.pollFor(.{ .read = true }, patience_ns)) {
+                        request.is_slow = true;
+                        return .waiting;
+                    }
                 },
                 .end => return self.lost(request, "the server closed the connection unexpectedly"),
             }
@@ -214,7 +222,7 @@ pub const Link = struct {
             },
             .empty_query => request.keepTag("", 0),
             .error_response => |body| try self.failed(request, body),
-            .notice => |body| try self.tell(self.on_notice, body),
+            .notice => |body| try self.tell(&self.on_notice, body),
             .notification => |notification| try self.tellNotification(notification),
             .parameter_status => |status| try self.noteParameter(request, status),
             .ready_for_query => return try self.ready(request),
@@ -246,6 +254,10 @@ pub const Link = struct {
     }
 
     fn ready(self: *Link, request: *Request) py.Error!Progress {
+        if (self.other_path and !self.session_changed and self.session.connection.transaction_status == .idle) {
+            try self.leavePath();
+            self.other_path = false;
+        }
         if (self.has_altered and self.session.connection.transaction_status == .idle) {
             // Others have read the old definitions until now; and if it was rolled back we have read the new ones.
             self.has_altered = false;
@@ -280,7 +292,7 @@ pub const Link = struct {
     }
 
     pub fn finish(self: *Link, request: *Request) void {
-        request.stage = .done;
+        request.complete();
         // How many ReadyForQuery are still to come is not known: nobody else may have the connection.
         if (self.session.connection.in_doubt) self.closed = true;
         const object = self.request;
@@ -329,6 +341,7 @@ pub const Link = struct {
 
     /// What a command did to the session, and to what is known of other statements.
     fn noteTag(self: *Link, request: *const Request, tag: []const u8) py.Error!void {
+        if (request.changes_path) try self.leavePath();
         // Nearly all commands are one of these.
         if (std.mem.startsWith(u8, tag, "SELECT ") or std.mem.startsWith(u8, tag, "INSERT ")) return;
         const sql = if (request.arguments == null) null else try submit.textOf(request.sql);
@@ -338,19 +351,27 @@ pub const Link = struct {
             self.cache.clear();
             self.closing.clearRetainingCapacity();
         }
+        if (session_state.isReset(tag)) self.other_path = false;
         if (session_state.tagAlters(tag)) {
             self.has_altered = true;
             self.map.catalog.renew();
         }
     }
 
+    /// What is prepared here means something else now, and is no news for the other connections.
+    fn leavePath(self: *Link) py.Error!void {
+        self.other_path = true;
+        while (self.cache.takeAny()) |number| self.closing.append(gpa, number) catch return raise.outOfMemory();
+    }
+
     fn altersTypes(tag: []const u8) bool {
         return std.mem.eql(u8, tag, "ALTER TYPE") or std.mem.eql(u8, tag, "ALTER TABLE");
     }
 
-    fn tell(self: *Link, callback: ?*Object, body: []const u8) py.Error!void {
-        _ = self;
-        const function = callback orelse return;
+    /// Call what `callback`, a field of ours that any thread may change, holds now.
+    fn tell(self: *Link, callback: *?*Object, body: []const u8) py.Error!void {
+        const function = py.hd_field_get(self.object, callback) orelse return;
+        defer py.decref(function);
         const fields = raise.fieldsDict(body) catch |err| switch (err) {
             error.PythonError => return error.PythonError,
             else => return, // checked by the state machine
@@ -361,7 +382,8 @@ pub const Link = struct {
     }
 
     fn tellNotification(self: *Link, notification: protocol.NotificationResponse) py.Error!void {
-        const function = self.on_notification orelse return;
+        const function = py.hd_field_get(self.object, &self.on_notification) orelse return;
+        defer py.decref(function);
         const channel = try py.checked(py.PyUnicode_DecodeUTF8(notification.channel.ptr, @intCast(notification.channel.len), "replace"));
         defer py.decref(channel);
         const payload = try py.checked(py.PyUnicode_DecodeUTF8(notification.payload.ptr, @intCast(notification.payload.len), "replace"));
@@ -493,7 +515,7 @@ pub const Link = struct {
         if (self.session.transport == .socket and !self.session.hasInput() and self.session.transport.socket.isQuiet()) return true;
         while (true) {
             while (self.session.next() catch return false) |event| switch (event) {
-                .notice => |body| try self.tell(self.on_notice, body),
+                .notice => |body| try self.tell(&self.on_notice, body),
                 .notification => |notification| try self.tellNotification(notification),
                 .parameter_status => |status| try self.setParameter(status),
                 else => return false,

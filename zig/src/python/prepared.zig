@@ -24,34 +24,37 @@ pub fn nameOf(number: u64, buffer: *[Prepared.name_size_max]u8) []const u8 {
 /// Whether waiting for the reply inside the call has been worth it for this statement. A look that
 /// pays earns credit, one that times out costs more than it earned; without credit only every 64th
 /// call tries again.
+///
+/// A timer that is due before the kernel's next tick makes it program the clock, which costs more than
+/// the rest of a lookup. So a statement with full credit is given a time beyond the tick: it will be
+/// needed almost never, and where it is, once, because the credit is gone then.
 pub const Look = struct {
     credit: i8 = 2,
     skipped: u8 = 0,
-    /// A moving average of how long the replies took that came in time.
-    reply_ns: u64 = 60_000,
 
     const credit_max = 8;
     const retry_every = 64;
-    const budget_ns_min = 80_000;
-    const budget_ns_max = 250_000;
+    const first_budget_ns = 250 * std.time.ns_per_us;
+    const trusted_budget_ns = 4 * std.time.ns_per_ms;
 
     /// How long to look now; 0 is not at all.
     pub fn budget(self: *Look) u64 {
+        if (self.credit == credit_max) return trusted_budget_ns;
         if (self.credit <= 0) {
             self.skipped +%= 1;
             if (self.skipped % retry_every != 0) return 0;
         }
-        return std.math.clamp(self.reply_ns * 3, budget_ns_min, budget_ns_max);
+        return first_budget_ns;
     }
 
+    /// The reply came in time; one that took long earns nothing.
     pub fn paid(self: *Look, took_ns: u64) void {
+        if (took_ns > first_budget_ns) return self.timedOut();
         self.credit = @min(self.credit + 1, credit_max);
-        const capped = @min(took_ns, budget_ns_max);
-        self.reply_ns = self.reply_ns - self.reply_ns / 8 + capped / 8;
     }
 
     pub fn timedOut(self: *Look) void {
-        self.credit = @max(self.credit - 3, -1);
+        self.credit = @max(self.credit - credit_max / 2, -1);
     }
 };
 
@@ -117,6 +120,12 @@ pub const Cache = struct {
         const number = prepared.number;
         self.destroy(prepared);
         return number;
+    }
+
+    /// Take any one out; null when none is left.
+    pub fn takeAny(self: *Cache) ?u64 {
+        var all = self.entries.valueIterator();
+        return self.remove((all.next() orelse return null).*);
     }
 
     /// Forget everything: the backend has (DISCARD ALL).

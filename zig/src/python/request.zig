@@ -33,6 +33,8 @@ pub const Request = struct {
     first_only: bool = false,
     sink: sink.Sink,
     stage: Stage = .preparing,
+    /// The connection it is under way on works on it, or a call that reads what is not its alone.
+    claimed: std.atomic.Value(bool) = .init(true),
     statement: ?*Statement = null,
     /// The name under which Parse was sent in this batch, 0 for the unnamed statement.
     parse_number: u64 = 0,
@@ -50,6 +52,10 @@ pub const Request = struct {
     bound: bool = false,
     /// How often rows have waited for types.
     rounds: u8 = 0,
+    /// Afterwards names may lead to other tables.
+    changes_path: bool = false,
+    /// A pause in its result was longer than the patience for it: the loop waits from now on.
+    is_slow: bool = false,
     /// Bytes of something that is not plainly a read have left.
     sent_write: bool = false,
     tag: [64]u8 = undefined,
@@ -68,6 +74,25 @@ pub const Request = struct {
 
     pub fn of(object: *Object) *Request {
         return py.state(Request, object);
+    }
+
+    /// False: somebody else has it.
+    pub fn claim(self: *Request) bool {
+        return !self.claimed.swap(true, .acquire);
+    }
+
+    pub fn releaseClaim(self: *Request) void {
+        self.claimed.store(false, .release);
+    }
+
+    /// Nothing more comes. Whoever sees it done, on whatever thread, sees all that came.
+    pub fn complete(self: *Request) void {
+        self.releaseClaim();
+        @atomicStore(Stage, &self.stage, .done, .release);
+    }
+
+    fn isDone(self: *const Request) bool {
+        return @atomicLoad(Stage, &self.stage, .acquire) == .done;
     }
 
     /// Remember the exception that is set, if no earlier one is; rows are of no use any more.
@@ -185,17 +210,14 @@ fn clear(object: *Object) callconv(.c) c_int {
 /// result(): the rows, the row, the value or None; raises what went wrong. Only once.
 fn result(object: *Object, _: ?*Object) callconv(.c) ?*Object {
     const self = Request.of(object);
-    if (self.stage != .done) {
+    if (!self.isDone()) {
         return raise.asNull(raise.raise("InterfaceError", "the request is not complete", .{}));
     }
-    if (self.fault) |fault| {
-        self.fault = null;
+    if (py.hd_field_swap(object, &self.fault, null)) |fault| {
         defer py.decref(fault);
         return raise.asNull(raise.again(fault));
     }
-    const rows = self.rows;
-    self.rows = null;
-    if (rows) |made| return made;
+    if (py.hd_field_swap(object, &self.rows, null)) |made| return made;
     if (self.first_only or self.sink.shape == .discard) return py.none();
     return py.PyList_New(0);
 }
@@ -214,7 +236,7 @@ fn getCompleted(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
 }
 
 fn getDone(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
-    return py.boolean(Request.of(object).stage == .done);
+    return py.boolean(Request.of(object).isDone());
 }
 
 fn getStale(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
@@ -223,6 +245,8 @@ fn getStale(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
 
 fn getUnknown(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
     const self = Request.of(object);
+    if (!self.claim()) return py.PyTuple_New(0); // under way: what it waits for is not known yet
+    defer self.releaseClaim();
     const list = py.PyTuple_New(@intCast(self.unknown.items.len)) orelse return null;
     for (self.unknown.items, 0..) |oid, i| {
         const number = py.PyLong_FromUnsignedLongLong(oid) orelse {

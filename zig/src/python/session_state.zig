@@ -52,6 +52,19 @@ pub fn textChanges(sql: []const u8) bool {
     return false;
 }
 
+/// True for what may lead names to other tables than before.
+pub fn textChangesPath(sql: []const u8) bool {
+    var words: Words = .{ .text = sql };
+    var first: []const u8 = "";
+    while (words.next()) |word| {
+        if (is(word, "search_path")) return true;
+        if (first.len == 0) first = word;
+        // "$user" in the path is the role's name.
+        if ((is(word, "role") or is(word, "authorization")) and (is(first, "set") or is(first, "reset"))) return true;
+    }
+    return false;
+}
+
 /// SET LOCAL and SET TRANSACTION end with their transaction.
 fn isLocalSet(sql: []const u8) bool {
     var words: Words = .{ .text = sql };

@@ -38,6 +38,8 @@ pub const Statement = struct {
     leaves_only: bool,
     /// It may leave something behind in its session.
     changes_session: bool,
+    /// Afterwards names may lead to other tables.
+    changes_path: bool,
 
     pub const Error = error{OutOfMemory} || py.Error;
 
@@ -99,6 +101,7 @@ pub const Statement = struct {
             .names = names,
             .leaves_only = leaves_only,
             .changes_session = session_state.textChanges(sql),
+            .changes_path = session_state.textChangesPath(sql),
             .names_unique = py.PyDict_Size(template) == @as(isize, @intCast(fields.len)),
         };
         return self;

@@ -64,7 +64,9 @@ fn valueCount(request: *const Request) usize {
 
 /// False: nothing is known of the text, or what is known is out of date; it must be described.
 fn executeKnown(link: *Link, request: *Request, sql: []const u8) py.Error!bool {
-    const known = if (link.cache.find(sql)) |found| found.statement.retain() else link.map.catalog.find(sql);
+    const known = if (link.cache.find(sql)) |found|
+        found.statement.retain()
+    else if (link.other_path) null else link.map.catalog.find(sql);
     const statement = known orelse return false;
     request.statement = statement;
     if (statement.isCurrent(link.map)) {
@@ -102,6 +104,7 @@ fn simple(link: *Link, request: *Request, sql: []const u8) py.Error!void {
     protocol.query.encode(output, sql) catch |err| return encodeFailed(err);
     try sent(link, &.{.query});
     if (session_state.textChanges(sql)) link.session_changed = true;
+    request.changes_path = session_state.textChangesPath(sql);
     request.stage = .executing;
 }
 
@@ -157,6 +160,7 @@ pub fn execute(link: *Link, request: *Request) py.Error!void {
     }
     try sent(link, &.{.sync});
     if (statement.changes_session) link.session_changed = true;
+    request.changes_path = statement.changes_path;
     request.parsed = false;
     request.stage = .executing;
 }
@@ -290,6 +294,7 @@ fn learn(link: *Link, request: *Request, statement: *Statement) py.Error!void {
     const old = request.statement;
     request.statement = statement;
     if (old) |gone| gone.release();
+    if (link.other_path) return;
     link.map.catalog.put(statement) catch return raise.outOfMemory();
 }
 
