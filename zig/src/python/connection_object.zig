@@ -50,6 +50,7 @@ fn create(class: *py.TypeObject, arguments: *Object, keywords: ?*Object) py.Erro
     const self = gpa.create(Link) catch return raise.outOfMemory();
     const has_filter = filter.? != py.hd_none();
     self.* = .{
+        .object = object,
         .session = .init(gpa, .init(gpa), .{ .socket = .{ .fd = fd } }),
         .fd = fd,
         .type_map = py.incref(type_map.?),
@@ -267,8 +268,9 @@ fn advanceLone(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
     return progressObject(try self.advance(patience_ns));
 }
 
-/// The backend sends 8 kB at a time; a round of the loop for each costs more than what it brings.
-const patience_ns = 150 * std.time.ns_per_us;
+/// The backend sends 8 kB at a time; a round of the loop for each costs more than what it brings. Beyond
+/// the kernel's tick, for the reason that `Look` gives; used up once in a request at most.
+const patience_ns = 4 * std.time.ns_per_ms;
 
 /// look() -> progress: wait for the reply in here, shortly, where that has paid before.
 fn look(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
@@ -339,6 +341,7 @@ fn suspendRequest(_: *Object, self: *Link, _: []const *Object) py.Error!*Object 
     const stage = Request.of(object).stage;
     if (stage != .needs_types and stage != .held) return raise.raise("InterfaceError", "the request does not wait for types", .{});
     self.request = null;
+    Request.of(object).releaseClaim();
     return object;
 }
 
@@ -347,6 +350,12 @@ fn restoreRequest(object: *Object, self: *Link, arguments: []const *Object) py.E
     const state = module.ModuleState.ofInstance(object);
     if (@as(*Object, @ptrCast(py.hd_type(arguments[0]))) != state.request_type.?) return typeError("restore_request takes a Request");
     if (self.request != null) return raise.raise("InterfaceError", "another statement is under way on this connection", .{});
+    const request = Request.of(arguments[0]);
+    if (!request.claim()) return raise.raise("InterfaceError", "the request is under way on a connection", .{});
+    if (request.stage != .needs_types and request.stage != .held) {
+        request.releaseClaim();
+        return raise.raise("InterfaceError", "the request does not wait for types", .{});
+    }
     self.request = py.incref(arguments[0]);
     return py.none();
 }
@@ -423,7 +432,7 @@ fn getTypeMap(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
 fn callbackGetter(comptime field: []const u8) *const fn (*Object, ?*anyopaque) callconv(.c) ?*Object {
     return &struct {
         fn get(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
-            return py.incref(@field(linkOf(object), field) orelse py.hd_none());
+            return py.hd_field_get(object, &@field(linkOf(object), field)) orelse py.none();
         }
     }.get;
 }
@@ -431,11 +440,9 @@ fn callbackGetter(comptime field: []const u8) *const fn (*Object, ?*anyopaque) c
 fn callbackSetter(comptime field: []const u8) *const fn (*Object, ?*Object, ?*anyopaque) callconv(.c) c_int {
     return &struct {
         fn set(object: *Object, value: ?*Object, _: ?*anyopaque) callconv(.c) c_int {
-            const self = linkOf(object);
-            const old = @field(self, field);
             const given = value orelse py.hd_none();
-            @field(self, field) = if (given == py.hd_none()) null else py.incref(given);
-            py.xdecref(old);
+            const kept = if (given == py.hd_none()) null else py.incref(given);
+            py.xdecref(py.hd_field_swap(object, &@field(linkOf(object), field), kept));
             return 0;
         }
     }.set;

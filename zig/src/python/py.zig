@@ -171,6 +171,10 @@ pub extern fn hd_dict_check(*Object) c_int;
 pub extern const hd_box_size: c_int;
 pub extern fn hd_box_get(*Object) ?*anyopaque;
 pub extern fn hd_box_set(*Object, ?*anyopaque) void;
+/// A new reference to what `field` of `owner` holds, also where other threads write to it.
+pub extern fn hd_field_get(owner: *Object, field: *?*Object) ?*Object;
+/// Put `value` in, whose reference it takes; the caller gets the reference to what was there.
+pub extern fn hd_field_swap(owner: *Object, field: *?*Object, value: ?*Object) ?*Object;
 pub extern fn hd_alloc(*TypeObject) ?*Object;
 pub extern fn hd_alloc_items(*TypeObject, isize) ?*Object;
 pub extern fn hd_free(*Object) void;

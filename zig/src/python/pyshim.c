@@ -37,6 +37,30 @@ HD const int hd_box_size = (int)sizeof(hd_box);
 HD void *hd_box_get(PyObject *o) { return ((hd_box *)o)->state; }
 HD void hd_box_set(PyObject *o, void *state) { ((hd_box *)o)->state = state; }
 
+/* A field that several threads may read and write at once. Without a GIL the object it belongs to is locked for
+   these few instructions; nothing in between runs Python code. */
+#if PY_VERSION_HEX < 0x030D0000
+#define Py_BEGIN_CRITICAL_SECTION(owner) {
+#define Py_END_CRITICAL_SECTION() }
+#endif
+/* A new reference, or NULL. */
+HD PyObject *hd_field_get(PyObject *owner, PyObject **field) {
+    PyObject *held;
+    Py_BEGIN_CRITICAL_SECTION(owner);
+    held = Py_XNewRef(*field);
+    Py_END_CRITICAL_SECTION();
+    return held;
+}
+/* Puts `value` in, whose reference it takes, and hands over the reference to what was there. */
+HD PyObject *hd_field_swap(PyObject *owner, PyObject **field, PyObject *value) {
+    PyObject *held;
+    Py_BEGIN_CRITICAL_SECTION(owner);
+    held = *field;
+    *field = value;
+    Py_END_CRITICAL_SECTION();
+    return held;
+}
+
 /* GC-tracked heap types. */
 HD PyObject *hd_alloc(PyTypeObject *type) { return type->tp_alloc(type, 0); }
 HD PyObject *hd_tuple_alloc(PyTypeObject *type, Py_ssize_t n); /* below */

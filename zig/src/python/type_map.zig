@@ -70,7 +70,7 @@ pub const TypeMap = struct {
     /// Python objects that the definitions hold.
     references: std.ArrayList(*Object) = .empty,
     /// Someone gave a built-in type a codec of their own.
-    overrides: bool = false,
+    overrides: std.atomic.Value(bool) = .init(false),
     /// Counts what was replaced or forgotten, so that statements notice.
     generation: std.atomic.Value(u32) = .init(0),
     /// What is known of each SQL text.
@@ -93,7 +93,7 @@ pub const TypeMap = struct {
 
     /// What is known of `oid`; null where the catalogs must be asked.
     pub fn lookup(self: *TypeMap, oid: u32) ?*const TypeInfo {
-        if (oid < oid_user_min and !self.overrides) return type_info.builtin(oid);
+        if (oid < oid_user_min and !self.overrides.load(.acquire)) return type_info.builtin(oid);
         self.lock();
         defer self.unlock();
         return self.find(oid);
@@ -124,7 +124,7 @@ pub const TypeMap = struct {
         const former = if (self.entries.get(oid)) |entry| entry.former else null;
         self.entries.putAssumeCapacity(oid, .{ .definition = kept, .info = null, .former = former });
         if (oid < oid_user_min) {
-            self.overrides = true;
+            self.overrides.store(true, .release);
             try self.describeContainers(oid);
         }
         try self.resolve(oid);
