@@ -47,9 +47,12 @@ pub const Look = struct {
         return first_budget_ns;
     }
 
-    /// The reply came in time; one that took long earns nothing.
+    /// The reply came in time. One that took long costs a little: the next may take longer.
     pub fn paid(self: *Look, took_ns: u64) void {
-        if (took_ns > first_budget_ns) return self.timedOut();
+        if (took_ns > first_budget_ns) {
+            self.credit = @max(self.credit - 1, -1);
+            return;
+        }
         self.credit = @min(self.credit + 1, credit_max);
     }
 
