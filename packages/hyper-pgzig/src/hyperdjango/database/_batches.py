@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from hyperdjango.database.errors import Error
 from hyperdjango.database.status import CommandStatus
@@ -23,10 +23,10 @@ def checked(values: object) -> tuple[object, ...]:
         TypeError: It is no sequence of values; a str is a value, not a sequence of them.
     """
     if isinstance(values, tuple):
-        return values
+        return cast("tuple[object, ...]", values)
     if isinstance(values, (str, bytes, bytearray)) or not isinstance(values, Sequence):
         raise TypeError(f"each set of values must be a sequence of values, not {type(values).__name__}")
-    return tuple(values)
+    return tuple(cast("Sequence[object]", values))
 
 
 def batches(rows: Iterable[Sequence[object]]) -> Iterator[Batch]:

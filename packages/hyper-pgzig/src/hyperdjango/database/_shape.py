@@ -1,7 +1,7 @@
 """What a row becomes: turns the `into=` of a call into the sink that the native side fills."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 DISCARD: Final = 0
 DICT: Final = 1
@@ -26,7 +26,7 @@ def shape_of(into: Callable[..., Any]) -> tuple[int, Any]:
         return DICT, None
     if into is tuple:
         return TUPLE, None
-    if isinstance(into, type) and issubclass(into, tuple):
+    if _is_tuple_class(into):
         # A plain subclass of tuple has no names to fill by.
         if not hasattr(into, "_fields"):
             raise TypeError(f"{into.__name__} is a tuple without _fields. {type_error_text}")
@@ -34,3 +34,7 @@ def shape_of(into: Callable[..., Any]) -> tuple[int, Any]:
     if not callable(into):
         raise TypeError(f"{type_error_text}, not {type(into).__name__}")
     return KEYWORDS, into
+
+
+def _is_tuple_class(into: object) -> TypeGuard[type[tuple[Any, ...]]]:
+    return isinstance(into, type) and issubclass(into, tuple)

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import chain
@@ -247,7 +247,7 @@ class SyncDatabase:
         isolation: str | None = None,
         read_only: bool | None = None,
         deferrable: bool | None = None,
-    ) -> Iterator[None]:
+    ) -> Generator[None, None, None]:
         """A block whose statements all take effect, or none; as `Database.transaction`."""
         with self._block(savepoint_name, begin_sql(isolation, read_only, deferrable), None):
             yield
@@ -255,7 +255,9 @@ class SyncDatabase:
     atomic = transaction
 
     @contextmanager
-    def _block(self, savepoint_name: str | None, begin: str, deadline: float | None) -> Iterator[None]:
+    def _block(
+        self, savepoint_name: str | None, begin: str, deadline: float | None
+    ) -> Generator[None, None, None]:
         outer = self._current.get()
         if outer is None:
             with self._outermost(begin, deadline):
@@ -281,7 +283,7 @@ class SyncDatabase:
         _sync_replies.run(outer.slot, f"RELEASE SAVEPOINT {savepoint}", deadline)
 
     @contextmanager
-    def _outermost(self, begin: str, deadline: float | None) -> Iterator[None]:
+    def _outermost(self, begin: str, deadline: float | None) -> Generator[None, None, None]:
         slot = self._acquire(deadline)
         transaction = _Transaction(slot)
         token = None
@@ -298,7 +300,7 @@ class SyncDatabase:
             self._release(slot)
 
     @contextmanager
-    def _borrowed(self, timeout: float | None) -> Iterator[tuple[Slot, float | None]]:
+    def _borrowed(self, timeout: float | None) -> Generator[tuple[Slot, float | None], None, None]:
         """A connection for one statement, and its deadline by time.monotonic."""
         deadline = None if timeout is None else time.monotonic() + timeout
         transaction = self._current.get()

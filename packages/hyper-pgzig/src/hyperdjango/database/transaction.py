@@ -4,10 +4,12 @@ The current transaction lives in a ContextVar of its Database: a task that is st
 inherits it, another thread does not.
 PostgreSQL docs: sql-begin, sql-savepoint, tutorial-transactions.
 """
+# A block is one half of Database and uses what nobody else should:
+# pyright: reportPrivateUsage=false
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, ParamSpec, Self, TypeVar
@@ -36,7 +38,7 @@ def begin_sql(isolation: str | None, read_only: bool | None, deferrable: bool | 
     Raises:
         ValueError: No such isolation level.
     """
-    modes = []
+    modes: list[str] = []
     if isolation is not None:
         level = " ".join(isolation.lower().replace("_", " ").split())
         if level not in _ISOLATION_LEVELS:
@@ -76,7 +78,7 @@ class Transaction:
         self.is_closed = False
 
     @asynccontextmanager
-    async def slot(self) -> AsyncIterator[Slot]:
+    async def slot(self) -> AsyncGenerator[Slot, None]:
         """Have the connection for one statement.
 
         Raises:

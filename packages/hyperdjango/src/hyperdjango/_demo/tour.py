@@ -7,7 +7,7 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -85,7 +85,7 @@ def duration(seconds: float) -> str:
 
 
 @contextmanager
-def server_url(console: Console) -> Iterator[str]:
+def server_url(console: Console) -> Generator[str, None, None]:
     """Give the URL of DATABASE_URL, or start a server of our own and stop it afterwards."""
     given = os.environ.get("DATABASE_URL")
     if given:
