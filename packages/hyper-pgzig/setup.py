@@ -44,7 +44,9 @@ class sdist(_sdist):  # noqa: N801 - setuptools names commands so
         super().make_release_tree(base_dir, files)
         destination = Path(base_dir) / "zig"
         if not destination.exists():
-            shutil.copytree(ZIG_ROOT, destination, ignore=shutil.ignore_patterns(".zig-cache*", "zig-out", "*.o"))
+            shutil.copytree(
+                ZIG_ROOT, destination, ignore=shutil.ignore_patterns(".zig-cache*", "zig-out", "*.o")
+            )
 
 
 setup(

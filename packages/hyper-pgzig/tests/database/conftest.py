@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import pytest
@@ -40,7 +40,7 @@ def open_face(request: pytest.FixtureRequest) -> Iterator[OpenFace]:
 
         def open_(url: str, min_size: int = 1, max_size: int = 1, **options: Any) -> Face:
             if request.param == "sync":
-                return stack.enter_context(SyncDatabase(url, min_size, max_size, **options))
+                return cast("Face", stack.enter_context(SyncDatabase(url, min_size, max_size, **options)))
             database = runner.run(Database(url, min_size, max_size, **options).connect())
             stack.callback(lambda: runner.run(database.disconnect()))
             return OnLoop(database, runner)

@@ -18,7 +18,9 @@ class Money:
         return f"{self.cents / 100:.2f}"
 
 
-async def test_a_codec_decides_for_its_type_its_arrays_and_statements_already_prepared(database_url: str) -> None:
+async def test_a_codec_decides_for_its_type_its_arrays_and_statements_already_prepared(
+    database_url: str,
+) -> None:
     async with Database(database_url, min_size=1, max_size=1) as db:
         await db.execute("SET lc_monetary TO 'C'")
         before = await db.query_val("SELECT '12.50'::money")

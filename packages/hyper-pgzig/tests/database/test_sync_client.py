@@ -198,13 +198,11 @@ def test_connect_and_disconnect_any_number_of_times(url: str) -> None:
     for _ in range(2):
         assert db.connect() is db
         db.connect()
-        assert db.is_connected
-        assert db.pool_stats()["total"] == 2
+        assert (db.is_connected, db.pool_stats()["total"]) == (True, 2)
         assert db.query_val("SELECT 1") == 1
         db.disconnect()
         db.disconnect()
-        assert not db.is_connected
-        assert db.pool_stats()["total"] == 0
+        assert (db.is_connected, db.pool_stats()["total"]) == (False, 0)
 
 
 def test_disconnect_lets_running_calls_finish(url: str) -> None:

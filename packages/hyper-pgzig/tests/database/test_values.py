@@ -12,7 +12,7 @@ import tracemalloc
 import uuid
 from collections import OrderedDict, deque
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pytest
 from hyperdjango.database._native import native
@@ -475,8 +475,11 @@ def test_json_that_cannot_be_read_is_refused() -> None:
 
 
 def test_what_a_loader_of_the_users_raises_comes_through() -> None:
+    def loads(text: str) -> Any:
+        return json.loads(text)
+
     with pytest.raises(json.JSONDecodeError):
-        native.decode_value(native.TypeMap(json_loads=lambda text: json.loads(text)), JSON, b"{")
+        native.decode_value(native.TypeMap(json_loads=loads), JSON, b"{")
 
 
 def test_records_bring_their_types_and_get_names_by_number(types: "native.TypeMap") -> None:
@@ -566,7 +569,8 @@ def test_exact_intervals_on_request() -> None:
 
 def test_json_functions_of_ones_own() -> None:
     types = native.TypeMap(
-        json_loads=lambda text: ("loaded", text), json_dumps=lambda value: b"7" if value == 6 else 7
+        json_loads=lambda text: ("loaded", text),
+        json_dumps=lambda value: b"7" if value == 6 else cast("Any", 7),
     )
     assert native.decode_value(types, JSONB, b"\x01[]") == ("loaded", "[]")
     assert native.encode_value(types, JSONB, 6) == ("binary", b"\x017")
