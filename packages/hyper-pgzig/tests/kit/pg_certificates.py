@@ -16,6 +16,19 @@ _START = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 _END = datetime.datetime(2120, 1, 1, tzinfo=datetime.UTC)
 
 
+_SIGNS_ALONE = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Signed:
     """A certificate with its key, in files."""
@@ -41,6 +54,8 @@ class Authority:
         builder = builder.add_extension(
             x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), critical=False
         )
+        # From Python 3.13 on a default SSLContext checks strictly, as RFC 5280 has it.
+        builder = builder.add_extension(_SIGNS_ALONE, critical=True)
         self.certificate = builder.sign(self.key, _hash_for(self.key))
         self.file = self._write(f"{name}.crt", self.certificate.public_bytes(serialization.Encoding.PEM))
         self._revoked: list[x509.RevokedCertificate] = []
