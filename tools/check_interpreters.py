@@ -1,18 +1,18 @@
-"""The driver's tests on other interpreters than the one CI runs on: CPython 3.11 to 3.14, and without the GIL.
+"""The driver's tests on other interpreters than CI's own: CPython 3.11 to 3.14, and without the GIL.
 
-    uv run python tools/check_interpreters.py                          every version that pyenv has
-    uv run python tools/check_interpreters.py --interpreter PATH       this one; can be given again
-    uv run python tools/check_interpreters.py --debian 3.14            Debian's, unpacked into build/interpreters
-    uv run python tools/check_interpreters.py --free-threaded          3.13t, built there first (11 minutes)
-    uv run python tools/check_interpreters.py … -- -k threads -x       what follows is for pytest
+    uv run python tools/check_interpreters.py                      every version that pyenv has
+    uv run python tools/check_interpreters.py --interpreter PATH   this one; can be given again
+    uv run python tools/check_interpreters.py --debian 3.14        Debian's, unpacked below build/
+    uv run python tools/check_interpreters.py --free-threaded      3.13t, built there first (11 minutes)
+    uv run python tools/check_interpreters.py … -- -k threads -x   what follows is for pytest
 
-A check of its own, not part of each CI run: for a release, for a new version of Python, and after every change to
-the pool or to `zig/src/python`. For each interpreter the extension is built from the sdist, as pip would do it, and
-installed with the tests' dependencies in an environment of its own; the tests run on a copy, so that nothing of the
-source tree is imported. On a free-threaded build the GIL stays off whatever else is imported, and
-`test_importing_the_driver_leaves_the_gil_as_it_was` sees to it that the driver does not turn it on. Where PyPI has
-no wheel of a dependency for such a build, and it cannot be built, the test modules that need it are named and left
-out; anywhere else that is a failure.
+A check of its own, not part of each CI run: for a release, for a new version of Python, and after every
+change to the pool or to `zig/src/python`. For each interpreter the extension is built from the sdist, as pip
+would do it, and installed with the tests' dependencies in an environment of its own; the tests run on a copy,
+so that nothing of the source tree is imported. On a free-threaded build the GIL stays off whatever else is
+imported, and `test_importing_the_driver_leaves_the_gil_as_it_was` sees to it that the driver does not turn it
+on. Where PyPI has no wheel of a dependency for such a build, and it cannot be built, the test modules that
+need it are named and left out; anywhere else that is a failure.
 """
 
 import argparse
@@ -36,11 +36,12 @@ TOOLS: Final = Path(__file__).resolve().parent
 UNPACKED: Final = ROOT / "build" / "interpreters"
 OLDEST: Final = (3, 11)
 # Of the dev group: what checks and builds, and no test imports.
-NOT_FOR_TESTS: Final = frozenset(
-    {"import-linter", "mypy", "pyright", "ruff", "setuptools", "setuptools-zig", "ziglang"}
-)
+NOT_FOR_TESTS: Final = frozenset({"mypy", "pyright", "ruff", "setuptools", "setuptools-zig", "ziglang"})
 TESTS: Final = "packages/hyper-pgzig/tests"
-ASK: Final = "import sys, sysconfig; print(*sys.version_info[:3], int(bool(sysconfig.get_config_var('Py_GIL_DISABLED'))))"
+ASK: Final = """
+import sys, sysconfig
+print(*sys.version_info[:3], int(bool(sysconfig.get_config_var("Py_GIL_DISABLED"))))
+"""
 
 
 class Interpreter(NamedTuple):
@@ -164,7 +165,7 @@ def check(
 ) -> tuple[bool, str]:
     """Build for one interpreter, install, test. Returns whether all is well, and a word on it."""
     (sdist,) = built.glob("hyper_pgzig-*.tar.gz")
-    pure = [path for path in built.glob("*-none-any.whl")]
+    pure = list(built.glob("*-none-any.whl"))
     wheels = folder / "dist"
     if not run(uv, "build", "--quiet", "--wheel", "--python", interpreter.path, "--out-dir", wheels, sdist):
         return False, "the wheel was not built"
@@ -185,11 +186,8 @@ def check(
     for path in skipped:
         path.unlink()
     environment = {"PYTHON_GIL": "0"} if interpreter.is_free_threaded else {}
-    passed = run(
-        *(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", TESTS, *pytest),
-        folder=tree,
-        environment=environment,
-    )
+    command = ("-m", "pytest", "-q", "-p", "no:cacheprovider", TESTS, *pytest)
+    passed = run(python, *command, folder=tree, environment=environment)
     says = "the tests pass" if passed else "tests FAILED"
     if skipped:
         names = ", ".join(str(path.relative_to(tests)) for path in skipped)

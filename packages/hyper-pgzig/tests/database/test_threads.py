@@ -120,8 +120,8 @@ def test_threads_and_event_loops_share_one_pool(url: str) -> None:
     db.sync.connect()
     try:
         run_together(
-            *(lambda n=n: blocking(n) for n in range(BLOCKING_THREADS)),  # type: ignore[misc]
-            *(lambda n=n: asyncio.run(looping(n)) for n in range(LOOPS)),  # type: ignore[misc]
+            *(lambda n=n: blocking(n) for n in range(BLOCKING_THREADS)),
+            *(lambda n=n: asyncio.run(looping(n)) for n in range(LOOPS)),
         )
         stats = db._pool.stats()
         assert (stats["busy"], stats["waiting"]) == (0, 0)
@@ -176,8 +176,8 @@ def test_types_are_added_while_others_use_them() -> None:
 
     firsts = [100_000, 200_000, 300_000]
     run_together(
-        *(lambda f=f: add(f) for f in firsts),  # type: ignore[misc]
-        *(lambda f=f: use(f) for f in firsts),  # type: ignore[misc]
+        *(lambda f=f: add(f) for f in firsts),
+        *(lambda f=f: use(f) for f in firsts),
         override,
     )
     assert all(types.knows(first + i) for first in firsts for i in range(4 * count))
@@ -218,7 +218,7 @@ def test_a_result_is_taken_once(url: str) -> None:
             while not request.done:
                 slot.connection.wait(-1)
             taken: list[Any] = []
-            run_together(*[lambda r=request, t=taken: t.append(r.result())] * 3)  # type: ignore[misc]
+            run_together(*[lambda r=request, t=taken: t.append(r.result())] * 3)
             assert sorted(taken, key=len) == [[], [], [{"n": i}]]
 
 
