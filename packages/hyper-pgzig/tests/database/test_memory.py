@@ -1,0 +1,408 @@
+"""Reference counts and memory stay flat over many repeats of every public call, error paths included.
+
+Four measures, because each is blind to something: reference counts of objects that calls share, Python's
+blocks, what malloc has given out (the native side takes its memory from there), and what is resident.
+"""
+
+import array
+import asyncio
+import ctypes
+import datetime as dt
+import gc
+import resource
+import sys
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+import pytest
+from hyperdjango.database import (
+    CommandStatus,
+    Composite,
+    Database,
+    DatabaseError,
+    DataError,
+    Error,
+    Interval,
+    Multirange,
+    Point,
+    QueryTimeout,
+    Range,
+    SyncDatabase,
+)
+from postgres_servers import Server
+from typekit import fresh_database
+
+REPEATS: Final = 60
+RESIDENT_GROWTH_MAX: Final = 6 * 2**20  # what allocators keep for themselves
+
+
+@pytest.fixture(scope="module")
+def db(server: Server) -> Iterator[SyncDatabase]:
+    with fresh_database(
+        server,
+        "CREATE EXTENSION hstore",
+        "CREATE TYPE mood AS ENUM ('fine')",
+        "CREATE TYPE pair AS (id int4, label text)",
+        "CREATE TABLE t (id int4 PRIMARY KEY, label text)",
+    ) as database:
+        yield database
+
+
+@pytest.fixture
+def url(server: Server, db: SyncDatabase) -> str:
+    return server.url_for(str(db.query_val("SELECT current_database()")))
+
+
+class Row(NamedTuple):
+    id: int
+    label: str
+
+
+class Refuses:
+    def __init__(self, **_: object) -> None:
+        raise ZeroDivisionError
+
+
+class BrokenIndex:
+    def __index__(self) -> int:
+        raise ZeroDivisionError
+
+
+ROWS: Final = "SELECT n AS id, 'label ' || n AS label FROM generate_series(1, 40) AS n"
+EVERY_TYPE: Final = (
+    "SELECT true AS a, 1::int2 AS b, 2::int4 AS c, 3::int8 AS d, 1.5::float4 AS e, "
+    "2.5::float8 AS f, 1.50::numeric AS g, 'x'::text AS h, '\\x00'::bytea AS i, now() AS j, "
+    "date '2024-01-01' AS k, time '01:00' AS l, timetz '01:00+01' AS m, interval '1 day' AS n, "
+    "'00000000-0000-0000-0000-000000000005'::uuid AS o, '[1, {\"a\": null}]'::jsonb AS p, "
+    "'{}'::json AS q, ARRAY[[1, NULL], [2, 3]] AS r, ARRAY['a', NULL] AS s, int4range(1, 5) AS t, "
+    "'{[1,2),[5,6)}'::int4multirange AS u, inet '1.2.3.4/8' AS v, point '(1,2)' AS w, "
+    "path '[(1,2),(3,4)]' AS x, 'a=>1, b=>NULL'::hstore AS y, ROW(1, 'x')::pair AS z, ARRAY[ROW(1, "
+    "'x')::pair, NULL] AS aa, 'fine'::mood AS ab, ROW(1, 'x', ROW(2)) AS ac, B'101' AS ad, "
+    "'1'::money AS ae, 'pg_class'::regclass AS af, NULL::text AS ag, ARRAY['1'::money] AS ah, "
+    "'a & b'::tsquery AS ai, 'a:1'::tsvector AS aj, '0/1'::pg_lsn AS ak, "
+    "timestamp 'infinity' AS al, 'NaN'::numeric AS am, circle '<(1,2),3>' AS an"
+)
+PARAMETERS: Final[list[tuple[str, Any]]] = [
+    ("int4", 2**30),
+    ("int4", "77"),
+    ("numeric", Decimal("1.50")),
+    ("numeric", 10**30),
+    ("text", "žlutý"),
+    ("bytea", memoryview(b"abc")),
+    ("timestamptz", dt.datetime(2024, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=2)))),
+    ("interval", Interval(1, 2, 3)),
+    ("uuid", uuid.UUID(int=7)),
+    ("jsonb", {"a": [1, None]}),
+    ("int4[]", [[1, None], [2, 3]]),
+    ("int4[]", ["1", 2]),
+    ("text[]", (str(n) for n in range(3))),
+    ("int4range", Range(1, 5)),
+    ("daterange", Range("2024-01-01", None)),
+    ("int4multirange", Multirange([Range(1, 2)])),
+    ("hstore", {"a": "1", "b": None}),
+    ("pair", (1, "x")),
+    ("pair", {"label": "x", "id": "1"}),
+    ("pair[]", [(1, "x"), None]),
+    ("point", (1, 2)),
+    ("mood", "fine"),
+]
+REFUSED: Final[list[tuple[str, Any]]] = [
+    ("int4", 2**31),
+    ("int4", "\0"),
+    ("int4", "x"),
+    ("int4", BrokenIndex()),
+    ("text", 5),
+    ("jsonb", {"a": object()}),
+    ("timestamptz", dt.datetime(2024, 1, 1)),
+    ("int4[]", [[1], [2, 3]]),
+    ("int4[]", ["1", [2]]),
+    ("int4range", Range(1, 2**31)),
+    ("hstore", {"a": 1}),
+    ("pair", (1,)),
+    ("pair", {"id": 1, "x": 2}),
+    ("mood", 5),
+    ("mood", "grim"),
+    ("numeric", Decimal("sNaN")),
+]
+WRONG: Final = [
+    "SELECT 1/0",
+    "SELECT nope",
+    "SELEC",
+    "SELECT 1/(5 - n) FROM generate_series(1, 100) AS n",
+    "SELECT date '0044-03-15 BC'",
+    "SELECT ARRAY[1, 2], time '24:00'",
+    "SELECT ROW(1, 'x'::aclitem)",
+    "SELECT ROW(now(), '1'::money)",
+]
+
+
+def everything(db: SyncDatabase) -> None:
+    """Each public call once, right and wrong."""
+    db.query(EVERY_TYPE)
+    db.query(ROWS)
+    db.query_one(ROWS)
+    db.query_val(ROWS)
+    for target in (dict, tuple, Row, lambda **row: row):
+        db.query(ROWS, into=target)
+        db.query_one(EVERY_TYPE if target is tuple else ROWS, into=target)
+    for type_name, value in PARAMETERS:
+        db.query_val(f"SELECT $1::{type_name}", list(value) if isinstance(value, Iterator) else value)
+    for type_name, value in REFUSED:
+        with suppress(DatabaseError, ZeroDivisionError):
+            db.query_val(f"SELECT $1::{type_name}", value)
+    for sql in WRONG:
+        with suppress(DatabaseError):
+            db.query(sql)
+    for target, error in ((Refuses, ZeroDivisionError), (Row, DatabaseError)):
+        with suppress(error):
+            db.query("SELECT 1 AS id, 2 AS id" if target is Row else ROWS, into=target)
+    with suppress(TypeError):
+        db.query("SELECT 1", into=5)  # type: ignore[call-overload]
+    with suppress(DatabaseError):
+        db.query("SELECT $1::int4, $2::int4", 1)
+    db.execute("INSERT INTO t VALUES ($1, $2)", 1, "x")
+    with suppress(DatabaseError):
+        db.execute("INSERT INTO t VALUES ($1, $2)", 1, "x")
+    db.execute_many("INSERT INTO t VALUES ($1, $2)", [(n, "y") for n in range(2, 12)])
+    with suppress(DatabaseError):
+        db.execute_many("INSERT INTO t VALUES ($1, $2)", [(20, "y"), (20, "y")])
+    with suppress(DataError):
+        db.execute_many("INSERT INTO t VALUES ($1, $2)", [(21, "y"), ("x\0", "y")])
+    db.execute("DELETE FROM t; SELECT 1")
+    with suppress(ZeroDivisionError), db.transaction(), db.transaction():
+        db.execute("INSERT INTO t VALUES ($1, $2)", 1, "x")
+        raise ZeroDivisionError
+    db.pool_stats()
+    repr(db)
+
+
+async def everything_async(db: Database) -> None:
+    """The asyncio face's own paths."""
+    await db.query(EVERY_TYPE)
+    await asyncio.gather(*(db.query(ROWS, into=Row) for _ in range(4)))
+    for sql in WRONG:
+        with suppress(DatabaseError):
+            await db.query(sql)
+    with suppress(DatabaseError):
+        await db.query_val("SELECT $1::int4", "x")
+    with suppress(DataError):
+        await db.query_val("SELECT $1::int4", 2**31)
+    await db.execute_many("SELECT $1::int4", numbers())
+    with suppress(ZeroDivisionError):
+        async with db.transaction():
+            await db.execute("INSERT INTO t VALUES ($1, $2)", 1, "x")
+            raise ZeroDivisionError
+
+
+async def numbers() -> AsyncIterator[tuple[object]]:
+    for n in range(5):
+        yield (n,)
+
+
+SHARED: Final[list[object]] = [
+    *(None, True, False, b"", (), dt.UTC, uuid.SafeUUID.unknown, Decimal, uuid.UUID, dt.date, dt.datetime),
+    *(
+        Point,
+        Range,
+        Multirange,
+        Composite,
+        CommandStatus,
+        Row,
+        Refuses,
+        Error,
+        DataError,
+        REFUSED,
+        PARAMETERS,
+    ),
+    *(sys.intern("id"), sys.intern("label"), EVERY_TYPE, ROWS),
+]
+
+
+def resident() -> int:
+    """Bytes of this process in memory now."""
+    with open("/proc/self/statm") as file:  # noqa: PTH123 - not a file that a Path helps with
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+class MallocInfo(ctypes.Structure):
+    """glibc's struct mallinfo2."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks"),
+            "keepcost",
+        )
+    )
+
+
+def in_malloc() -> int:
+    """Bytes that malloc has given out, the native side's among them; 0 where the C library does not tell."""
+    function: Any = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if function is None:
+        return 0
+    function.restype = MallocInfo
+    info: Any = function()
+    return int(info.uordblks + info.hblkhd)
+
+
+class Measure:
+    """What there was at one moment, to be held against a later one."""
+
+    def __init__(self) -> None:
+        for _ in range(3):
+            gc.collect()
+        if sys.version_info < (3, 13):
+            sys._clear_type_cache()  # up to 4096 names that attributes were looked up by
+        self.counts = array.array("q", map(sys.getrefcount, SHARED))  # no objects of its own
+        self.blocks = sys.getallocatedblocks()
+        self.malloc = in_malloc()
+        self.resident = resident()
+
+    def leaks(self, repeats: int) -> list[str]:
+        """What has grown by at least one object, one small block, or 200 bytes of malloc's, per repeat."""
+        now = Measure()
+        found = [
+            f"{after - before} references to {each!r:.60}"
+            for each, before, after in zip(SHARED, self.counts, now.counts, strict=True)
+            if abs(after - before) >= repeats
+        ]
+        if now.blocks - self.blocks >= repeats:
+            found.append(f"{now.blocks - self.blocks} blocks")
+        if now.malloc - self.malloc >= repeats * 200:
+            found.append(f"{now.malloc - self.malloc} bytes of malloc")
+        if now.resident - self.resident >= RESIDENT_GROWTH_MAX:
+            found.append(f"{now.resident - self.resident} bytes resident")
+        return found
+
+
+async def check_flat(run: Callable[[], Awaitable[object]], repeats: int = REPEATS) -> None:
+    """`run` leaves nothing behind. Caches fill once, a leak grows in every round: the best of three."""
+    for _ in range(10):
+        await run()
+    rounds: list[list[str]] = []
+    for _ in range(3):
+        before = Measure()
+        for _ in range(repeats):
+            await run()
+        rounds.append(before.leaks(repeats))
+        if not rounds[-1]:
+            return
+    pytest.fail(f"grows in every round of {repeats}: {rounds}")
+
+
+def check_flat_sync(run: Callable[[], object], repeats: int = REPEATS) -> None:
+    """The same for what blocks."""
+
+    async def call() -> None:
+        run()
+
+    # Driven by hand, for it never waits: a SyncDatabase has no business on a running loop.
+    with suppress(StopIteration):
+        check_flat(call, repeats).send(None)
+
+
+def test_every_call_leaves_nothing_behind(db: SyncDatabase) -> None:
+    check_flat_sync(lambda: everything(db))
+
+
+async def test_the_asyncio_face_leaves_nothing_behind(url: str) -> None:
+    async with Database(url, min_size=2, max_size=4) as db:
+        await check_flat(lambda: everything_async(db))
+
+
+async def test_timeouts_and_cancelled_calls_leave_nothing_behind(url: str) -> None:
+    async with Database(url, min_size=1, max_size=2) as db:
+
+        async def once() -> None:
+            with suppress(QueryTimeout):
+                await db.query("SELECT pg_sleep(5)", timeout=0.005)
+            task = asyncio.create_task(db.query("SELECT pg_sleep(5), $1::text", "x" * 10_000))
+            await asyncio.sleep(0.005)
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+        tasks = len(asyncio.all_tasks())
+        await check_flat(once, 30)
+        assert len(asyncio.all_tasks()) == tasks
+        assert await db.query_val("SELECT 1") == 1
+
+
+def test_opening_and_closing_leaves_nothing_behind(url: str) -> None:
+    def run() -> None:
+        with SyncDatabase(url, min_size=1, max_size=1) as db:
+            db.query(ROWS)
+            db.query_val("SELECT $1::pair", (1, "x"))
+
+    check_flat_sync(run, 30)
+
+
+def test_the_measures_see_a_leak() -> None:
+    kept: list[object] = []
+    size = [1000]
+
+    def large() -> None:
+        size[0] += 1
+        kept.append(bytes(size[0]))
+
+    for leak, word in (
+        (lambda: kept.append(object()), "blocks"),
+        (lambda: kept.append(ROWS), "references"),
+        (large, "bytes of malloc"),
+    ):
+        with pytest.raises(pytest.fail.Exception, match=f"grows in every round.*{word}"):
+            check_flat_sync(leak)
+
+
+def test_ever_new_texts_and_types_do_not_fill_the_memory(url: str) -> None:
+    """Statements are kept up to a bound; types looked up again are no new types."""
+    with SyncDatabase(url, min_size=1, max_size=1, statement_cache_size=20) as db:
+        number = iter(range(10**9))
+
+        def run() -> None:
+            for _ in range(5):
+                db.query(f"SELECT {next(number)} AS id, $1::pair AS p", (1, "x"))
+            with suppress(DataError):
+                db.query_val("SELECT $1::pair", (1, 2, 3))
+
+        for _ in range(1000):  # the pool's own bound is thousands of texts
+            run()
+        check_flat_sync(run, 200)
+        assert db.pool_stats()["stmt_cache_size"] <= 20
+
+
+def test_a_big_result_is_given_back(db: SyncDatabase) -> None:
+    sql = "SELECT n AS id, repeat('x', 200) AS label FROM generate_series(1, 20000) AS n"
+    targets: list[Callable[..., Any]] = [dict, tuple, Row]
+    for target in targets:
+        db.query(sql, into=target)
+    gc.collect()
+    before = in_malloc()
+    for target in targets * 3:
+        assert len(db.query(sql, into=target)) == 20_000
+    assert len(db.query_val("SELECT repeat('y', 20000000)")) == 20_000_000
+    # The receive buffer of the longest message does not stay for ever.
+    for _ in range(3):
+        assert db.query_val("SELECT 1") == 1
+    gc.collect()
+    assert in_malloc() - before < 2**20
+
+
+def test_results_are_freed_at_once_without_the_collector(db: SyncDatabase) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        before = len(gc.get_objects())
+        for _ in range(50):
+            db.query(EVERY_TYPE)
+            db.query(ROWS, into=Row)
+            for sql in WRONG[:3]:
+                with suppress(DatabaseError):
+                    db.query(sql)
+        assert len(gc.get_objects()) - before < 500
+    finally:
+        gc.enable()
