@@ -88,7 +88,8 @@ class Database:
             parameters, exact_intervals=exact_intervals, json_loads=json_loads, json_dumps=json_dumps
         )
         self._opens_on_use = False
-        self._opening: asyncio.Lock | None = None
+        # Tasks nobody waits for; without a reference they could vanish half way.
+        self._pending: set[asyncio.Future[None]] = set()
         self._current: ContextVar[Transaction | None] = ContextVar("hyperdjango_transaction", default=None)
 
     @classmethod
@@ -378,7 +379,7 @@ class Database:
         deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
         transaction = self._current.get()
         if transaction is not None:
-            async with transaction.slot() as slot:
+            async with transaction.slot(deadline) as slot:
                 return await self._finished(slot, sql, args, deadline, first_set)
         slot = await self._acquire(deadline)
         try:
@@ -396,11 +397,14 @@ class Database:
     ) -> "native.Request":
         connection = slot.connection
         request = connection.submit(sql, args, _shape.DISCARD, None, False, first_set)
-        await _async_replies.complete(slot, request, deadline)
+        if not _async_replies.look(slot.connection):
+            await _async_replies.complete(slot, request, deadline)
         if request.stale and connection.transaction_status == "I":
             # The plan was made for what the table was before; nothing has run.
             request = connection.submit(sql, args, _shape.DISCARD, None, False, first_set)
-            await _async_replies.complete(slot, request, deadline)
+            if not _async_replies.look(slot.connection):
+                if not _async_replies.look(slot.connection):
+                    await _async_replies.complete(slot, request, deadline)
         _batches.finish(request, first_set)
         return request
 
@@ -416,9 +420,10 @@ class Database:
         transaction = self._current.get()
         if transaction is not None:
             deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
-            async with transaction.slot() as slot:
+            async with transaction.slot(deadline) as slot:
                 request = slot.connection.submit(sql, args, shape, target, first, None)
-                await _async_replies.complete(slot, request, deadline)
+                if not _async_replies.look(slot.connection):
+                    await _async_replies.complete(slot, request, deadline)
                 return request.result()
         deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
         slot_or_none = self._pool.take_idle()
@@ -426,11 +431,14 @@ class Database:
         connection = slot.connection
         try:
             request = connection.submit(sql, args, shape, target, first, None)
-            await _async_replies.complete(slot, request, deadline)
+            if not _async_replies.look(slot.connection):
+                if not _async_replies.look(slot.connection):
+                    await _async_replies.complete(slot, request, deadline)
             if request.stale and connection.transaction_status == "I":
                 # The plan was made for what the table was before; nothing has run.
                 request = connection.submit(sql, args, shape, target, first, None)
-                await _async_replies.complete(slot, request, deadline)
+                if not _async_replies.look(slot.connection):
+                    await _async_replies.complete(slot, request, deadline)
             return request.result()
         finally:
             if slot.is_reusable():
@@ -487,6 +495,22 @@ class Database:
             message_size_max=pool.message_size_max,
         )
         return Slot(await _async_io.run(steps, timeout))
+
+    def _give_back_later(self, transaction: Transaction) -> None:
+        """Release a transaction's connection once the task that uses it is done with it."""
+
+        async def wait() -> None:
+            try:
+                slot = await transaction.give_up()
+            except BaseException:
+                # The loop is about to end.
+                self._pool.discard(transaction.take())
+                raise
+            await self._release(slot)
+
+        task = asyncio.ensure_future(wait())
+        self._pending.add(task)
+        task.add_done_callback(self._pending.discard)
 
     async def _release(self, slot: Slot) -> None:
         """Give a connection back: out of its transaction, its session as it was opened."""

@@ -20,7 +20,7 @@ from hyperdjango.database._statements import is_script
 from hyperdjango.database.errors import AcquireTimeout, InterfaceError, NotConnected, TransactionClosed
 from hyperdjango.database.pool import DRAIN_SECONDS, Pool
 from hyperdjango.database.status import CommandStatus
-from hyperdjango.database.transaction import begin_sql, check_committed
+from hyperdjango.database.transaction import begin_sql, check_committed, check_open
 
 if TYPE_CHECKING:
     import ssl
@@ -282,6 +282,10 @@ class SyncDatabase:
         outer.depth -= 1
         _sync_replies.run(outer.slot, f"RELEASE SAVEPOINT {savepoint}", deadline)
 
+    def in_transaction(self) -> bool:
+        """Whether the caller is inside a transaction block of this Database."""
+        return self._current.get() is not None
+
     @contextmanager
     def _outermost(self, begin: str, deadline: float | None) -> Generator[None, None, None]:
         slot = self._acquire(deadline)
@@ -291,6 +295,7 @@ class SyncDatabase:
             _sync_replies.run(slot, begin, deadline)
             token = self._current.set(transaction)
             yield
+            check_open(slot)
             check_committed(_sync_replies.run(slot, "COMMIT", deadline))
         finally:
             transaction.is_closed = True

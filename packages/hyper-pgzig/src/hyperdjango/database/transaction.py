@@ -17,7 +17,12 @@ from typing import TYPE_CHECKING, Final, ParamSpec, Self, TypeVar
 from hyperdjango.database import _async_replies
 from hyperdjango.database._identifiers import quote_identifier
 from hyperdjango.database._slot import Slot
-from hyperdjango.database.errors import InFailedSqlTransaction, InterfaceError, TransactionClosed
+from hyperdjango.database.errors import (
+    InFailedSqlTransaction,
+    InterfaceError,
+    QueryTimeout,
+    TransactionClosed,
+)
 
 if TYPE_CHECKING:
     from contextvars import Token
@@ -53,6 +58,19 @@ def begin_sql(isolation: str | None, read_only: bool | None, deferrable: bool | 
     return " ".join(["BEGIN", *modes])
 
 
+def check_open(slot: Slot) -> None:
+    """Raise when a statement of the block has ended the block's transaction.
+
+    Raises:
+        InterfaceError: It has.
+    """
+    if slot.connection.transaction_status == "I":
+        raise InterfaceError(
+            "a COMMIT or ROLLBACK inside the block has ended its transaction; "
+            "the statements after it were not part of it"
+        )
+
+
 def check_committed(tag: str) -> None:
     """Raise when a COMMIT was answered with another command tag than its own.
 
@@ -78,16 +96,29 @@ class Transaction:
         self.is_closed = False
 
     @asynccontextmanager
-    async def slot(self) -> AsyncGenerator[Slot, None]:
+    async def slot(self, deadline: float | None = None) -> AsyncGenerator[Slot, None]:
         """Have the connection for one statement.
 
+        Args:
+            deadline: Of the wait for the other tasks' statements, by the loop's clock; None is no limit.
         Raises:
             TransactionClosed: The block has ended.
+            QueryTimeout: The deadline has passed; nothing was sent.
         """
-        async with self._lock:
+        limit = asyncio.timeout_at(deadline if self._lock.locked() else None)
+        try:
+            async with limit:
+                await self._lock.acquire()
+        except TimeoutError:
+            raise QueryTimeout(
+                "the call's timeout has passed while other tasks had the transaction's connection"
+            ) from None
+        try:
             if self.is_closed:
                 raise TransactionClosed
             yield self._slot
+        finally:
+            self._lock.release()
 
     async def run(self, sql: str) -> str:
         """Run a transaction command and return its tag."""
@@ -99,6 +130,16 @@ class Transaction:
         async with self._lock:
             self.is_closed = True
             return self._slot
+
+    async def give_up(self) -> Slot:
+        """Let no statement follow the one that runs, and return the connection."""
+        self.is_closed = True
+        return await self.close()
+
+    def take(self) -> Slot:
+        """Return the connection, whoever uses it: it is to be closed."""
+        self.is_closed = True
+        return self._slot
 
 
 class TransactionBlock:
@@ -156,7 +197,12 @@ class TransactionBlock:
             return
         assert self._token is not None
         self._database._current.reset(self._token)
-        slot = await transaction.close()
+        try:
+            slot = await transaction.close()
+        except BaseException:
+            # A task of the block still uses the connection, and nobody is left to wait for it.
+            self._database._give_back_later(transaction)
+            raise
         try:
             if slot.connection.closed:
                 # Whoever lost the connection has said so; the transaction went with it.
@@ -166,6 +212,7 @@ class TransactionBlock:
                     )
                 return
             if error is None:
+                check_open(slot)
                 check_committed(await _async_replies.run(slot, "COMMIT"))
             # Else `_release` rolls back: in any case before somebody else has the connection.
         finally:

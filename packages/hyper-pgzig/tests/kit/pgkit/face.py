@@ -33,11 +33,15 @@ class OnLoop:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._database, name)
-        if not inspect.iscoroutinefunction(found):
+        if not callable(found):
             return found
 
+        async def in_context(*args: Any, **options: Any) -> Any:
+            outcome = found(*args, **options)
+            return await outcome if inspect.isawaitable(outcome) else outcome
+
         def call(*args: Any, **options: Any) -> Any:
-            return self._runner.run(found(*args, **options))
+            return self._runner.run(in_context(*args, **options))
 
         return call
 
