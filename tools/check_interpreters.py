@@ -1,8 +1,8 @@
-"""The driver's tests on other interpreters than CI's own: CPython 3.11 to 3.14, and without the GIL.
+"""The driver's tests on other interpreters than CI's: CPython 3.11 to 3.14, and one without the GIL.
 
     uv run python tools/check_interpreters.py                      every version that pyenv has
     uv run python tools/check_interpreters.py --interpreter PATH   this one; can be given again
-    uv run python tools/check_interpreters.py --debian 3.14        Debian's, unpacked below build/
+    uv run python tools/check_interpreters.py --debian 3.14        Debian's, unpacked below build/interpreters
     uv run python tools/check_interpreters.py --free-threaded      3.13t, built there first (11 minutes)
     uv run python tools/check_interpreters.py … -- -k threads -x   what follows is for pytest
 
@@ -11,8 +11,8 @@ change to the pool or to `zig/src/python`. For each interpreter the extension is
 would do it, and installed with the tests' dependencies in an environment of its own; the tests run on a copy,
 so that nothing of the source tree is imported. On a free-threaded build the GIL stays off whatever else is
 imported, and `test_importing_the_driver_leaves_the_gil_as_it_was` sees to it that the driver does not turn it
-on. Where PyPI has no wheel of a dependency for such a build, and it cannot be built, the test modules that
-need it are named and left out; anywhere else that is a failure.
+on. Where a dependency cannot be had for such a build, the test modules that need it are named and left out;
+anywhere else that is a failure.
 """
 
 import argparse
