@@ -56,6 +56,15 @@ def url(server: Server, db: SyncDatabase) -> str:
     return server.url_for(str(db.query_val("SELECT current_database()")))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick_collections() -> Iterator[None]:
+    """What the other tests have left is not looked through again and again."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 class Row(NamedTuple):
     id: int
     label: str
@@ -253,7 +262,7 @@ class Measure:
     """What there was at one moment, to be held against a later one."""
 
     def __init__(self) -> None:
-        for _ in range(3):
+        for _ in range(2):
             gc.collect()
         if sys.version_info < (3, 13):
             sys._clear_type_cache()  # up to 4096 names that attributes were looked up by

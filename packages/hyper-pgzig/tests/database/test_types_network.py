@@ -98,10 +98,9 @@ def test_bit_lengths_are_in_bits(db: SyncDatabase) -> None:
         assert db.query_val(f"SELECT B'{digits}'") == digits
         assert db.query_val(f"SELECT $1::bit({size})", digits) == digits
         assert db.query_val("SELECT length($1::varbit)", digits) == size
-    with pytest.raises(DataError, match="does not match type bit"):
-        db.execute("CREATE TEMP TABLE bits AS SELECT $1::bit(3) AS b", "1111") and db.execute(
-            "INSERT INTO bits VALUES ($1)", "11"
-        )
+    db.execute("CREATE TABLE bits (b bit(3))")
+    with pytest.raises(DataError, match=r"bit string length 2 does not match type bit\(3\)"):
+        db.execute("INSERT INTO bits VALUES ($1)", "11")
 
 
 @pytest.mark.parametrize("case", TEXT_ONLY, ids=identify)
