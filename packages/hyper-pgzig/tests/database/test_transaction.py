@@ -319,7 +319,7 @@ async def test_a_decorated_coroutine_function_runs_in_a_block_each_time(db: Data
     assert await add(1) == "added 1"
     with pytest.raises(LookupError):
         await add(2, fail=True)
-    assert await asyncio.gather(add(3), add(4)) == ["added 3", "added 4"]
+    assert list(await asyncio.gather(add(3), add(4))) == ["added 3", "added 4"]
     async with db.atomic():
         assert await add(5) == "added 5"
     assert await rows_of(db) == [1, 3, 4, 5]
