@@ -247,6 +247,7 @@ fn submit(object: *Object, self: *Link, arguments: []const *Object) py.Error!*Ob
     errdefer py.decref(made);
     const request = Request.of(made);
     request.started_ns = net.now();
+    self.progress = .waiting;
     try submit_file.begin(self, request);
     self.request = py.incref(made);
     self.flushRequest() catch |err| {
@@ -255,17 +256,18 @@ fn submit(object: *Object, self: *Link, arguments: []const *Object) py.Error!*Ob
     return made;
 }
 
-fn progressObject(progress: Progress) py.Error!*Object {
+fn progressObject(self: *Link, progress: Progress) py.Error!*Object {
+    self.progress = progress;
     return py.checked(py.PyLong_FromLong(@backingInt(progress)));
 }
 
 fn advance(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
-    return progressObject(try self.advance(0));
+    return progressObject(self, try self.advance(0));
 }
 
 /// advance_lone(): as advance, for a caller beside whom nobody waits for the loop: pauses in a result are waited out in here.
 fn advanceLone(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
-    return progressObject(try self.advance(patience_ns));
+    return progressObject(self, try self.advance(patience_ns));
 }
 
 /// The backend sends 8 kB at a time; a round of the loop for each costs more than what it brings. Beyond
@@ -274,18 +276,18 @@ const patience_ns = 4 * std.time.ns_per_ms;
 
 /// look() -> progress: wait for the reply in here, shortly, where that has paid before.
 fn look(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
-    const object = self.request orelse return progressObject(.done);
+    const object = self.request orelse return progressObject(self, .done);
     const request = Request.of(object);
-    if (request.stage != .executing or self.session.transport != .socket or self.session.wantsWrite()) return progressObject(.waiting);
-    const entry = self.cache.find(try submit_file.textOf(request.sql)) orelse return progressObject(.waiting);
+    if (request.stage != .executing or self.session.transport != .socket or self.session.wantsWrite()) return progressObject(self, .waiting);
+    const entry = self.cache.find(try submit_file.textOf(request.sql)) orelse return progressObject(self, .waiting);
     const budget = entry.look.budget();
-    if (budget == 0) return progressObject(.waiting);
+    if (budget == 0) return progressObject(self, .waiting);
     if (!try self.pollFor(.{ .read = true }, budget)) {
         entry.look.timedOut();
-        return progressObject(.waiting);
+        return progressObject(self, .waiting);
     }
     entry.look.paid(net.now() -| request.started_ns);
-    return progressObject(try self.advance(patience_ns));
+    return progressObject(self, try self.advance(patience_ns));
 }
 
 /// wait(timeout_ns) -> progress: the blocking face. The GIL is released while the socket is waited
@@ -302,11 +304,11 @@ fn wait(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
                 try py.ok(py.PyErr_CheckSignals());
                 continue;
             },
-            .done => return progressObject(.done),
-            .needs_types => return progressObject(.needs_types),
+            .done => return progressObject(self, .done),
+            .needs_types => return progressObject(self, .needs_types),
         }
         const left: ?u64 = if (deadline) |at| at -| net.now() else null;
-        if (left == 0) return progressObject(.waiting);
+        if (left == 0) return progressObject(self, .waiting);
         _ = try self.pollFor(.{ .read = true, .write = self.session.wantsWrite() }, left);
     }
 }
@@ -319,12 +321,12 @@ fn resume_(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
     submit_file.resume_(self, request) catch {
         request.takeException();
         self.finish(request);
-        return progressObject(.done);
+        return progressObject(self, .done);
     };
-    if (request.unknown.items.len > 0) return progressObject(.needs_types);
-    if (request.stage == .held) return progressObject(.again);
-    self.flushRequest() catch |err| return progressObject(try self.ioFailed(request, err));
-    return progressObject(.waiting);
+    if (request.unknown.items.len > 0) return progressObject(self, .needs_types);
+    if (request.stage == .held) return progressObject(self, .again);
+    self.flushRequest() catch |err| return progressObject(self, try self.ioFailed(request, err));
+    return progressObject(self, .waiting);
 }
 
 /// drop(exception): the caller does not want the result any more. What comes is read and dropped,
@@ -406,6 +408,10 @@ fn getClean(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
 
 fn getSessionChanged(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
     return py.boolean(linkOf(object).session_changed);
+}
+
+fn getProgress(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+    return py.PyLong_FromLong(@backingInt(linkOf(object).progress));
 }
 
 fn getWantsWrite(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
@@ -494,6 +500,7 @@ const getters = [_]py.GetSetDef{
     .{ .name = "busy", .get = &getBusy, .doc = "A request is under way." },
     .{ .name = "is_clean", .get = &getClean, .doc = "Open, nothing under way, no transaction, the session as it was opened: fit for the next borrower." },
     .{ .name = "session_changed", .get = &getSessionChanged, .doc = "Whether session state may differ from a fresh connection's, since it was opened or since DISCARD ALL." },
+    .{ .name = "progress", .get = &getProgress, .doc = "What the last step of the request under way said." },
     .{ .name = "wants_write", .get = &getWantsWrite, .doc = "Something waits to be sent." },
     .{ .name = "transaction_status", .get = &getStatus, .doc = "I, T or E, from the last ReadyForQuery." },
     .{ .name = "parameters", .get = &getParameters, .doc = "The run-time parameters the server reports." },

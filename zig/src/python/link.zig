@@ -57,6 +57,8 @@ pub const Link = struct {
     on_notice: ?*Object = null,
     on_notification: ?*Object = null,
     closed: bool = false,
+    /// What the last step of the request under way said.
+    progress: Progress = .waiting,
     /// The next borrower would notice: the session is to be reset before.
     session_changed: bool = false,
     /// Names may lead to other tables than on the pool's other connections.

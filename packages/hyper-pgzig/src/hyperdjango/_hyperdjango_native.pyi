@@ -152,6 +152,8 @@ class Connection:
     @property
     def session_changed(self) -> bool: ...  # since it was opened, or since DISCARD ALL
     @property
+    def progress(self) -> int: ...  # what the last step of the request under way said
+    @property
     def wants_write(self) -> bool: ...
 
     # Start-up. These only write into the buffer.

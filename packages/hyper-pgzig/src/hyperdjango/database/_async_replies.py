@@ -2,7 +2,7 @@
 
 A lone call waits for its reply inside the native `look`, for as long as replies to this statement
 usually take, because a loop's own round costs as much as a whole lookup. It does so only while no other
-call of ours is under way on the loop, and gives the loop a turn every few calls or once a millisecond.
+call of ours is under way on the loop, and gives the loop its turn once a millisecond.
 """
 
 import asyncio
@@ -23,8 +23,7 @@ from hyperdjango.database.errors import InterfaceError, QueryTimeout
 if TYPE_CHECKING:
     from hyperdjango.database._native import native
 
-# Calls in a row, and seconds, that may pass without the loop having had its turn.
-TURN_CALLS: Final = 16
+# Calls that do not wait may keep the others of the loop from running for so long.
 TURN_SECONDS: Final = 0.001
 
 # Cancelling a statement and reading the rest of its answer may take this long; then the connection is closed.
@@ -34,32 +33,34 @@ RECOVERY_SECONDS: Final = 0.2
 class _Loop:
     """What the calls of one event loop must know of each other."""
 
-    __slots__ = ("calls", "in_flight", "loop", "ready", "turned_at")
+    __slots__ = ("in_flight", "is_marked", "loop", "ready", "since")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.in_flight = 0
-        self.calls = 0
-        self.turned_at = 0.0
+        # A callback of ours waits for the loop's next turn; since when it does.
+        self.is_marked = False
+        self.since = 0.0
         # asyncio's own loops show whether somebody else is about to run; others do not.
         ready: object = getattr(loop, "_ready", None)
         self.ready: deque[Any] | tuple[()] = ready if isinstance(ready, deque) else ()
 
     def is_lone(self, in_flight: int) -> bool:
         """Whether no more than `in_flight` calls are under way and nobody else is about to run."""
-        return self.in_flight <= in_flight and not self.ready
+        return self.in_flight <= in_flight and len(self.ready) <= self.is_marked
 
-    def had_turn(self) -> None:
-        """The loop has just run the others."""
-        self.calls = 0
-        self.turned_at = time.monotonic()
+    def is_turn_due(self) -> bool:
+        """Whether the others have waited long enough. To be asked after every call that did not wait."""
+        if self.is_marked:
+            return time.monotonic() - self.since > TURN_SECONDS
+        self.is_marked = True
+        self.since = time.monotonic()
+        self.loop.call_soon(self.on_turn)
+        return False
 
-    async def take_turn(self) -> None:
-        """Let the loop run the others, if they have waited long enough."""
-        self.calls += 1
-        if self.calls >= TURN_CALLS or time.monotonic() - self.turned_at > TURN_SECONDS:
-            await _turn()
-            self.had_turn()
+    def on_turn(self) -> None:
+        """The loop runs the others now."""
+        self.is_marked = False
 
 
 class _Local(threading.local):
@@ -157,6 +158,16 @@ class _Drive:
                 timer.cancel()
 
 
+def look(connection: "native.Connection") -> bool:
+    """Wait shortly for the reply to what was just submitted, where that is worth it and nobody else waits.
+
+    Returns:
+        Whether it is all here and the loop is owed no turn. Else `complete` is to be awaited.
+    """
+    state = _current()
+    return state.is_lone(0) and connection.look() == DONE and not state.is_turn_due()
+
+
 async def complete(slot: Slot, request: "native.Request", deadline: float | None = None) -> None:
     """Wait until `request`, just submitted on `slot`, is done. Its result is not looked at.
 
@@ -170,17 +181,15 @@ async def complete(slot: Slot, request: "native.Request", deadline: float | None
     Raises:
         QueryTimeout: The deadline has passed.
     """
-    if request.done:
-        return
     connection = slot.connection
     state = _current()
     try:
-        progress = WAITING
-        if state.is_lone(0):
-            progress = connection.look()
-            if progress == DONE:
-                await state.take_turn()
-                return
+        if request.done:
+            # Seen by `look` just now.
+            if state.is_turn_due():
+                await _turn()
+            return
+        progress = connection.progress
         state.in_flight += 1
         try:
             if progress != NEEDS_TYPES:
@@ -189,7 +198,6 @@ async def complete(slot: Slot, request: "native.Request", deadline: float | None
                 await _learn_types(slot, state, deadline)
         finally:
             state.in_flight -= 1
-            state.had_turn()
     except BaseException as error:
         if connection.busy:
             await _recover(slot, state, error)
@@ -248,6 +256,7 @@ async def _round_trip(slot: Slot, state: _Loop, deadline: float) -> None:
 async def run(slot: Slot, sql: str, deadline: float | None = None) -> str:
     """Run a command of our own by the simple protocol and return its command tag."""
     request = slot.submit(sql)
-    await complete(slot, request, deadline)
+    if not look(slot.connection):
+        await complete(slot, request, deadline)
     request.result()
     return request.tag

@@ -171,7 +171,7 @@ class Database:
         """
         loop = asyncio.get_running_loop()
         drained = asyncio.Event()
-        if not self._pool.close(lambda: loop.call_soon_threadsafe(drained.set)):
+        if not self._pool.close(lambda: _wake(loop, drained)):
             try:
                 await asyncio.wait_for(drained.wait(), timeout)
             except TimeoutError:
@@ -403,8 +403,7 @@ class Database:
             # The plan was made for what the table was before; nothing has run.
             request = connection.submit(sql, args, _shape.DISCARD, None, False, first_set)
             if not _async_replies.look(slot.connection):
-                if not _async_replies.look(slot.connection):
-                    await _async_replies.complete(slot, request, deadline)
+                await _async_replies.complete(slot, request, deadline)
         _batches.finish(request, first_set)
         return request
 
@@ -432,8 +431,7 @@ class Database:
         try:
             request = connection.submit(sql, args, shape, target, first, None)
             if not _async_replies.look(slot.connection):
-                if not _async_replies.look(slot.connection):
-                    await _async_replies.complete(slot, request, deadline)
+                await _async_replies.complete(slot, request, deadline)
             if request.stale and connection.transaction_status == "I":
                 # The plan was made for what the table was before; nothing has run.
                 request = connection.submit(sql, args, shape, target, first, None)
