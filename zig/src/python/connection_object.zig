@@ -297,8 +297,10 @@ fn wait(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
     const timeout = py.PyLong_AsLongLong(arguments[0]);
     if (timeout == -1 and py.PyErr_Occurred() != null) return error.PythonError;
     const deadline: ?u64 = if (timeout < 0) null else net.now() +| @as(u64, @intCast(timeout));
+    // Right after sending there is nothing to receive yet.
+    var poll_first = !self.session.hasInput() and if (self.request) |object| Request.of(object).stage != .held else false;
     while (true) {
-        switch (try self.advance(0)) {
+        if (!poll_first) switch (try self.advance(0)) {
             .waiting => {},
             .again => {
                 try py.ok(py.PyErr_CheckSignals());
@@ -306,7 +308,8 @@ fn wait(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
             },
             .done => return progressObject(self, .done),
             .needs_types => return progressObject(self, .needs_types),
-        }
+        };
+        poll_first = false;
         const left: ?u64 = if (deadline) |at| at -| net.now() else null;
         if (left == 0) return progressObject(self, .waiting);
         _ = try self.pollFor(.{ .read = true, .write = self.session.wantsWrite() }, left);

@@ -42,6 +42,38 @@ class _Transaction:
         self.is_closed = False
 
 
+class _Borrowed:
+    """A connection for one statement, and its deadline by time.monotonic.
+
+    A class of its own and not a generator: it stands on the way of every call.
+    """
+
+    __slots__ = ("_database", "_deadline", "_slot")
+
+    def __init__(self, database: "SyncDatabase", timeout: float | None) -> None:
+        self._database = database
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._slot: Slot | None = None
+
+    def __enter__(self) -> tuple[Slot, float | None]:
+        transaction = self._database._current.get()
+        if transaction is not None:
+            if transaction.is_closed:
+                raise TransactionClosed
+            return transaction.slot, self._deadline
+        slot = self._slot = self._database._acquire(self._deadline)
+        return slot, self._deadline
+
+    def __exit__(self, *_: object) -> None:
+        slot = self._slot
+        if slot is None:
+            return
+        if slot.is_reusable():
+            self._database._pool.put_back(slot)
+        else:
+            self._database._release(slot)
+
+
 class SyncDatabase:
     """A PostgreSQL database behind a pool of connections, for code that blocks.
 
@@ -304,24 +336,8 @@ class SyncDatabase:
             # Rolls back what is not committed.
             self._release(slot)
 
-    @contextmanager
-    def _borrowed(self, timeout: float | None) -> Generator[tuple[Slot, float | None], None, None]:
-        """A connection for one statement, and its deadline by time.monotonic."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        transaction = self._current.get()
-        if transaction is not None:
-            if transaction.is_closed:
-                raise TransactionClosed
-            yield transaction.slot, deadline
-            return
-        slot = self._acquire(deadline)
-        try:
-            yield slot, deadline
-        finally:
-            if slot.is_reusable():
-                self._pool.put_back(slot)
-            else:
-                self._release(slot)
+    def _borrowed(self, timeout: float | None) -> "_Borrowed":
+        return _Borrowed(self, timeout)
 
     def _run(
         self,
