@@ -1,4 +1,6 @@
 """SyncDatabase: the blocking face of the driver, over the same pool and the same native connections."""
+# A borrowed connection is a part of SyncDatabase and uses what nobody else should:
+# pyright: reportPrivateUsage=false
 
 import threading
 import time
@@ -98,9 +100,13 @@ class SyncDatabase:
     ) -> None:
         """Take down how to connect; arguments and errors as for Database."""
         require_native()
-        parameters = _conninfo.parse(
-            url, ssl_context=ssl_context, server_settings=server_settings, **connection
-        )
+        try:
+            parameters = _conninfo.parse(
+                url, ssl_context=ssl_context, server_settings=server_settings, **connection
+            )
+        finally:
+            # A traceback with locals must not show them.
+            url, connection = None, {}
         settings = PoolSettings(
             min_size=min_size,
             max_size=max_size,
@@ -130,6 +136,8 @@ class SyncDatabase:
 
     def __repr__(self) -> str:
         """Where to, without the password."""
+        if not hasattr(self, "_pool"):  # in the traceback of an __init__ that failed
+            return "<SyncDatabase without a pool>"
         state = "connected" if self.is_connected else "not connected"
         return f"<SyncDatabase {self.url} {state}>"
 
