@@ -45,11 +45,11 @@ def _make() -> "Database":
     global _database  # noqa: PLW0603 - the one global this module is about
     with _lock:
         if _database is None:
-            url = settings.DATABASE_URL
-            if url is None:
+            # The URL is no local of this frame: a traceback with locals must not show it.
+            if settings.DATABASE_URL is None:
                 raise RuntimeError(NO_DATABASE_URL)
             # Not at the top: client imports this module's neighbours, and an error here must not keep it out.
             from hyperdjango.database.client import Database  # noqa: PLC0415
 
-            _database = Database.opening_on_use(url)
+            _database = Database.opening_on_use(settings.DATABASE_URL)
         return _database

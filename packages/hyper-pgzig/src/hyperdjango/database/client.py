@@ -74,9 +74,13 @@ class Database:
         PostgreSQL docs: libpq-connect, "Parameter Key Words".
         """
         require_native()
-        parameters = _conninfo.parse(
-            url, ssl_context=ssl_context, server_settings=server_settings, **connection
-        )
+        try:
+            parameters = _conninfo.parse(
+                url, ssl_context=ssl_context, server_settings=server_settings, **connection
+            )
+        finally:
+            # A traceback with locals must not show them.
+            url, connection = None, {}
         self._settings = PoolSettings(
             min_size=min_size,
             max_size=max_size,
@@ -95,12 +99,17 @@ class Database:
     @classmethod
     def opening_on_use(cls, url: str) -> Self:
         """Make a Database whose pool opens on the first query: the one of `get_db()`."""
-        self = cls(url)
+        try:
+            self = cls(url)
+        finally:
+            url = ""  # a traceback with locals must not show it
         self._opens_on_use = True
         return self
 
     def __repr__(self) -> str:
         """Where to, without the password."""
+        if not hasattr(self, "_pool"):  # in the traceback of an __init__ that failed
+            return "<Database without a pool>"
         state = "connected" if self.is_connected else "not connected"
         return f"<Database {self.url} {state}>"
 
