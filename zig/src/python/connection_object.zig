@@ -233,6 +233,8 @@ fn submit(object: *Object, self: *Link, arguments: []const *Object) py.Error!*Ob
     const batch = first_set != py.hd_none();
     const set_number = if (batch) py.PyLong_AsLongLong(first_set) else 0;
     if (set_number < 0) return if (py.PyErr_Occurred() != null) error.PythonError else valueError("first_set must not be negative");
+    if (batch) try checkSets(values);
+    try checkTarget(@fromBackingInt(@as(u8, @intCast(number))), target);
     const made = try request_file.create(state, .{
         .sql = sql,
         .arguments = if (simple) null else values,
@@ -254,6 +256,24 @@ fn submit(object: *Object, self: *Link, arguments: []const *Object) py.Error!*Ob
         _ = try self.ioFailed(request, err);
     };
     return made;
+}
+
+fn checkSets(sets: *Object) py.Error!void {
+    if (py.hd_tuple_check(sets) == 0) return typeError("a batch is a tuple of tuples");
+    const count: usize = @intCast(py.hd_tuple_size(sets));
+    if (count == 0) return valueError("a batch has at least one set of values");
+    for (0..count) |i| {
+        if (py.hd_tuple_check(py.hd_tuple_get(sets, @intCast(i))) == 0) return typeError("a batch is a tuple of tuples");
+    }
+}
+
+/// The sink builds instances of a tuple's subclass without asking its constructor.
+fn checkTarget(shape: sink.Shape, target: *Object) py.Error!void {
+    switch (shape) {
+        .named_tuple => if (py.hd_tuple_class_check(target) == 0) return typeError("the target of this shape is a subclass of tuple"),
+        .keywords => if (py.PyCallable_Check(target) == 0) return typeError("the target of this shape is called"),
+        else => {},
+    }
 }
 
 fn progressObject(self: *Link, progress: Progress) py.Error!*Object {
@@ -321,6 +341,7 @@ fn resume_(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
     _ = py.incref(object);
     defer py.decref(object);
     const request = Request.of(object);
+    if (request.stage != .needs_types and request.stage != .held) return raise.raise("InterfaceError", "the request does not wait for types", .{});
     submit_file.resume_(self, request) catch {
         request.takeException();
         self.finish(request);
@@ -335,6 +356,7 @@ fn resume_(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
 /// drop(exception): the caller does not want the result any more. What comes is read and dropped,
 /// and the request ends with the exception given.
 fn drop(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
+    if (py.hd_exception_check(arguments[0]) == 0) return typeError("drop takes an exception");
     if (self.request) |object| Request.of(object).setFault(py.incref(arguments[0]));
     return py.none();
 }

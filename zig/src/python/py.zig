@@ -168,6 +168,10 @@ pub extern fn hd_tuple_size(*Object) isize;
 pub extern fn hd_tuple_check(*Object) c_int;
 pub extern fn hd_unicode_check(*Object) c_int;
 pub extern fn hd_dict_check(*Object) c_int;
+pub extern fn hd_exception_check(*Object) c_int;
+/// A tuple's subclass, or tuple itself.
+pub extern fn hd_tuple_class_check(*Object) c_int;
+pub extern fn PyCallable_Check(*Object) c_int;
 pub extern const hd_box_size: c_int;
 pub extern fn hd_box_get(*Object) ?*anyopaque;
 pub extern fn hd_box_set(*Object, ?*anyopaque) void;

@@ -29,6 +29,8 @@ HD PyObject *hd_tuple_get(PyObject *t, Py_ssize_t i) { return PyTuple_GET_ITEM(t
 HD Py_ssize_t hd_tuple_size(PyObject *t) { return PyTuple_GET_SIZE(t); }
 HD int hd_tuple_check(PyObject *o) { return PyTuple_Check(o); }
 HD int hd_unicode_check(PyObject *o) { return PyUnicode_Check(o); }
+HD int hd_exception_check(PyObject *o) { return PyExceptionInstance_Check(o); }
+HD int hd_tuple_class_check(PyObject *o) { return PyType_Check(o) && PyType_IsSubtype((PyTypeObject *)o, &PyTuple_Type); }
 HD int hd_dict_check(PyObject *o) { return PyDict_Check(o); }
 
 /* Every native type's instance is a head and one pointer to a struct that Zig allocates. */
