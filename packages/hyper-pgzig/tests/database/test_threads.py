@@ -149,6 +149,35 @@ def test_a_pool_that_closes_under_its_callers_refuses_them_and_loses_no_place(ur
         assert db._pool.stats()["total"] == 0
 
 
+def test_a_ticket_can_be_given_back_while_the_pool_closes() -> None:
+    pool = SyncDatabase("postgresql://nobody@localhost/nothing", 1, 1)._pool
+    assert pool.open() == 1
+
+    failures: list[BaseException] = []
+
+    def give_back() -> None:
+        try:
+            pool.leave(second)
+        except BaseException as error:  # looked at below, in the test's own thread
+            failures.append(error)
+
+    # It runs when the first one has been refused and the second one has not.
+    thread = threading.Thread(target=give_back)
+
+    def on_refused() -> None:
+        thread.start()
+        thread.join(0.1)
+
+    first = pool.enter(on_refused)
+    second = pool.enter(lambda: None)
+    assert not pool.close(lambda: None)
+    thread.join()
+    assert not failures
+    assert (first.is_refused, second.is_refused) == (True, True)
+    pool.abandon_place()
+    assert pool.stats()["total"] == 0
+
+
 def test_types_are_added_while_others_use_them() -> None:
     types = native.TypeMap()
     pair = composite_type("pair", ["a", "b"])

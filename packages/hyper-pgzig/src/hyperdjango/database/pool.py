@@ -186,10 +186,11 @@ class Pool:
             is_drained = self._total == 0
             if not is_drained:
                 self._drained.append(wake)
+            # Before anyone can give back a ticket that is neither in the queue nor refused.
+            for ticket in tickets:
+                ticket.refuse()
         for slot in idle:
             slot.close()
-        for ticket in tickets:
-            ticket.refuse()
         return is_drained
 
     def stats(self) -> dict[str, int]:
