@@ -6,8 +6,6 @@ test fail; that it does not wait is shown by how often a ticker runs meanwhile.
 
 import asyncio
 import gc
-import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -18,6 +16,7 @@ import psycopg
 import pytest
 import uvloop
 from hyperdjango.database import Database, QueryTimeout
+from pgkit.freeze import frozen
 
 STEP_SECONDS_MAX: Final = 0.010
 PID: Final = "SELECT pg_backend_pid()"
@@ -411,15 +410,6 @@ def test_every_moment_of_a_calls_cancellation_leaves_the_pool_whole(run: Run, ur
                 assert await db.query_val("SELECT $1::int", step) == step
 
     run(main())
-
-
-@contextmanager
-def frozen(pid: int) -> Iterator[None]:
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 @pytest.mark.parametrize("limit", [0.1, 1.0])

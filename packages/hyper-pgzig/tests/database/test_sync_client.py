@@ -18,6 +18,7 @@ from hyperdjango.database import (
     UndefinedTable,
     UniqueViolation,
 )
+from pgkit.freeze import frozen
 
 
 @pytest.fixture
@@ -159,6 +160,20 @@ def test_the_time_limit_covers_the_wait_for_a_connection(one: SyncDatabase) -> N
     assert sleeper.is_alive()
     sleeper.join()
     assert one.query_val("SELECT 1") == 1
+
+
+@pytest.mark.parametrize("limit", [0.1, 1.0])
+def test_with_a_frozen_backend_a_call_returns_in_time_and_its_slot_is_replaced(
+    one: SyncDatabase, limit: float
+) -> None:
+    pid = one.query_val("SELECT pg_backend_pid()")
+    with frozen(pid):
+        began = time.monotonic()
+        with pytest.raises(QueryTimeout):
+            one.query("SELECT 1", timeout=limit)
+        assert limit <= time.monotonic() - began < limit + 0.25
+        assert one.query_val("SELECT pg_backend_pid()") != pid
+        assert one.pool_stats()["total"] == 1
 
 
 def test_waiting_releases_the_gil(one: SyncDatabase) -> None:

@@ -6,6 +6,7 @@ import contextvars
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
 from typing import Any
 
 import psycopg
@@ -26,8 +27,11 @@ from hyperdjango.database import (
     SyncDatabase,
     TransactionClosed,
     UniqueViolation,
+    client,
+    sync_client,
 )
 from pgkit.face import Face, OpenFace
+from pgkit.freeze import frozen
 
 ROWS = "SELECT a FROM t ORDER BY a"
 
@@ -300,6 +304,23 @@ def test_a_timeout_inside_a_block_cancels_the_statement_and_fails_the_block(tabl
         table.query("SELECT pg_sleep(20)", timeout=0.1)
     assert rows(table) == []
     assert table.query_val("SELECT pg_backend_pid()") == pid
+
+
+def test_a_block_that_fails_over_a_frozen_backend_ends_in_time(
+    table: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (client, sync_client):
+        monkeypatch.setattr(module, "RESET_SECONDS", 0.3)
+    pid = table.query_val("SELECT pg_backend_pid()")
+    with ExitStack() as stack:
+        began = time.monotonic()
+        with pytest.raises(LookupError), table.transaction():
+            insert(table, 1)
+            stack.enter_context(frozen(pid))
+            raise LookupError
+        assert time.monotonic() - began < 1.5
+        assert table.query_val("SELECT pg_backend_pid()") != pid
+    assert rows(table) == []
 
 
 # Decorators

@@ -63,5 +63,7 @@ class Slot:
 
 
 # What brings a session back to how it was opened. DISCARD refuses to run in a transaction.
+# Each of the two may take this many seconds; a connection that takes longer is closed.
+RESET_SECONDS: Final = 5.0
 RESET_SQL: Final = "DISCARD ALL"
 ROLLBACK_SQL: Final = "ROLLBACK"

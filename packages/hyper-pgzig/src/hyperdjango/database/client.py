@@ -11,7 +11,7 @@ from hyperdjango.database._connect import connect_steps
 from hyperdjango.database._introspection import OID_OF_TYPE
 from hyperdjango.database._native import backend, require_native
 from hyperdjango.database._settings import PoolSettings
-from hyperdjango.database._slot import RESET_SQL, ROLLBACK_SQL, Slot
+from hyperdjango.database._slot import RESET_SECONDS, RESET_SQL, ROLLBACK_SQL, Slot
 from hyperdjango.database._statements import is_script
 from hyperdjango.database.errors import AcquireTimeout, InterfaceError, NotConnected, QueryTimeout
 from hyperdjango.database.pool import DRAIN_SECONDS
@@ -524,10 +524,11 @@ class Database:
         connection = slot.connection
         try:
             if not connection.closed and not connection.busy:
+                loop = asyncio.get_running_loop()
                 if connection.transaction_status != "I":
-                    await _async_replies.run(slot, ROLLBACK_SQL)
+                    await _async_replies.run(slot, ROLLBACK_SQL, loop.time() + RESET_SECONDS)
                 if connection.session_changed:
-                    await _async_replies.run(slot, RESET_SQL)
+                    await _async_replies.run(slot, RESET_SQL, loop.time() + RESET_SECONDS)
         except Exception:
             slot.close()
         finally:

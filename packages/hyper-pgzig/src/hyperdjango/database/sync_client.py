@@ -17,7 +17,7 @@ from hyperdjango.database._identifiers import quote_identifier
 from hyperdjango.database._introspection import OID_OF_TYPE
 from hyperdjango.database._native import backend, require_native
 from hyperdjango.database._settings import PoolSettings
-from hyperdjango.database._slot import RESET_SQL, ROLLBACK_SQL, Slot
+from hyperdjango.database._slot import RESET_SECONDS, RESET_SQL, ROLLBACK_SQL, Slot
 from hyperdjango.database._statements import is_script
 from hyperdjango.database.errors import AcquireTimeout, InterfaceError, NotConnected, TransactionClosed
 from hyperdjango.database.pool import DRAIN_SECONDS, Pool
@@ -425,9 +425,9 @@ class SyncDatabase:
         try:
             if not connection.closed and not connection.busy:
                 if connection.transaction_status != "I":
-                    _sync_replies.run(slot, ROLLBACK_SQL)
+                    _sync_replies.run(slot, ROLLBACK_SQL, time.monotonic() + RESET_SECONDS)
                 if connection.session_changed:
-                    _sync_replies.run(slot, RESET_SQL)
+                    _sync_replies.run(slot, RESET_SQL, time.monotonic() + RESET_SECONDS)
         except Exception:
             slot.close()
         finally:
