@@ -38,6 +38,14 @@ OLDEST: Final = (3, 11)
 # Of the dev group: what checks and builds, and no test imports.
 NOT_FOR_TESTS: Final = frozenset({"mypy", "pyright", "ruff", "setuptools", "setuptools-zig", "ziglang"})
 TESTS: Final = "packages/hyper-pgzig/tests"
+# What a free-threaded CPython 3.13 does not do by itself, so that its failing says nothing of the driver: once
+# a thread has been started it frees no class, function or interned string any more; and its collector, which
+# knows no generations, stops all threads to look at every object there is.
+NOT_FREE_THREADED: Final = (
+    "database/test_memory.py",
+    "database/test_values.py::test_nothing_is_left_behind_by_repeats",
+    "database/test_event_loop.py::test_a_long_result_is_decoded_in_slices",
+)
 ASK: Final = """
 import sys, sysconfig
 print(*sys.version_info[:3], int(bool(sysconfig.get_config_var("Py_GIL_DISABLED"))))
@@ -185,7 +193,11 @@ def check(
     skipped = left_out(tests, missing)
     for path in skipped:
         path.unlink()
-    environment = {"PYTHON_GIL": "0"} if interpreter.is_free_threaded else {}
+    environment: dict[str, str] = {}
+    deselected: list[str] = []
+    if interpreter.is_free_threaded:
+        environment["PYTHON_GIL"] = "0"
+        deselected = [f"--deselect={TESTS}/{each}" for each in NOT_FREE_THREADED]
     command = ("-m", "pytest", "-q", "-p", "no:cacheprovider", TESTS, *pytest)
     passed = run(python, *command, folder=tree, environment=environment)
     says = "the tests pass" if passed else "tests FAILED"
