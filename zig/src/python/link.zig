@@ -5,6 +5,7 @@ const protocol = @import("protocol");
 const net = @import("net");
 const session_layer = @import("session");
 const py = @import("py.zig");
+const announce = @import("announce.zig");
 const raise = @import("raise.zig");
 const decode = @import("decode.zig");
 const session_state = @import("session_state.zig");
@@ -224,8 +225,8 @@ pub const Link = struct {
             },
             .empty_query => request.keepTag("", 0),
             .error_response => |body| try self.failed(request, body),
-            .notice => |body| try self.tell(&self.on_notice, body),
-            .notification => |notification| try self.tellNotification(notification),
+            .notice => |body| try announce.notice(self, body),
+            .notification => |notification| try announce.notification(self, notification),
             .parameter_status => |status| try self.noteParameter(request, status),
             .ready_for_query => return try self.ready(request),
             .copy_in => try self.refuseCopyIn(request),
@@ -370,43 +371,8 @@ pub const Link = struct {
         return std.mem.eql(u8, tag, "ALTER TYPE") or std.mem.eql(u8, tag, "ALTER TABLE");
     }
 
-    /// Call what `callback`, a field of ours that any thread may change, holds now.
-    fn tell(self: *Link, callback: *?*Object, body: []const u8) py.Error!void {
-        const function = py.hd_field_get(self.object, callback) orelse return;
-        defer py.decref(function);
-        const fields = raise.fieldsDict(body) catch |err| switch (err) {
-            error.PythonError => return error.PythonError,
-            else => return, // checked by the state machine
-        };
-        defer py.decref(fields);
-        const answer = try py.checked(py.PyObject_CallOneArg(function, fields));
-        py.decref(answer);
-    }
-
-    fn tellNotification(self: *Link, notification: protocol.NotificationResponse) py.Error!void {
-        const function = py.hd_field_get(self.object, &self.on_notification) orelse return;
-        defer py.decref(function);
-        const channel = try py.checked(py.PyUnicode_DecodeUTF8(notification.channel.ptr, @intCast(notification.channel.len), "replace"));
-        defer py.decref(channel);
-        const payload = try py.checked(py.PyUnicode_DecodeUTF8(notification.payload.ptr, @intCast(notification.payload.len), "replace"));
-        defer py.decref(payload);
-        const pid = try py.checked(py.PyLong_FromLongLong(notification.process_id));
-        defer py.decref(pid);
-        const arguments = [_]?*Object{ channel, payload, pid };
-        const answer = try py.checked(py.PyObject_Vectorcall(function, &arguments, arguments.len, null));
-        py.decref(answer);
-    }
-
-    pub fn setParameter(self: *Link, status: protocol.ParameterStatus) py.Error!void {
-        const name = try py.checked(py.PyUnicode_DecodeUTF8(status.name.ptr, @intCast(status.name.len), "replace"));
-        defer py.decref(name);
-        const value = try py.checked(py.PyUnicode_DecodeUTF8(status.value.ptr, @intCast(status.value.len), "replace"));
-        defer py.decref(value);
-        try py.ok(py.PyDict_SetItem(self.parameters, name, value));
-    }
-
     fn noteParameter(self: *Link, request: *Request, status: protocol.ParameterStatus) py.Error!void {
-        try self.setParameter(status);
+        try announce.parameter(self, status);
         if (std.mem.eql(u8, status.name, "client_encoding") and !std.mem.eql(u8, status.value, "UTF8")) {
             self.closed = true;
             raise.set("InterfaceError", "client_encoding was changed to {s}; it must stay UTF8, the connection is closed", .{status.value});
@@ -517,9 +483,9 @@ pub const Link = struct {
         if (self.session.transport == .socket and !self.session.hasInput() and self.session.transport.socket.isQuiet()) return true;
         while (true) {
             while (self.session.next() catch return false) |event| switch (event) {
-                .notice => |body| try self.tell(&self.on_notice, body),
-                .notification => |notification| try self.tellNotification(notification),
-                .parameter_status => |status| try self.setParameter(status),
+                .notice => |body| try announce.notice(self, body),
+                .notification => |notification| try announce.notification(self, notification),
+                .parameter_status => |status| try announce.parameter(self, status),
                 else => return false,
             };
             switch (self.session.fill() catch |err| {

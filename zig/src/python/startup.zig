@@ -3,6 +3,7 @@
 const std = @import("std");
 const protocol = @import("protocol");
 const py = @import("py.zig");
+const announce = @import("announce.zig");
 const raise = @import("raise.zig");
 const auth_objects = @import("auth_objects.zig");
 const Link = @import("link.zig").Link;
@@ -79,7 +80,7 @@ pub fn event(link: *Link) py.Error!*Object {
         .error_response => |body| fields("error", body),
         .notice => |body| fields("notice", body),
         .parameter_status => |status| {
-            try link.setParameter(status);
+            try announce.parameter(link, status);
             return tuple("parameter_status", .{ status.name, status.value });
         },
         .backend_key_data => |key| tuple("backend_key_data", .{ key.process_id, Bytes{ .slice = key.secret_key } }),
