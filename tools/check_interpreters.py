@@ -38,8 +38,8 @@ OLDEST: Final = (3, 11)
 # Of the dev group: what checks and builds, and no test imports.
 NOT_FOR_TESTS: Final = frozenset({"mypy", "pyright", "ruff", "setuptools", "setuptools-zig", "ziglang"})
 TESTS: Final = "packages/hyper-pgzig/tests"
-# What a free-threaded CPython 3.13 does not do by itself, so that its failing says nothing of the driver: once
-# a thread has been started it frees no class, function or interned string any more; and its collector, which
+# What a free-threaded CPython 3.13 does not do by itself, so that failing says nothing of the driver: once a
+# thread has been started it frees no class, function or interned string any more; and its collector, which
 # knows no generations, stops all threads to look at every object there is.
 NOT_FREE_THREADED: Final = (
     "database/test_memory.py",
@@ -198,7 +198,7 @@ def check(
     if interpreter.is_free_threaded:
         environment["PYTHON_GIL"] = "0"
         deselected = [f"--deselect={TESTS}/{each}" for each in NOT_FREE_THREADED]
-    command = ("-m", "pytest", "-q", "-p", "no:cacheprovider", TESTS, *pytest)
+    command = ("-m", "pytest", "-q", "-p", "no:cacheprovider", TESTS, *deselected, *pytest)
     passed = run(python, *command, folder=tree, environment=environment)
     says = "the tests pass" if passed else "tests FAILED"
     if skipped:
