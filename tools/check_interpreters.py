@@ -135,6 +135,13 @@ def install(uv: str, python: Path, wanted: Iterable[str]) -> list[str]:
     return missing
 
 
+def copy_tests(tree: Path) -> None:
+    """Copy the tests as they are now, with what pytest reads: sources and tests are of one moment."""
+    shutil.copytree(ROOT / TESTS, tree / TESTS, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "conftest.py"):
+        shutil.copyfile(ROOT / name, tree / name)
+
+
 def imports_of(path: Path) -> set[str]:
     """The top-level names that a module imports when it is imported itself."""
     found: set[str] = set()
@@ -187,9 +194,7 @@ def check(
 
     tree = folder / "tree"
     tests = tree / TESTS
-    shutil.copytree(ROOT / TESTS, tests, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "conftest.py"):
-        shutil.copyfile(ROOT / name, tree / name)
+    shutil.copytree(built / "tree", tree)
     skipped = left_out(tests, missing)
     for path in skipped:
         path.unlink()
@@ -241,6 +246,7 @@ def main() -> int:
         folder.chmod(0o755)
         built = folder / "built"
         check_packages.build(uv, built)
+        copy_tests(built / "tree")
         for number, interpreter in enumerate(interpreters):
             print(f"\n== CPython {interpreter.name}: {interpreter.path}", flush=True)
             own = folder / str(number)
