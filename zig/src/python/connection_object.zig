@@ -323,6 +323,8 @@ fn wait(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
         if (!poll_first) switch (try self.advance(0)) {
             .waiting => {},
             .again => {
+                // However much has come already: other threads have their turn between two slices.
+                py.PyEval_RestoreThread(py.PyEval_SaveThread());
                 try py.ok(py.PyErr_CheckSignals());
                 continue;
             },

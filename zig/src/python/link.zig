@@ -228,7 +228,8 @@ pub const Link = struct {
             .notice => |body| try announce.notice(self, body),
             .notification => |notification| try announce.notification(self, notification),
             .parameter_status => |status| try self.noteParameter(request, status),
-            .ready_for_query => return try self.ready(request),
+            // Not the last one: the Sync behind a CopyFail in the middle of a batch has one of its own.
+            .ready_for_query => return if (self.session.connection.pendingSyncs() > 0) null else try self.ready(request),
             .copy_in => try self.refuseCopyIn(request),
             .copy_out => self.refuseCopyOut(request),
             .authentication, .backend_key_data, .negotiate_protocol_version => unreachable, // the state machine lets them through during startup alone
@@ -296,8 +297,8 @@ pub const Link = struct {
 
     pub fn finish(self: *Link, request: *Request) void {
         request.complete();
-        // How many ReadyForQuery are still to come is not known: nobody else may have the connection.
-        if (self.session.connection.in_doubt) self.closed = true;
+        // Something is still to come, or may be: nobody else may have the connection.
+        if (self.session.connection.in_doubt or !self.session.connection.isIdle()) self.closed = true;
         const object = self.request;
         self.request = null;
         py.xdecref(object);
@@ -414,6 +415,8 @@ pub const Link = struct {
                 return self.lost(request, std.mem.span(py.hd_strerror(code)));
             },
             error.FilterFailed => {
+                // KeyboardInterrupt and its like are no word of the filter's: the caller has it as it is.
+                if (py.PyErr_ExceptionMatches(py.PyExc_Exception) == 0) return self.broken(request);
                 const cause = py.hd_take_exception();
                 defer py.xdecref(cause);
                 const text = if (cause) |c| py.PyObject_Str(c) else null;
@@ -481,7 +484,9 @@ pub const Link = struct {
     pub fn isAlive(self: *Link) py.Error!bool {
         if (self.closed) return false;
         if (self.session.transport == .socket and !self.session.hasInput() and self.session.transport.socket.isQuiet()) return true;
-        while (true) {
+        // One who never stops talking is not worth the time of everybody else on the loop.
+        const end = net.now() + slice_ns;
+        while (net.now() <= end) {
             while (self.session.next() catch return false) |event| switch (event) {
                 .notice => |body| try announce.notice(self, body),
                 .notification => |notification| try announce.notification(self, notification),
@@ -497,6 +502,7 @@ pub const Link = struct {
                 .end => return false,
             }
         }
+        return false;
     }
 };
 

@@ -82,6 +82,7 @@ pub extern fn PyErr_SetFromErrno(*Object) ?*Object;
 pub extern fn PyErr_Fetch(*?*Object, *?*Object, *?*Object) void;
 pub extern fn PyErr_NormalizeException(*?*Object, *?*Object, *?*Object) void;
 pub extern fn PyErr_Restore(?*Object, ?*Object, ?*Object) void;
+pub extern var PyExc_Exception: *Object;
 pub extern var PyExc_RecursionError: *Object;
 pub extern var PyExc_ValueError: *Object;
 pub extern var PyExc_TypeError: *Object;

@@ -91,7 +91,8 @@ pub fn forgetTypes(link: *Link, statement: *const Statement) void {
 }
 
 fn forgetType(link: *Link, info: *const TypeInfo, depth: u8) void {
-    if (depth > depth_max) return;
+    // What is forgotten already is not gone into again: a type may be part of another in many ways.
+    if (depth > depth_max or link.map.lookup(info.oid) == null) return;
     link.map.forget(info.oid);
     if (info.element) |element| if (element.oid >= oid_user_min) forgetType(link, element, depth + 1);
     for (info.fields) |field| if (field.type.oid >= oid_user_min) forgetType(link, field.type, depth + 1);
@@ -272,7 +273,8 @@ pub fn adopt(link: *Link, request: *Request) py.Error!void {
     try described.read(link, request);
     const old = request.statement orelse return; // the simple protocol: its rows are dropped
     if (request.unknown.items.len > 0) {
-        // The rows are held until the types are known; `resume` makes the statement.
+        // The rows are held until the types are known; `resume` makes the statement, for these rows alone.
+        try forget(link, request.sql);
         request.statement = null;
         old.release();
         return;
