@@ -109,7 +109,8 @@ pub const Session = struct {
     pub fn append(self: *Session, bytes: []const u8) error{OutOfMemory}!void {
         self.compact();
         const needed = self.input_end + bytes.len;
-        if (needed > self.input.len) try self.resize(@max(needed, self.input_size));
+        const is_outgrown = self.input_end == 0 and self.input.len > input_size_max;
+        if (needed > self.input.len or is_outgrown) try self.resize(@max(needed, self.input_size));
         @memcpy(self.input[self.input_end..][0..bytes.len], bytes);
         self.input_end += bytes.len;
     }
@@ -269,6 +270,20 @@ test "a message longer than the buffer makes it grow, and it shrinks again" {
     try testing.expectEqual(size, (try session.next()).?.notice.len);
     try testing.expect(!session.hasInput());
     try testing.expect((try session.room()).len <= Session.input_size_max);
+}
+
+test "a filter's buffer shrinks again too" {
+    var session = overSocket(-1);
+    defer session.deinit();
+    const half = try testing.allocator.alloc(u8, Session.input_size_max);
+    defer testing.allocator.free(half);
+    @memset(half, 'n');
+    for (0..2) |_| try session.append(half);
+    try testing.expect(session.input.len >= 2 * half.len);
+    session.input_start = session.input_end;
+    try session.append("C\x00\x00\x00\x0dSELECT 1\x00");
+    try testing.expect(session.input.len <= Session.input_size_max);
+    try testing.expectEqual(14, session.input_end - session.input_start);
 }
 
 test "the end of the stream is told from an error" {
