@@ -687,3 +687,13 @@ async def test_set_db_replaces_the_global_database(global_db: Database, url: str
         assert await get_db().query_val("SELECT 5") == 5
     assert not global_db.is_connected
     set_db(global_db)
+
+
+async def test_a_misfit_in_a_batch_of_a_text_nobody_knows_names_its_set_once(url: str) -> None:
+    async with Database(url, 1, 1) as db:
+        await db.execute("CREATE TABLE first_use (n int4)")
+        with pytest.raises(
+            DataError, match=r"set 1, the statement has 1 parameter, 2 values were given"
+        ) as caught:
+            await db.execute_many("INSERT INTO first_use VALUES ($1)", [(1,), (2, 3)])
+        assert not getattr(caught.value, "__notes__", [])

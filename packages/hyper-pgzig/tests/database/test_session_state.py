@@ -1,9 +1,9 @@
 """What one borrower does to a session is not there for the next; COPY as an ordinary statement is refused."""
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 
 import pytest
-from hyperdjango.database import DivisionByZero, InterfaceError, UndefinedTable
+from hyperdjango.database import Database, DivisionByZero, InterfaceError, UndefinedTable
 from pgkit.face import Face, OpenFace
 
 PID = "SELECT pg_backend_pid()"
@@ -149,3 +149,19 @@ def test_execute_many_of_copy_is_refused(face: Face) -> None:
     with pytest.raises(InterfaceError, match="COPY FROM STDIN cannot run as an ordinary statement"):
         face.execute_many("COPY t FROM STDIN", [(), ()])
     assert face.query_val("SELECT 1") == 1
+
+
+async def test_a_transaction_left_open_is_rolled_back_and_said_so(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Database(url, 1, 1) as db:
+        await db.execute("CREATE TABLE left_open (n int4)")
+        await db.execute("BEGIN; INSERT INTO left_open VALUES (1)")
+        assert "left a transaction open" in caplog.text
+        caplog.clear()
+        with suppress(ZeroDivisionError):
+            async with db.transaction():
+                await db.execute("INSERT INTO left_open VALUES (2)")
+                raise ZeroDivisionError
+        assert caplog.text == ""
+        assert await db.query("SELECT n FROM left_open") == []

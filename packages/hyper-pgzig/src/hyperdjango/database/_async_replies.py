@@ -116,8 +116,11 @@ class _Drive:
             connection = self.connection
             progress = connection.advance_lone() if self.state.is_lone(1) else connection.advance()
         except BaseException as error:  # the waiting task is to see it, whatever it is
-            self.future.set_exception(error)
+            if not self.future.done():
+                self.future.set_exception(error)
             return
+        if self.future.done():
+            return  # something of the user's that ran in there has cancelled the task
         if progress == AGAIN:
             self.is_scheduled = True
             self.loop.call_soon(self.on_turn)
@@ -199,7 +202,11 @@ async def complete(slot: Slot, request: "native.Request", deadline: float | None
         finally:
             state.in_flight -= 1
     except BaseException as error:
-        if connection.busy:
+        if isinstance(error, GeneratorExit):
+            slot.close()  # the coroutine was thrown away: it must not wait any more
+        elif connection.busy and connection.progress == NEEDS_TYPES:
+            connection.suspend_request()  # nothing is owed
+        elif connection.busy:
             await _recover(slot, state, error)
         if type(error) is TimeoutError:
             raise QueryTimeout("the call's timeout has passed and the statement was cancelled") from None
@@ -236,14 +243,19 @@ async def _recover(slot: Slot, state: _Loop, error: BaseException) -> None:
     connection = slot.connection
     deadline = state.loop.time() + RECOVERY_SECONDS
     connection.drop(error)
+    # What is left may have been received already: the socket would not say so.
+    progress = connection.progress
     try:
         await _async_io.run(cancel_steps(slot.established.cancel_target), RECOVERY_SECONDS)
-        if await _Drive(connection, state).run(deadline) != DONE:
+        if await _Drive(connection, state).run(deadline, progress) != DONE:
             slot.close()
             return
         # The signal of a late cancel request has reached the backend before it answers this.
         await _round_trip(slot, state, deadline)
-    except (Exception, asyncio.CancelledError):  # the first reason goes on, this connection does not
+    except asyncio.CancelledError:
+        slot.close()
+        raise  # whatever the first reason was, the task has to end
+    except Exception:  # the first reason goes on, this connection does not
         slot.close()
 
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Se
 from itertools import islice
 from typing import TYPE_CHECKING, Final, cast
 
-from hyperdjango.database.errors import Error
+from hyperdjango.database.errors import DatabaseError, Error
 from hyperdjango.database.status import CommandStatus
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def finish(request: "native.Request", first_set: int | None) -> None:
     try:
         request.result()
     except Error as error:
-        if first_set is not None:
+        # The driver's own errors about a value name the set themselves.
+        if first_set is not None and isinstance(error, DatabaseError) and error.sqlstate is not None:
             error.add_note(f"in set {first_set + request.completed} of execute_many, counted from 0")
         raise

@@ -100,6 +100,26 @@ HARMLESS: Final[Mapping[str, tuple[str, ...]]] = {
 AUTH_METHODS: Final = ("password", "md5", "gss", "sspi", "scram-sha-256", "oauth", "none")
 
 
+# What Database takes beside the connection keys, without its underscores as people may write it.
+_KEYWORDS: Final = {
+    name.replace("_", ""): name
+    for name in (
+        "min_size",
+        "max_size",
+        "acquire_timeout",
+        "statement_cache_size",
+        "max_message_size",
+        "exact_intervals",
+        "json_loads",
+        "json_dumps",
+    )
+} | {"poolsize": "max_size", "minsize": "min_size", "min": "min_size", "max": "max_size"}
+
+
+def _as_word(name: str) -> str:
+    return name.lower().replace("_", "")
+
+
 def unknown_key(name: str, *, show: bool = True, known: Iterable[str] = ENVIRONMENT) -> ValueError:
     """Return the error for a key that nobody knows. Values are never part of it.
 
@@ -109,6 +129,11 @@ def unknown_key(name: str, *, show: bool = True, known: Iterable[str] = ENVIRONM
         known: The keys that are allowed there.
     """
     lowered = name.lower()
+    if _as_word(name) in _KEYWORDS and show:
+        keyword = _KEYWORDS[_as_word(name)]
+        return ValueError(
+            f"{name!r} is no connection key; the pool's {keyword!r} is a keyword argument of Database"
+        )
     candidates = [*known, *_OTHER_NAMES]
     nearest = [key for key in candidates if lowered and key.startswith(lowered)][
         :1

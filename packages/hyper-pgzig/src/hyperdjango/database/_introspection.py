@@ -8,6 +8,7 @@ PostgreSQL docs: catalog-pg-type, catalog-pg-range.
 from collections.abc import Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
+from hyperdjango.database.errors import InterfaceError
 from hyperdjango.database.types import composite_type
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ _EXTENSION_KINDS: Final[dict[tuple[str, str], Literal["hstore", "vector", "halfv
 # A row can hold types that nothing announced. Each round asks about those met so far; a server that names
 # new ones for ever is not followed for ever.
 ROUNDS_MAX: Final = 32
+# Nor into types that contain one another without end; an array of a domain takes three levels of these.
+LEVELS_MAX: Final = 256
 TYPES_KEEP_CHANGING: Final = "the result names types that the catalogs do not explain"
 
 # The server resolves the name, by its own rules and the session's search_path.
@@ -91,11 +94,15 @@ def introspect(oids: Iterable[int], type_map: "native.TypeMap", server_version: 
         oids: OIDs of pg_type.
         type_map: Where to add them.
         server_version: As `server_version_num` has it: 150004.
+    Raises:
+        InterfaceError: Types lie deeper inside one another than values are read.
     """
     query = _QUERY_14 if server_version >= 140000 else _QUERY_OLD
     wanted = {oid for oid in oids if not type_map.knows(oid)}
     asked: set[int] = set()
-    while wanted:
+    for _ in range(LEVELS_MAX):
+        if not wanted:
+            return
         rows = yield query, (sorted(wanted),)
         asked |= wanted
         found = [_Type(*row) for row in rows]
@@ -107,6 +114,8 @@ def introspect(oids: Iterable[int], type_map: "native.TypeMap", server_version: 
         wanted = {
             part for each in found for part in each.parts() if part not in asked and not type_map.knows(part)
         }
+    if wanted:
+        raise InterfaceError(TYPES_KEEP_CHANGING)
 
 
 def _add(each: _Type, type_map: "native.TypeMap") -> None:  # noqa: PLR0911 - one line per kind of type

@@ -1,11 +1,14 @@
 """One connection of a pool: the native Connection with its socket, and what the pool must remember of it."""
 
 import contextlib
+import logging
 import re
+import socket
 import time
 from typing import TYPE_CHECKING, Final
 
 from hyperdjango.database import _shape
+from hyperdjango.database.errors import InterfaceError
 
 if TYPE_CHECKING:
     from hyperdjango.database._connect import Established
@@ -55,11 +58,27 @@ class Slot:
         """Close the socket, with a good-bye where nothing is under way. Any number of calls."""
         if self.is_closed:
             return
-        self.is_closed = True
-        with contextlib.suppress(OSError):
+        try:
             self.connection.terminate()
-        self.connection.close()
+        except InterfaceError:
+            # Another thread waits in there. It finds the end of the stream and closes behind itself; now
+            # somebody else could be given the number of the socket it still reads from.
+            with contextlib.suppress(OSError):
+                self.established.sock.shutdown(socket.SHUT_RDWR)
+            return
+        self.is_closed = True
         self.established.sock.close()
+
+
+_logger: Final = logging.getLogger("hyperdjango.database")
+
+
+def warn_of_open_transaction() -> None:
+    """Say that a call left a transaction open: a BEGIN of the user's own, which ends with that call."""
+    _logger.warning(
+        "a call outside a transaction block left a transaction open; it was rolled back. "
+        "Use db.transaction() in place of BEGIN and COMMIT"
+    )
 
 
 # What brings a session back to how it was opened. DISCARD refuses to run in a transaction.

@@ -11,7 +11,7 @@ from hyperdjango.database._connect import connect_steps
 from hyperdjango.database._introspection import OID_OF_TYPE
 from hyperdjango.database._native import backend, require_native
 from hyperdjango.database._settings import PoolSettings
-from hyperdjango.database._slot import RESET_SECONDS, RESET_SQL, ROLLBACK_SQL, Slot
+from hyperdjango.database._slot import RESET_SECONDS, RESET_SQL, ROLLBACK_SQL, Slot, warn_of_open_transaction
 from hyperdjango.database._statements import is_script
 from hyperdjango.database.errors import AcquireTimeout, InterfaceError, NotConnected, QueryTimeout
 from hyperdjango.database.pool import DRAIN_SECONDS
@@ -519,13 +519,15 @@ class Database:
         self._pending.add(task)
         task.add_done_callback(self._pending.discard)
 
-    async def _release(self, slot: Slot) -> None:
+    async def _release(self, slot: Slot, *, is_block: bool = False) -> None:
         """Give a connection back: out of its transaction, its session as it was opened."""
         connection = slot.connection
         try:
             if not connection.closed and not connection.busy:
                 loop = asyncio.get_running_loop()
                 if connection.transaction_status != "I":
+                    if not is_block:
+                        warn_of_open_transaction()
                     await _async_replies.run(slot, ROLLBACK_SQL, loop.time() + RESET_SECONDS)
                 if connection.session_changed:
                     await _async_replies.run(slot, RESET_SQL, loop.time() + RESET_SECONDS)

@@ -155,8 +155,10 @@ class Pool:
 
     def discard(self, slot: "Slot") -> None:
         """Close a connection and let someone else open another in its place."""
-        slot.close()
-        self.abandon_place()
+        try:
+            slot.close()
+        finally:
+            self.abandon_place()
 
     def abandon_place(self) -> None:
         """A place is free again: the oldest ticket may open a connection in it."""

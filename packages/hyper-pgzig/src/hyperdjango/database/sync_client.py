@@ -17,7 +17,7 @@ from hyperdjango.database._identifiers import quote_identifier
 from hyperdjango.database._introspection import OID_OF_TYPE
 from hyperdjango.database._native import backend, require_native
 from hyperdjango.database._settings import PoolSettings
-from hyperdjango.database._slot import RESET_SECONDS, RESET_SQL, ROLLBACK_SQL, Slot
+from hyperdjango.database._slot import RESET_SECONDS, RESET_SQL, ROLLBACK_SQL, Slot, warn_of_open_transaction
 from hyperdjango.database._statements import is_script
 from hyperdjango.database.errors import AcquireTimeout, InterfaceError, NotConnected, TransactionClosed
 from hyperdjango.database.pool import DRAIN_SECONDS, Pool
@@ -50,15 +50,16 @@ class _Borrowed:
     A class of its own and not a generator: it stands on the way of every call.
     """
 
-    __slots__ = ("_database", "_deadline", "_slot")
+    __slots__ = ("_database", "_deadline", "_slot", "_transaction")
 
     def __init__(self, database: "SyncDatabase", timeout: float | None) -> None:
         self._database = database
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._slot: Slot | None = None
+        self._transaction: _Transaction | None = None
 
     def __enter__(self) -> tuple[Slot, float | None]:
-        transaction = self._database._current.get()
+        transaction = self._transaction = self._database._current.get()
         if transaction is not None:
             if transaction.is_closed:
                 raise TransactionClosed
@@ -69,6 +70,9 @@ class _Borrowed:
     def __exit__(self, *_: object) -> None:
         slot = self._slot
         if slot is None:
+            # A copied context: the thread that has the block has left it during this statement.
+            if self._transaction is not None and self._transaction.is_closed:
+                self._transaction.slot.close()
             return
         if slot.is_reusable():
             self._database._pool.put_back(slot)
@@ -342,7 +346,7 @@ class SyncDatabase:
             if token is not None:
                 self._current.reset(token)
             # Rolls back what is not committed.
-            self._release(slot)
+            self._release(slot, is_block=True)
 
     def _borrowed(self, timeout: float | None) -> "_Borrowed":
         return _Borrowed(self, timeout)
@@ -419,12 +423,14 @@ class SyncDatabase:
             raise
         return Slot(established)
 
-    def _release(self, slot: Slot) -> None:
+    def _release(self, slot: Slot, *, is_block: bool = False) -> None:
         """Give a connection back: out of its transaction, its session as it was opened."""
         connection = slot.connection
         try:
             if not connection.closed and not connection.busy:
                 if connection.transaction_status != "I":
+                    if not is_block:
+                        warn_of_open_transaction()
                     _sync_replies.run(slot, ROLLBACK_SQL, time.monotonic() + RESET_SECONDS)
                 if connection.session_changed:
                     _sync_replies.run(slot, RESET_SQL, time.monotonic() + RESET_SECONDS)

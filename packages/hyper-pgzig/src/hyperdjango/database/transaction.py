@@ -179,7 +179,7 @@ class TransactionBlock:
         try:
             await _async_replies.run(slot, self._begin)
         except BaseException:
-            await self._database._release(slot)
+            await self._database._release(slot, is_block=True)
             raise
         self._transaction = Transaction(slot)
         self._token = current.set(self._transaction)
@@ -216,7 +216,7 @@ class TransactionBlock:
                 check_committed(await _async_replies.run(slot, "COMMIT"))
             # Else `_release` rolls back: in any case before somebody else has the connection.
         finally:
-            await self._database._release(slot)
+            await self._database._release(slot, is_block=True)
 
     async def _end_savepoint(self, transaction: Transaction, savepoint: str, *, failed: bool) -> None:
         self._savepoint = None
