@@ -4,6 +4,7 @@ const std = @import("std");
 /// False only for statements that read: after a lost connection these simply failed. In doubt it is a
 /// write: a SELECT with a parenthesis may call a function that writes, one with INTO makes a table.
 pub fn mayWrite(sql: []const u8) bool {
+    if (isScript(sql)) return true;
     const word = first(sql);
     for ([_][]const u8{ "show", "table", "fetch" }) |each| if (std.ascii.eqlIgnoreCase(word, each)) return false;
     for ([_][]const u8{ "select", "values" }) |each| {
@@ -19,7 +20,15 @@ pub fn commits(sql: []const u8) bool {
     const ends = [_][]const u8{ "commit", "end", "prepare" };
     const word = first(sql);
     for (ends) |each| if (std.ascii.eqlIgnoreCase(word, each)) return true;
+    if (!isScript(sql)) return false;
+    for (ends) |each| if (std.ascii.findIgnoreCase(sql, each) != null) return true;
     return false;
+}
+
+/// Perhaps several statements. In doubt it is: a semicolon may be part of a literal.
+fn isScript(sql: []const u8) bool {
+    const at = std.mem.indexOfScalar(u8, sql, ';') orelse return false;
+    return std.mem.trim(u8, sql[at + 1 ..], &std.ascii.whitespace).len > 0;
 }
 
 /// Skips white space, comments and opening parentheses.
@@ -65,6 +74,8 @@ test "reads are told from what may write, whatever stands in front" {
         .{ true, "SELECT refill()" },
         .{ true, "select * into copy from t" },
         .{ false, "show all" },
+        .{ false, "select 1; " },
+        .{ true, "select 1; delete from t" },
         .{ true, "INSERT INTO t VALUES (1)" },
         .{ true, "WITH x AS (DELETE FROM t RETURNING *) SELECT * FROM x" },
         .{ true, "/* never ends" },
@@ -76,6 +87,6 @@ test "reads are told from what may write, whatever stands in front" {
 }
 
 test "what ends a transaction and makes it durable" {
-    for ([_][]const u8{ "COMMIT", "end", " prepare transaction 'x'" }) |sql| try std.testing.expect(commits(sql));
-    for ([_][]const u8{ "ROLLBACK", "SELECT 1", "commitment" }) |sql| try std.testing.expect(!commits(sql));
+    for ([_][]const u8{ "COMMIT", "end", " prepare transaction 'x'", "select 1; commit" }) |sql| try std.testing.expect(commits(sql));
+    for ([_][]const u8{ "ROLLBACK", "SELECT 1", "SELECT 1;", "SELECT 1; SELECT 2", "commitment" }) |sql| try std.testing.expect(!commits(sql));
 }

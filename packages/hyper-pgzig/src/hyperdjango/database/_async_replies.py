@@ -202,11 +202,7 @@ async def complete(slot: Slot, request: "native.Request", deadline: float | None
         finally:
             state.in_flight -= 1
     except BaseException as error:
-        if isinstance(error, GeneratorExit):
-            slot.close()  # the coroutine was thrown away: it must not wait any more
-        elif connection.busy and connection.progress == NEEDS_TYPES:
-            connection.suspend_request()  # nothing is owed
-        elif connection.busy:
+        if connection.busy:
             await _recover(slot, state, error)
         if type(error) is TimeoutError:
             raise QueryTimeout("the call's timeout has passed and the statement was cancelled") from None
@@ -241,6 +237,12 @@ async def _learn_types(slot: Slot, state: _Loop, deadline: float | None) -> None
 async def _recover(slot: Slot, state: _Loop, error: BaseException) -> None:
     """Cancel what runs on `slot` and read the rest of its answer, or close it where that takes too long."""
     connection = slot.connection
+    if connection.progress == NEEDS_TYPES:
+        connection.suspend_request()  # nothing is owed
+        return
+    if isinstance(error, GeneratorExit):
+        slot.close()  # the coroutine was thrown away: it must not wait any more
+        return
     deadline = state.loop.time() + RECOVERY_SECONDS
     connection.drop(error)
     # What is left may have been received already: the socket would not say so.

@@ -50,7 +50,7 @@ _EXTENSION_KINDS: Final[dict[tuple[str, str], Literal["hstore", "vector", "halfv
 # A row can hold types that nothing announced. Each round asks about those met so far; a server that names
 # new ones for ever is not followed for ever.
 ROUNDS_MAX: Final = 32
-# Nor into types that contain one another without end; an array of a domain takes three levels of these.
+# Nor from type to type that each contains the next.
 LEVELS_MAX: Final = 256
 TYPES_KEEP_CHANGING: Final = "the result names types that the catalogs do not explain"
 

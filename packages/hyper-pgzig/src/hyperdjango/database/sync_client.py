@@ -4,18 +4,18 @@
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from hyperdjango.database import _batches, _conninfo, _shape, _sync_io, _sync_replies
+from hyperdjango.database import _batches, _shape, _sync_io, _sync_replies
 from hyperdjango.database._connect import connect_steps
+from hyperdjango.database._face import Face
 from hyperdjango.database._identifiers import quote_identifier
 from hyperdjango.database._introspection import OID_OF_TYPE
-from hyperdjango.database._native import backend, require_native
 from hyperdjango.database._settings import PoolSettings
 from hyperdjango.database._slot import RESET_SECONDS, RESET_SQL, ROLLBACK_SQL, Slot, warn_of_open_transaction
 from hyperdjango.database._statements import is_script
@@ -25,8 +25,6 @@ from hyperdjango.database.status import CommandStatus
 from hyperdjango.database.transaction import begin_sql, check_committed, check_open
 
 if TYPE_CHECKING:
-    import ssl
-
     from hyperdjango.database._native import native
 
 T = TypeVar("T")
@@ -80,53 +78,13 @@ class _Borrowed:
             self._database._release(slot)
 
 
-class SyncDatabase:
+class SyncDatabase(Face):
     """A PostgreSQL database behind a pool of connections, for code that blocks.
 
     Methods, arguments, results and errors are those of Database. While a call waits the GIL is released.
     """
 
-    def __init__(
-        self,
-        url: str | None = None,
-        min_size: int = 2,
-        max_size: int = 32,
-        *,
-        acquire_timeout: float | None = None,
-        statement_cache_size: int = 256,
-        max_message_size: int = 2**30,
-        server_settings: Mapping[str, object] | None = None,
-        ssl_context: "ssl.SSLContext | None" = None,
-        exact_intervals: bool = False,
-        json_loads: Callable[[Any], Any] | None = None,
-        json_dumps: Callable[[Any], str | bytes] | None = None,
-        **connection: Any,
-    ) -> None:
-        """Take down how to connect; arguments and errors as for Database."""
-        require_native()
-        try:
-            parameters = _conninfo.parse(
-                url, ssl_context=ssl_context, server_settings=server_settings, **connection
-            )
-        finally:
-            # A traceback with locals must not show them.
-            url, connection = None, {}
-        settings = PoolSettings(
-            min_size=min_size,
-            max_size=max_size,
-            acquire_timeout=acquire_timeout,
-            statement_cache_size=statement_cache_size,
-            max_message_size=max_message_size,
-        )
-        pool = settings.make_pool(
-            parameters, exact_intervals=exact_intervals, json_loads=json_loads, json_dumps=json_dumps
-        )
-        self._take(pool, settings)
-
-    def _take(self, pool: Pool, settings: PoolSettings, *, opens_on_use: bool = False) -> None:
-        self._pool = pool
-        self._settings = settings
-        self._opens_on_use = opens_on_use
+    def _prepare(self) -> None:
         self._current: ContextVar[_Transaction | None] = ContextVar(
             "hyperdjango_sync_transaction", default=None
         )
@@ -135,40 +93,11 @@ class SyncDatabase:
     def over(cls, pool: Pool, settings: PoolSettings, *, opens_on_use: bool) -> Self:
         """Make the blocking face of a pool that another face has made."""
         self = cls.__new__(cls)
-        self._take(pool, settings, opens_on_use=opens_on_use)
+        self._pool = pool
+        self._settings = settings
+        self._opens_on_use = opens_on_use
+        self._prepare()
         return self
-
-    def __repr__(self) -> str:
-        """Where to, without the password."""
-        if not hasattr(self, "_pool"):  # in the traceback of an __init__ that failed
-            return "<SyncDatabase without a pool>"
-        state = "connected" if self.is_connected else "not connected"
-        return f"<SyncDatabase {self.url} {state}>"
-
-    @property
-    def url(self) -> str:
-        """The URL with the password shown as `***`."""
-        return self._pool.parameters.url
-
-    @property
-    def min_size(self) -> int:
-        """How many connections the pool keeps open."""
-        return self._pool.min_size
-
-    @property
-    def max_size(self) -> int:
-        """How many connections the pool opens at most."""
-        return self._pool.max_size
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether `connect()` has run and `disconnect()` has not."""
-        return self._pool.is_open
-
-    @property
-    def backend(self) -> str:
-        """`"pgzig"`, or `"none"` where the native extension is missing."""
-        return backend()
 
     def connect(self) -> Self:
         """Open the pool. Does nothing where it is open.
@@ -209,10 +138,6 @@ class SyncDatabase:
     ) -> None:
         """Drain and close the pool."""
         self.disconnect()
-
-    def pool_stats(self) -> dict[str, int]:
-        """Return how many connections there are: `total`, `idle`, `busy`, `waiting`, `stmt_cache_size`."""
-        return self._pool.stats()
 
     @overload
     def query(self, sql: str, *args: object, timeout: float | None = None) -> list[Row]: ...
