@@ -715,5 +715,6 @@ def test_a_missing_or_unreadable_service_file_is_an_error(tmp_path: Path) -> Non
     ("word", "keyword"), [("maxsize", "max_size"), ("min", "min_size"), ("acquiretimeout", "acquire_timeout")]
 )
 def test_a_word_for_the_pools_size_is_told_from_a_connection_key(word: str, keyword: str) -> None:
+    keys: dict[str, Any] = {word: "4"}
     with pytest.raises(ValueError, match=f"the pool's '{keyword}' is a keyword argument of Database"):
-        parse("postgresql://localhost/x", environ={}, **{word: "4"})
+        parse("postgresql://localhost/x", environ={}, **keys)

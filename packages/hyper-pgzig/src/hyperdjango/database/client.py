@@ -1,16 +1,15 @@
 """Database: the asyncio face of the driver."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from hyperdjango.database import _async_io, _async_replies, _batches, _conninfo, _shape
+from hyperdjango.database import _async_io, _async_replies, _batches, _shape
 from hyperdjango.database._connect import connect_steps
+from hyperdjango.database._face import Face
 from hyperdjango.database._introspection import OID_OF_TYPE
-from hyperdjango.database._native import backend, require_native
-from hyperdjango.database._settings import PoolSettings
 from hyperdjango.database._slot import RESET_SECONDS, RESET_SQL, ROLLBACK_SQL, Slot, warn_of_open_transaction
 from hyperdjango.database._statements import is_script
 from hyperdjango.database.errors import AcquireTimeout, InterfaceError, NotConnected, QueryTimeout
@@ -20,78 +19,20 @@ from hyperdjango.database.sync_client import SyncDatabase
 from hyperdjango.database.transaction import Transaction, TransactionBlock
 
 if TYPE_CHECKING:
-    import ssl
-
     from hyperdjango.database._native import native
 
 T = TypeVar("T")
 Row = dict[str, Any]
 
 
-class Database:
+class Database(Face):
     """A PostgreSQL database behind a pool of connections.
 
     Nothing is opened before `connect()`, or `async with`. All methods may be called from any number of
     tasks, event loops and threads at once.
     """
 
-    def __init__(
-        self,
-        url: str | None = None,
-        min_size: int = 2,
-        max_size: int = 32,
-        *,
-        acquire_timeout: float | None = None,
-        statement_cache_size: int = 256,
-        max_message_size: int = 2**30,
-        server_settings: Mapping[str, object] | None = None,
-        ssl_context: "ssl.SSLContext | None" = None,
-        exact_intervals: bool = False,
-        json_loads: Callable[[Any], Any] | None = None,
-        json_dumps: Callable[[Any], str | bytes] | None = None,
-        **connection: Any,
-    ) -> None:
-        """Take down how to connect; nothing is opened yet.
-
-        Args:
-            url: `postgresql://user:password@host:port/dbname?key=value`, as libpq has it. What it leaves out
-                comes from the environment (PGHOST, PGUSER, …).
-            min_size: How many connections `connect()` opens.
-            max_size: How many there may be.
-            acquire_timeout: Seconds a call waits for a connection when all are busy; None is no limit.
-            statement_cache_size: Prepared statements per connection; 0 prepares none under a name.
-            max_message_size: The longest message accepted from the backend, in bytes.
-            server_settings: Run-time parameters for every session.
-            ssl_context: Used in place of what the ssl… keys say.
-            exact_intervals: interval values come as Interval(months, days, microseconds), not as timedelta.
-            json_loads: Takes the text of a json or jsonb value.
-            json_dumps: Makes the text of one.
-            connection: Any key a URL may have (`password=`, `sslmode=`, `connect_timeout=` …).
-        Raises:
-            ValueError: Something in it cannot be used; the message shows no value of the URL.
-            NativeExtensionMissing: The driver was not built.
-
-        PostgreSQL docs: libpq-connect, "Parameter Key Words".
-        """
-        require_native()
-        try:
-            parameters = _conninfo.parse(
-                url, ssl_context=ssl_context, server_settings=server_settings, **connection
-            )
-        finally:
-            # A traceback with locals must not show them.
-            url, connection = None, {}
-        self._settings = PoolSettings(
-            min_size=min_size,
-            max_size=max_size,
-            acquire_timeout=acquire_timeout,
-            statement_cache_size=statement_cache_size,
-            max_message_size=max_message_size,
-        )
-        self._pool = self._settings.make_pool(
-            parameters, exact_intervals=exact_intervals, json_loads=json_loads, json_dumps=json_dumps
-        )
-        self._opens_on_use = False
+    def _prepare(self) -> None:
         # Tasks nobody waits for; without a reference they could vanish half way.
         self._pending: set[asyncio.Future[None]] = set()
         self._current: ContextVar[Transaction | None] = ContextVar("hyperdjango_transaction", default=None)
@@ -105,38 +46,6 @@ class Database:
             url = ""  # a traceback with locals must not show it
         self._opens_on_use = True
         return self
-
-    def __repr__(self) -> str:
-        """Where to, without the password."""
-        if not hasattr(self, "_pool"):  # in the traceback of an __init__ that failed
-            return "<Database without a pool>"
-        state = "connected" if self.is_connected else "not connected"
-        return f"<Database {self.url} {state}>"
-
-    @property
-    def url(self) -> str:
-        """The URL with the password shown as `***`."""
-        return self._pool.parameters.url
-
-    @property
-    def min_size(self) -> int:
-        """How many connections the pool keeps open."""
-        return self._pool.min_size
-
-    @property
-    def max_size(self) -> int:
-        """How many connections the pool opens at most."""
-        return self._pool.max_size
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether `connect()` has run and `disconnect()` has not."""
-        return self._pool.is_open
-
-    @property
-    def backend(self) -> str:
-        """`"pgzig"`, or `"none"` where the native extension is missing."""
-        return backend()
 
     @property
     def sync(self) -> SyncDatabase:
@@ -195,10 +104,6 @@ class Database:
     ) -> None:
         """Drain and close the pool."""
         await self.disconnect()
-
-    def pool_stats(self) -> dict[str, int]:
-        """Return how many connections there are: `total`, `idle`, `busy`, `waiting`, `stmt_cache_size`."""
-        return self._pool.stats()
 
     @overload
     async def query(self, sql: str, *args: object, timeout: float | None = None) -> list[Row]: ...

@@ -1,0 +1,119 @@
+"""What the two faces have in common: how they are made, and what can be asked of them without waiting."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from hyperdjango.database import _conninfo
+from hyperdjango.database._native import backend, require_native
+from hyperdjango.database._settings import PoolSettings
+from hyperdjango.database.pool import Pool
+
+if TYPE_CHECKING:
+    import ssl
+
+
+class Face:
+    """The base of Database and SyncDatabase."""
+
+    _pool: Pool
+    _settings: PoolSettings
+    _opens_on_use: bool
+
+    def __init__(
+        self,
+        url: str | None = None,
+        min_size: int = 2,
+        max_size: int = 32,
+        *,
+        acquire_timeout: float | None = None,
+        statement_cache_size: int = 256,
+        max_message_size: int = 2**30,
+        server_settings: Mapping[str, object] | None = None,
+        ssl_context: "ssl.SSLContext | None" = None,
+        exact_intervals: bool = False,
+        json_loads: Callable[[Any], Any] | None = None,
+        json_dumps: Callable[[Any], str | bytes] | None = None,
+        **connection: Any,
+    ) -> None:
+        """Take down how to connect; nothing is opened yet.
+
+        Args:
+            url: `postgresql://user:password@host:port/dbname?key=value`, as libpq has it. What it leaves out
+                comes from the environment (PGHOST, PGUSER, …).
+            min_size: How many connections `connect()` opens.
+            max_size: How many there may be.
+            acquire_timeout: Seconds a call waits for a connection when all are busy; None is no limit.
+            statement_cache_size: Prepared statements per connection; 0 prepares none under a name.
+            max_message_size: The longest message accepted from the backend, in bytes.
+            server_settings: Run-time parameters for every session.
+            ssl_context: Used in place of what the ssl… keys say.
+            exact_intervals: interval values come as Interval(months, days, microseconds), not as timedelta.
+            json_loads: Takes the text of a json or jsonb value.
+            json_dumps: Makes the text of one.
+            connection: Any key a URL may have (`password=`, `sslmode=`, `connect_timeout=` …).
+        Raises:
+            ValueError: Something in it cannot be used; the message shows no value of the URL.
+            NativeExtensionMissing: The driver was not built.
+
+        PostgreSQL docs: libpq-connect, "Parameter Key Words".
+        """
+        require_native()
+        try:
+            parameters = _conninfo.parse(
+                url, ssl_context=ssl_context, server_settings=server_settings, **connection
+            )
+        finally:
+            # A traceback with locals must not show them.
+            url, connection = None, {}
+        self._settings = PoolSettings(
+            min_size=min_size,
+            max_size=max_size,
+            acquire_timeout=acquire_timeout,
+            statement_cache_size=statement_cache_size,
+            max_message_size=max_message_size,
+        )
+        self._pool = self._settings.make_pool(
+            parameters, exact_intervals=exact_intervals, json_loads=json_loads, json_dumps=json_dumps
+        )
+        self._opens_on_use = False
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Make what only this face has."""
+        raise NotImplementedError  # each face has its own
+
+    def __repr__(self) -> str:
+        """Where to, without the password."""
+        if not hasattr(self, "_pool"):  # in the traceback of an __init__ that failed
+            return f"<{type(self).__name__} without a pool>"
+        state = "connected" if self.is_connected else "not connected"
+        return f"<{type(self).__name__} {self.url} {state}>"
+
+    @property
+    def url(self) -> str:
+        """The URL with the password shown as `***`."""
+        return self._pool.parameters.url
+
+    @property
+    def min_size(self) -> int:
+        """How many connections the pool keeps open."""
+        return self._pool.min_size
+
+    @property
+    def max_size(self) -> int:
+        """How many connections the pool opens at most."""
+        return self._pool.max_size
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether `connect()` has run and `disconnect()` has not."""
+        return self._pool.is_open
+
+    @property
+    def backend(self) -> str:
+        """`"pgzig"`, or `"none"` where the native extension is missing."""
+        return backend()
+
+    def pool_stats(self) -> dict[str, int]:
+        """Return how many connections there are: `total`, `idle`, `busy`, `waiting`, `stmt_cache_size`."""
+        return self._pool.stats()
