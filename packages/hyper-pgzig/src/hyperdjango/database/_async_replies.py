@@ -203,7 +203,7 @@ async def complete(slot: Slot, request: "native.Request", deadline: float | None
             state.in_flight -= 1
     except BaseException as error:
         if connection.busy:
-            await _recover(slot, state, error)
+            await _recover(slot, request, state, error)
         if type(error) is TimeoutError:
             raise QueryTimeout("the call's timeout has passed and the statement was cancelled") from None
         raise
@@ -234,7 +234,9 @@ async def _learn_types(slot: Slot, state: _Loop, deadline: float | None) -> None
     raise InterfaceError(TYPES_KEEP_CHANGING)
 
 
-async def _recover(slot: Slot, state: _Loop, error: BaseException) -> None:
+async def _recover(
+    slot: Slot, request: "native.Request", state: _Loop, error: BaseException
+) -> None:
     """Cancel what runs on `slot` and read the rest of its answer, or close it where that takes too long."""
     connection = slot.connection
     if connection.progress == NEEDS_TYPES:
@@ -244,7 +246,7 @@ async def _recover(slot: Slot, state: _Loop, error: BaseException) -> None:
         slot.close()  # the coroutine was thrown away: it must not wait any more
         return
     deadline = state.loop.time() + RECOVERY_SECONDS
-    connection.drop(error)
+    connection.drop(request, error)
     # What is left may have been received already: the socket would not say so.
     progress = connection.progress
     try:
