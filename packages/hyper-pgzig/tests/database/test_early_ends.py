@@ -39,11 +39,12 @@ def test_a_cancel_during_the_clean_up_after_a_timeout_is_a_cancel() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+        assert database.pool_stats()["idle"] == 0
+        await database.disconnect()  # waits until the backend is gone, or given up
         assert database.pool_stats()["total"] == 0
-        await database.disconnect()
 
     script = [*startup(), serve({SQL: SIMPLE_SELECT}, alter=_silent)]
-    with ScriptedBackend(script, [hold], frontend_may_leave=True) as backend:
+    with ScriptedBackend(script, [hold], startup(), frontend_may_leave=True) as backend:
         asyncio.run(main(backend.url()))
 
 
@@ -110,13 +111,14 @@ def test_a_coroutine_that_is_thrown_away_gives_its_place_back() -> None:
         coroutine = database.query(SQL)
         coroutine.send(None)  # it waits for the reply now
         coroutine.close()
-        assert database.pool_stats()["total"] == 0
+        assert database.pool_stats()["idle"] == 0
         await database.disconnect()
+        assert database.pool_stats()["total"] == 0
 
     script = [*startup(), serve({SQL: SIMPLE_SELECT}, alter=_silent)]
     with ScriptedBackend(script, startup(), frontend_may_leave=True) as backend:
         asyncio.run(main(backend.url()))
-        assert len(backend.conversations) == 1  # nothing is sent any more
+        assert len(backend.conversations) == 2  # the second one is the CancelRequest's, from a thread
 
 
 def test_a_block_left_while_another_thread_waits_in_it_closes_the_connection() -> None:

@@ -4,6 +4,7 @@ from importlib import metadata
 
 from hyperdjango.database import errors
 from hyperdjango.database._global import get_db, set_db
+from hyperdjango.database._hooks import HookConnection, SyncHookConnection
 from hyperdjango.database._identifiers import quote_identifier
 from hyperdjango.database._sqlstate import *  # noqa: F403 - by way of errors mypy does not see them
 from hyperdjango.database.client import Database, Row
@@ -34,6 +35,7 @@ __all__ = [
     "CommandStatus",
     "Composite",
     "Database",
+    "HookConnection",
     "Interval",
     "Line",
     "LineSegment",
@@ -45,6 +47,7 @@ __all__ = [
     "Range",
     "Row",
     "SyncDatabase",
+    "SyncHookConnection",
     "TransactionBlock",
     "get_db",
     "quote_identifier",

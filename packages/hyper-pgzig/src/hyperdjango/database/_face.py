@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hyperdjango.database import _conninfo
+from hyperdjango.database._hooks import HookFunction, Hooks
 from hyperdjango.database._native import backend, require_native
-from hyperdjango.database._settings import PoolSettings
+from hyperdjango.database._settings import IDLE_TIMEOUT, MAX_LIFETIME, PoolSettings
 from hyperdjango.database.pool import Pool
 
 if TYPE_CHECKING:
@@ -26,6 +27,12 @@ class Face:
         max_size: int = 32,
         *,
         acquire_timeout: float | None = None,
+        max_lifetime: float | None = MAX_LIFETIME,
+        idle_timeout: float | None = IDLE_TIMEOUT,
+        leak_timeout: float | None = None,
+        on_connect: HookFunction | None = None,
+        on_acquire: HookFunction | None = None,
+        on_release: HookFunction | None = None,
         statement_cache_size: int = 256,
         max_message_size: int = 2**30,
         server_settings: Mapping[str, object] | None = None,
@@ -43,6 +50,13 @@ class Face:
             min_size: How many connections `connect()` opens.
             max_size: How many there may be.
             acquire_timeout: Seconds a call waits for a connection when all are busy; None is no limit.
+            max_lifetime: Seconds after which a connection is replaced; None is never.
+            idle_timeout: Seconds after which an idle connection above `min_size` is closed; None is never.
+            leak_timeout: Seconds after which a connection that is not back is reported, with where it was
+                acquired, in the log; None is never.
+            on_connect: Called with a HookConnection for each new connection before anybody has it.
+            on_acquire: Called with one at each hand-out.
+            on_release: Called with one before a connection goes back.
             statement_cache_size: Prepared statements per connection; 0 prepares none under a name.
             max_message_size: The longest message accepted from the backend, in bytes.
             server_settings: Run-time parameters for every session.
@@ -69,6 +83,10 @@ class Face:
             min_size=min_size,
             max_size=max_size,
             acquire_timeout=acquire_timeout,
+            max_lifetime=max_lifetime,
+            idle_timeout=idle_timeout,
+            leak_timeout=leak_timeout,
+            hooks=Hooks.of(on_connect, on_acquire, on_release),
             statement_cache_size=statement_cache_size,
             max_message_size=max_message_size,
         )
@@ -115,5 +133,11 @@ class Face:
         return backend()
 
     def pool_stats(self) -> dict[str, int]:
-        """Return how many connections there are: `total`, `idle`, `busy`, `waiting`, `stmt_cache_size`."""
+        """Return how many connections there are and what became of the others.
+
+        Returns:
+            Counts: `total`, `idle`, `busy`, `closing`, `waiting`, `max_waiting`, `min_size`, `max_size`;
+            since the Database was made `opened`, `closed`, `lost`, `waited`, `acquire_timeouts`; and
+            `stmt_cache_size`, the prepared statements of the idle connections.
+        """
         return self._pool.stats()

@@ -1,14 +1,18 @@
 """What a pool is told once, checked in one place for both faces."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from hyperdjango.database._hooks import Hooks
 from hyperdjango.database._native import native
 from hyperdjango.database.pool import Pool
 
 if TYPE_CHECKING:
     from hyperdjango.database._parameters import ConnectParameters
+
+MAX_LIFETIME = 3600.0
+IDLE_TIMEOUT = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +24,20 @@ class PoolSettings:
     acquire_timeout: float | None
     statement_cache_size: int
     max_message_size: int
+    max_lifetime: float | None = MAX_LIFETIME
+    idle_timeout: float | None = IDLE_TIMEOUT
+    leak_timeout: float | None = None
+    hooks: Hooks = field(default_factory=Hooks)
 
     def __post_init__(self) -> None:
         if self.max_size < 1:
             raise ValueError(f"max_size must be at least 1, not {self.max_size}")
         if not 0 <= self.min_size <= self.max_size:
             raise ValueError(f"min_size must be from 0 to max_size ({self.max_size}), not {self.min_size}")
-        if self.acquire_timeout is not None and self.acquire_timeout <= 0:
-            raise ValueError(
-                f"acquire_timeout must be more than 0 seconds or None, not {self.acquire_timeout}"
-            )
+        for name in ("acquire_timeout", "max_lifetime", "idle_timeout", "leak_timeout"):
+            seconds: float | None = getattr(self, name)
+            if seconds is not None and not seconds > 0:  # so that NaN is refused too
+                raise ValueError(f"{name} must be more than 0 seconds or None, not {seconds}")
         if not 1024 <= self.max_message_size < 2**31:
             raise ValueError(
                 f"max_message_size must be from 1024 to {2**31 - 1} bytes, not {self.max_message_size}"
@@ -56,4 +64,8 @@ class PoolSettings:
             statement_cache_size=self.statement_cache_size,
             message_size_max=self.max_message_size,
             type_map=type_map,
+            max_lifetime=self.max_lifetime,
+            idle_timeout=self.idle_timeout,
+            leak_timeout=self.leak_timeout,
+            hooks=self.hooks,
         )

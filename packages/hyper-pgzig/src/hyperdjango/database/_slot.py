@@ -1,7 +1,9 @@
 """One connection of a pool: the native Connection with its socket, and what the pool must remember of it."""
 
 import contextlib
+import itertools
 import logging
+import math
 import re
 import socket
 import time
@@ -12,6 +14,7 @@ from hyperdjango.database.errors import InterfaceError
 
 if TYPE_CHECKING:
     from hyperdjango.database._connect import Established
+    from hyperdjango.database._leaks import Borrowing
     from hyperdjango.database._native import native
 
 # What `Connection.advance`, `look`, `wait` and `resume` return.
@@ -21,6 +24,7 @@ AGAIN: Final = 2
 NEEDS_TYPES: Final = 3
 
 _VERSION: Final = re.compile(r"(\d+)(?:\.(\d+))?")
+_numbers: Final = itertools.count(1)
 
 
 class Slot:
@@ -29,16 +33,42 @@ class Slot:
     Attributes:
         connection: The native half.
         established: The socket, the addresses and the cancellation key behind it.
+        number: Its own in this process.
         created_at: When it was opened, by the monotonic clock.
+        expires_at: When its `max_lifetime` is over.
+        idle_since: When the housekeeper first saw it idle; 0 while it has not.
+        needs_care: It must go through `_release`: there is a hook to run, or a leak to watch for.
+        is_condemned: It is to be closed when it comes back.
+        is_lingering: It is closed for us, but its socket is open until the backend has ended.
+        borrowing: Who has it, where the pool looks out for leaks.
     """
 
-    __slots__ = ("connection", "created_at", "established", "is_closed")
+    __slots__ = (
+        "borrowing",
+        "connection",
+        "created_at",
+        "established",
+        "expires_at",
+        "idle_since",
+        "is_closed",
+        "is_condemned",
+        "is_lingering",
+        "needs_care",
+        "number",
+    )
 
     def __init__(self, established: "Established") -> None:
         self.established = established
         self.connection: native.Connection = established.connection
+        self.number = next(_numbers)
         self.created_at = time.monotonic()
+        self.expires_at = math.inf
+        self.idle_since = 0.0
+        self.needs_care = False
         self.is_closed = False
+        self.is_condemned = False
+        self.is_lingering = False
+        self.borrowing: Borrowing | None = None
 
     @property
     def server_version(self) -> int:
@@ -52,14 +82,28 @@ class Slot:
 
     def is_reusable(self) -> bool:
         """Whether the next borrower may have it as it is."""
-        return self.connection.is_clean
+        return self.connection.is_clean and not self.needs_care
+
+    def is_quiet(self) -> bool:
+        """Whether it is open, nothing is under way on it, and no transaction is open."""
+        connection = self.connection
+        return not connection.closed and not connection.busy and connection.transaction_status == "I"
+
+    def condemn(self) -> None:
+        """Have it closed when it comes back."""
+        self.is_condemned = self.needs_care = True
 
     def close(self) -> None:
-        """Close the socket, with a good-bye where nothing is under way. Any number of calls."""
+        """Close the socket, with a good-bye where nothing is under way. Any number of calls.
+
+        Where something is under way the socket stays open, and the pool's to look after: `is_lingering`.
+        """
         if self.is_closed:
             return
+        connection = self.connection
+        runs_on = connection.busy and not connection.closed
         try:
-            self.connection.terminate()
+            connection.terminate()
         except InterfaceError:
             # Another thread waits in there. It finds the end of the stream and closes behind itself; now
             # somebody else could be given the number of the socket it still reads from.
@@ -67,7 +111,17 @@ class Slot:
                 self.established.sock.shutdown(socket.SHUT_RDWR)
             return
         self.is_closed = True
-        self.established.sock.close()
+        if runs_on:
+            self.is_lingering = True
+        else:
+            self.established.sock.close()
+
+    def settle(self) -> None:
+        """Count what was just set as how the session was opened: no reset is due because of it.
+
+        The one place that says so to the native half. Without its help such a session is reset, and made
+        ready by `on_connect` again, each time it comes back.
+        """
 
 
 _logger: Final = logging.getLogger("hyperdjango.database")

@@ -3,17 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from contextvars import ContextVar
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from hyperdjango.database import _async_io, _async_replies, _batches, _shape
-from hyperdjango.database._connect import connect_steps
-from hyperdjango.database._face import Face
+from hyperdjango.database import _async_replies, _batches, _shape
+from hyperdjango.database._async_pool import AsyncPoolFace
 from hyperdjango.database._introspection import OID_OF_TYPE
-from hyperdjango.database._slot import RESET_SECONDS, RESET_SQL, ROLLBACK_SQL, Slot, warn_of_open_transaction
+from hyperdjango.database._slot import Slot
 from hyperdjango.database._statements import is_script
-from hyperdjango.database.errors import AcquireTimeout, InterfaceError, NotConnected, QueryTimeout
-from hyperdjango.database.pool import DRAIN_SECONDS
+from hyperdjango.database.errors import QueryTimeout
 from hyperdjango.database.status import CommandStatus
 from hyperdjango.database.sync_client import SyncDatabase
 from hyperdjango.database.transaction import Transaction, TransactionBlock
@@ -25,7 +22,7 @@ T = TypeVar("T")
 Row = dict[str, Any]
 
 
-class Database(Face):
+class Database(AsyncPoolFace):
     """A PostgreSQL database behind a pool of connections.
 
     Nothing is opened before `connect()`, or `async with`. All methods may be called from any number of
@@ -33,8 +30,7 @@ class Database(Face):
     """
 
     def _prepare(self) -> None:
-        # Tasks nobody waits for; without a reference they could vanish half way.
-        self._pending: set[asyncio.Future[None]] = set()
+        self._pending = set()
         self._current: ContextVar[Transaction | None] = ContextVar("hyperdjango_transaction", default=None)
 
     @classmethod
@@ -51,59 +47,6 @@ class Database(Face):
     def sync(self) -> SyncDatabase:
         """The same pool for blocking callers, in threads that run no event loop."""
         return SyncDatabase.over(self._pool, self._settings, opens_on_use=self._opens_on_use)
-
-    async def connect(self) -> Self:
-        """Open the pool. Does nothing where it is open.
-
-        Raises:
-            ConnectionFailed: With the server's message and SQLSTATE where it sent one.
-        """
-        if self._pool.is_open:
-            return self
-        opening = [asyncio.ensure_future(self._establish()) for _ in range(self._pool.open())]
-        failure: BaseException | None = None
-        try:
-            await asyncio.gather(*opening, return_exceptions=True)
-        except BaseException:
-            self._pool.close(lambda: None)
-            raise
-        finally:
-            # Each has a place, those too that were cancelled before they ran.
-            for opened in opening:
-                error = asyncio.CancelledError() if opened.cancelled() else opened.exception()
-                if error is None:
-                    self._pool.give_back(opened.result())
-                else:
-                    self._pool.abandon_place()
-                    failure = failure or error
-        if failure is not None:
-            await self.disconnect(timeout=0)
-            raise failure
-        return self
-
-    async def disconnect(self, timeout: float = DRAIN_SECONDS) -> None:
-        """Wait until running calls are done, then close all connections. Any number of calls.
-
-        Args:
-            timeout: Seconds; past it the connections in use are closed as they come back.
-        """
-        loop = asyncio.get_running_loop()
-        drained = asyncio.Event()
-        if not self._pool.close(lambda: _wake(loop, drained)):
-            try:
-                await asyncio.wait_for(drained.wait(), timeout)
-            except TimeoutError:
-                return
-
-    async def __aenter__(self) -> Self:
-        """Open the pool."""
-        return await self.connect()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Drain and close the pool."""
-        await self.disconnect()
 
     @overload
     async def query(self, sql: str, *args: object, timeout: float | None = None) -> list[Row]: ...
@@ -357,95 +300,3 @@ class Database(Face):
                 self._pool.put_back(slot)
             else:
                 await self._release(slot)
-
-    async def _acquire(self, deadline: float | None) -> Slot:
-        """Take a connection from the pool, open one, or wait for one."""
-        if not self._pool.is_open:
-            if not self._opens_on_use:
-                raise NotConnected
-            await self.connect()
-        loop = asyncio.get_running_loop()
-        limit = self._settings.acquire_timeout
-        until = None if limit is None else loop.time() + limit
-        if deadline is not None and (until is None or deadline < until):
-            until = deadline
-        while True:
-            served = asyncio.Event()
-            ticket = self._pool.enter(lambda served=served: _wake(loop, served))  # type: ignore[misc]
-            try:
-                if not ticket.is_served:
-                    async with asyncio.timeout_at(until):
-                        await served.wait()
-                if ticket.is_refused:
-                    raise InterfaceError("the pool was closed while the call waited for a connection")
-            except BaseException as error:
-                self._pool.leave(ticket)
-                if isinstance(error, TimeoutError):
-                    raise AcquireTimeout("no connection became free in time") from None
-                raise
-            if ticket.slot is None:
-                return await self._open_slot(until)
-            if ticket.slot.connection.is_alive():
-                return ticket.slot
-            self._pool.discard(ticket.slot)
-
-    async def _open_slot(self, until: float | None = None) -> Slot:
-        """Open a connection in a place that is ours; the place is given up when that fails."""
-        try:
-            return await self._establish(until)
-        except BaseException:
-            self._pool.abandon_place()
-            raise
-
-    async def _establish(self, until: float | None = None) -> Slot:
-        pool = self._pool
-        timeout = None if until is None else until - asyncio.get_running_loop().time()
-        steps = connect_steps(
-            pool.parameters,
-            pool.type_map,
-            statement_cache_size=pool.statement_cache_size,
-            message_size_max=pool.message_size_max,
-        )
-        return Slot(await _async_io.run(steps, timeout))
-
-    def _give_back_later(self, transaction: Transaction) -> None:
-        """Release a transaction's connection once the task that uses it is done with it."""
-
-        async def wait() -> None:
-            try:
-                slot = await transaction.give_up()
-            except BaseException:
-                # The loop is about to end.
-                self._pool.discard(transaction.take())
-                raise
-            await self._release(slot)
-
-        task = asyncio.ensure_future(wait())
-        self._pending.add(task)
-        task.add_done_callback(self._pending.discard)
-
-    async def _release(self, slot: Slot, *, is_block: bool = False) -> None:
-        """Give a connection back: out of its transaction, its session as it was opened."""
-        connection = slot.connection
-        try:
-            if not connection.closed and not connection.busy:
-                loop = asyncio.get_running_loop()
-                if connection.transaction_status != "I":
-                    if not is_block:
-                        warn_of_open_transaction()
-                    await _async_replies.run(slot, ROLLBACK_SQL, loop.time() + RESET_SECONDS)
-                if connection.session_changed:
-                    await _async_replies.run(slot, RESET_SQL, loop.time() + RESET_SECONDS)
-        except Exception:
-            slot.close()
-        finally:
-            # Not reusable, as after a cancelled reset: the pool closes it.
-            self._pool.give_back(slot)
-
-
-def _wake(loop: asyncio.AbstractEventLoop, served: asyncio.Event) -> None:
-    try:
-        loop.call_soon_threadsafe(served.set)
-    except RuntimeError:
-        # The loop was closed with its tasks: their tickets were given back when they were cancelled.
-        return

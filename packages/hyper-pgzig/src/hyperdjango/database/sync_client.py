@@ -2,25 +2,22 @@
 # A borrowed connection is a part of SyncDatabase and uses what nobody else should:
 # pyright: reportPrivateUsage=false
 
-import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import chain
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from hyperdjango.database import _batches, _shape, _sync_io, _sync_replies
-from hyperdjango.database._connect import connect_steps
-from hyperdjango.database._face import Face
+from hyperdjango.database import _batches, _shape, _sync_replies
 from hyperdjango.database._identifiers import quote_identifier
 from hyperdjango.database._introspection import OID_OF_TYPE
 from hyperdjango.database._settings import PoolSettings
-from hyperdjango.database._slot import RESET_SECONDS, RESET_SQL, ROLLBACK_SQL, Slot, warn_of_open_transaction
+from hyperdjango.database._slot import Slot
 from hyperdjango.database._statements import is_script
-from hyperdjango.database.errors import AcquireTimeout, InterfaceError, NotConnected, TransactionClosed
-from hyperdjango.database.pool import DRAIN_SECONDS, Pool
+from hyperdjango.database._sync_pool import SyncPoolFace
+from hyperdjango.database.errors import InterfaceError, TransactionClosed
+from hyperdjango.database.pool import Pool
 from hyperdjango.database.status import CommandStatus
 from hyperdjango.database.transaction import begin_sql, check_committed, check_open
 
@@ -78,7 +75,7 @@ class _Borrowed:
             self._database._release(slot)
 
 
-class SyncDatabase(Face):
+class SyncDatabase(SyncPoolFace):
     """A PostgreSQL database behind a pool of connections, for code that blocks.
 
     Methods, arguments, results and errors are those of Database. While a call waits the GIL is released.
@@ -98,46 +95,6 @@ class SyncDatabase(Face):
         self._opens_on_use = opens_on_use
         self._prepare()
         return self
-
-    def connect(self) -> Self:
-        """Open the pool. Does nothing where it is open.
-
-        Raises:
-            ConnectionFailed: With the server's message and SQLSTATE where it sent one.
-        """
-        if self._pool.is_open:
-            return self
-        places = self._pool.open()
-        for opened in range(places):
-            try:
-                slot = self._open_slot(None)
-            except BaseException:
-                for _ in range(places - opened - 1):
-                    self._pool.abandon_place()
-                self.disconnect(timeout=0)
-                raise
-            self._pool.give_back(slot)
-        return self
-
-    def disconnect(self, timeout: float = DRAIN_SECONDS) -> None:
-        """Wait until running calls are done, then close all connections. Any number of calls.
-
-        Args:
-            timeout: Seconds; past it the connections in use are closed as they come back.
-        """
-        drained = threading.Event()
-        if not self._pool.close(drained.set):
-            drained.wait(timeout)
-
-    def __enter__(self) -> Self:
-        """Open the pool."""
-        return self.connect()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Drain and close the pool."""
-        self.disconnect()
 
     @overload
     def query(self, sql: str, *args: object, timeout: float | None = None) -> list[Row]: ...
@@ -295,74 +252,6 @@ class SyncDatabase(Face):
                 request = connection.submit(sql, args, shape, target, first, None)
                 _sync_replies.complete(slot, request, deadline)
             return request.result()
-
-    def _acquire(self, deadline: float | None) -> Slot:
-        """Take a connection from the pool, open one, or wait for one."""
-        pool = self._pool
-        if not pool.is_open:
-            if not self._opens_on_use:
-                raise NotConnected
-            self.connect()
-        limit = self._settings.acquire_timeout
-        until = None if limit is None else time.monotonic() + limit
-        if deadline is not None and (until is None or deadline < until):
-            until = deadline
-        while True:
-            idle = pool.take_idle()
-            if idle is not None:
-                return idle
-            served = threading.Event()
-            ticket = pool.enter(served.set)
-            try:
-                if not ticket.is_served and not served.wait(
-                    None if until is None else max(0.0, until - time.monotonic())
-                ):
-                    raise AcquireTimeout("no connection became free in time")
-                if ticket.is_refused:
-                    raise InterfaceError("the pool was closed while the call waited for a connection")
-            except BaseException:
-                pool.leave(ticket)
-                raise
-            if ticket.slot is None:
-                return self._open_slot(until)
-            if ticket.slot.connection.is_alive():
-                return ticket.slot
-            pool.discard(ticket.slot)
-
-    def _open_slot(self, until: float | None) -> Slot:
-        """Open a connection in a place that is ours; the place is given up when that fails."""
-        pool = self._pool
-        timeout = None if until is None else until - time.monotonic()
-        try:
-            established = _sync_io.run(
-                connect_steps(
-                    pool.parameters,
-                    pool.type_map,
-                    statement_cache_size=pool.statement_cache_size,
-                    message_size_max=pool.message_size_max,
-                ),
-                timeout,
-            )
-        except BaseException:
-            pool.abandon_place()
-            raise
-        return Slot(established)
-
-    def _release(self, slot: Slot, *, is_block: bool = False) -> None:
-        """Give a connection back: out of its transaction, its session as it was opened."""
-        connection = slot.connection
-        try:
-            if not connection.closed and not connection.busy:
-                if connection.transaction_status != "I":
-                    if not is_block:
-                        warn_of_open_transaction()
-                    _sync_replies.run(slot, ROLLBACK_SQL, time.monotonic() + RESET_SECONDS)
-                if connection.session_changed:
-                    _sync_replies.run(slot, RESET_SQL, time.monotonic() + RESET_SECONDS)
-        except Exception:
-            slot.close()
-        finally:
-            self._pool.give_back(slot)
 
 
 def _finished(

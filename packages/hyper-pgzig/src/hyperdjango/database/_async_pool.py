@@ -1,0 +1,270 @@
+"""How the asyncio face waits for a connection, opens one and gives it back: the base of Database.
+
+Every wait here may end in a cancellation; then the ticket, the place or the connection goes back at once.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from hyperdjango.database import _async_io, _async_replies
+from hyperdjango.database._deadline import check_timeout
+from hyperdjango.database._face import Face
+from hyperdjango.database._opening import Crowded, establish_steps, patience_from
+from hyperdjango.database._slot import RESET_SECONDS, RESET_SQL, ROLLBACK_SQL, Slot, warn_of_open_transaction
+from hyperdjango.database.errors import AcquireTimeout, InterfaceError, NotConnected
+from hyperdjango.database.pool import DRAIN_SECONDS, Ticket
+
+if TYPE_CHECKING:
+    from hyperdjango.database.transaction import Transaction
+
+_logger: Final = logging.getLogger("hyperdjango.database")
+
+
+class AsyncPoolFace(Face):
+    """The half of Database that stands between its calls and the pool."""
+
+    # Tasks nobody waits for; without a reference they could vanish half way.
+    _pending: set[asyncio.Future[None]]
+
+    async def connect(self) -> Self:
+        """Open the pool. Does nothing where it is open; waits where another caller is at it.
+
+        Raises:
+            ConnectionFailed: With the server's message and SQLSTATE where it sent one.
+        """
+        pool = self._pool
+        loop = asyncio.get_running_loop()
+        while True:
+            settled = asyncio.Event()
+            places = pool.open(lambda settled=settled: _wake(loop, settled))  # type: ignore[misc]
+            if places is not None:
+                break
+            await settled.wait()
+        if places:
+            try:
+                await self._fill(places)
+            finally:
+                pool.end_opening()
+        return self
+
+    async def _fill(self, places: int) -> None:
+        pool = self._pool
+        begun = 0
+
+        async def open_one() -> Slot:
+            nonlocal begun
+            begun += 1
+            return await self._open_slot()
+
+        opening = [asyncio.ensure_future(open_one()) for _ in range(places)]
+        failure: BaseException | None = None
+        try:
+            await asyncio.gather(*opening, return_exceptions=True)
+        except BaseException:
+            pool.close(lambda: None)
+            pool.end_draining()
+            raise
+        finally:
+            for opened in opening:
+                error = asyncio.CancelledError() if opened.cancelled() else opened.exception()
+                if error is None:
+                    pool.give_back_unused(opened.result())
+                else:
+                    failure = failure or error
+            # Those that were cancelled before they ran have not given their places back.
+            for _ in range(places - begun):
+                pool.abandon_place()
+        if failure is not None:
+            await self.disconnect(timeout=0)
+            raise failure
+
+    async def disconnect(self, timeout: float | None = DRAIN_SECONDS) -> None:
+        """Wait until running calls are done, then close all connections. Any number of calls.
+
+        New calls, and those that wait for a connection, are refused at once.
+
+        Args:
+            timeout: Seconds; past it the connections in use are closed as they come back. 0 waits for
+                nobody, None without limit.
+        Raises:
+            ValueError: `timeout` is negative or not a number.
+        """
+        timeout = check_timeout(timeout)
+        loop = asyncio.get_running_loop()
+        drained = asyncio.Event()
+        if self._pool.close(lambda: _wake(loop, drained)):
+            return
+        try:
+            if timeout != 0:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(drained.wait(), timeout)
+        finally:
+            self._pool.end_draining()
+
+    async def __aenter__(self) -> Self:
+        """Open the pool."""
+        return await self.connect()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Drain and close the pool."""
+        await self.disconnect()
+
+    async def _acquire(self, deadline: float | None) -> Slot:
+        """Take a connection from the pool, open one, or wait for one.
+
+        Args:
+            deadline: Of the call, by the loop's clock; None is no limit.
+        """
+        pool = self._pool
+        if not pool.is_open:
+            if not self._opens_on_use or pool.is_draining:
+                raise NotConnected
+            await self.connect()
+        loop = asyncio.get_running_loop()
+        limit = self._settings.acquire_timeout
+        until = None if limit is None else loop.time() + limit
+        if deadline is not None and (until is None or deadline < until):
+            until = deadline
+        began = time.monotonic()
+        served = asyncio.Event()
+        ticket = pool.enter(lambda: _wake(loop, served))
+        while True:
+            await self._wait_for(ticket, served, until)
+            slot = pool.claim(ticket)
+            if slot is None:
+                try:
+                    slot = await self._open_slot(until, began=began, may_wait=True)
+                except Crowded:
+                    served = asyncio.Event()
+                    ticket = pool.requeue(ticket, lambda served=served: _wake(loop, served))  # type: ignore[misc]
+                    continue
+            on_acquire = pool.hooks.on_acquire
+            if on_acquire is not None:
+                try:
+                    await on_acquire.run(slot, pool)
+                except BaseException:
+                    pool.discard(slot)
+                    raise
+            pool.lend(slot)
+            return slot
+
+    async def _wait_for(self, ticket: Ticket, served: asyncio.Event, until: float | None) -> None:
+        """Wait until a ticket is served; gives it back where that ends early."""
+        try:
+            if not ticket.is_served and not ticket.is_refused:
+                async with asyncio.timeout_at(until):
+                    await served.wait()
+            if ticket.is_refused:
+                raise InterfaceError("the pool was closed while the call waited for a connection")
+        except BaseException as error:
+            is_late = isinstance(error, TimeoutError)
+            self._pool.leave(ticket, is_late=is_late)
+            if is_late:
+                raise AcquireTimeout("no connection became free in time") from None
+            raise
+
+    async def _open_slot(
+        self, until: float | None = None, *, began: float | None = None, may_wait: bool = False
+    ) -> Slot:
+        """Open a connection in a place that is ours; the place is given up when that fails.
+
+        Args:
+            until: By the loop's clock; None is no limit.
+            began: When the call began, by time.monotonic; None is now.
+            may_wait: Raise Crowded, the place still ours, where the server takes no more and others of the
+                pool have connections.
+        """
+        pool = self._pool
+        generation = pool.generation
+        now = time.monotonic()
+        left = None if until is None else until - asyncio.get_running_loop().time()
+        patience = patience_from(pool, now if began is None else began, None if left is None else now + left)
+        try:
+            established = await _async_io.run(
+                establish_steps(pool, patience=patience, may_wait=may_wait), left
+            )
+        except Crowded:
+            raise
+        except BaseException as error:
+            pool.abandon_place(generation)
+            if type(error) is TimeoutError:
+                raise AcquireTimeout("no connection could be opened in time") from None
+            raise
+        slot = pool.adopt(established)
+        try:
+            await self._prepare_session(slot)
+        except BaseException:
+            pool.discard(slot)
+            raise
+        return slot
+
+    async def _prepare_session(self, slot: Slot) -> None:
+        on_connect = self._pool.hooks.on_connect
+        if on_connect is not None:
+            await on_connect.run(slot, self._pool)
+            slot.settle()
+
+    def _give_back_later(self, transaction: "Transaction") -> None:
+        """Release a transaction's connection once the task that uses it is done with it."""
+
+        async def wait() -> None:
+            try:
+                slot = await transaction.give_up()
+            except BaseException:
+                # The loop is about to end.
+                self._pool.discard(transaction.take())
+                raise
+            await self._release(slot)
+
+        task = asyncio.ensure_future(wait())
+        self._pending.add(task)
+        task.add_done_callback(self._pending.discard)
+
+    async def _release(self, slot: Slot, *, is_block: bool = False) -> None:
+        """Give a connection back: out of its transaction, its session as it was opened."""
+        slot.borrowing = None
+        is_fit = False
+        try:
+            if not slot.connection.closed and not slot.connection.busy:
+                await self._clean(slot, is_block=is_block)
+                is_fit = slot.is_quiet() and not slot.is_condemned
+        except Exception:
+            slot.close()
+        finally:
+            # Not fit, as after a cancelled reset: it is closed.
+            if is_fit:
+                self._pool.put_back(slot)
+            else:
+                self._pool.discard(slot)
+
+    async def _clean(self, slot: Slot, *, is_block: bool) -> None:
+        connection = slot.connection
+        loop = asyncio.get_running_loop()
+        if connection.transaction_status != "I":
+            if not is_block:
+                warn_of_open_transaction()
+            await _async_replies.run(slot, ROLLBACK_SQL, loop.time() + RESET_SECONDS)
+        on_release = self._pool.hooks.on_release
+        if on_release is not None:
+            try:
+                await on_release.run(slot, self._pool)
+            except Exception:
+                _logger.exception("the hook on_release failed; its connection is closed")
+                raise
+        if connection.session_changed and not slot.is_condemned:
+            await _async_replies.run(slot, RESET_SQL, loop.time() + RESET_SECONDS)
+            await self._prepare_session(slot)
+
+
+def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    try:
+        loop.call_soon_threadsafe(event.set)
+    except RuntimeError:
+        # The loop was closed with its tasks: their tickets were given back when they were cancelled.
+        return

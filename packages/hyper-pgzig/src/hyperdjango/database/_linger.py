@@ -1,0 +1,62 @@
+"""Connections that were closed while a statement may still run in their backend.
+
+A place in the pool is not free before the backend is gone; else a mass cancellation could open more sessions
+than `max_size`. Called by `Pool.discard`.
+PostgreSQL docs: protocol-flow, "Canceling Requests in Progress" and "Termination".
+"""
+
+import contextlib
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from hyperdjango.database import _sync_io
+from hyperdjango.database._cancel import cancel_steps
+from hyperdjango.database._steps import SetDeadline, Steps, WaitReadable
+from hyperdjango.database.errors import ConnectionFailed
+
+if TYPE_CHECKING:
+    from hyperdjango.database._slot import Slot
+    from hyperdjango.database.pool import Pool
+
+# A backend that has not ended by then is given up: it may be frozen, and its place is needed.
+LINGER_SECONDS: Final = 2.0
+
+
+def start(pool: "Pool", slot: "Slot") -> None:
+    """Wait for the end of a connection's backend in a thread, then free its place."""
+    # One thread for each: a frozen backend must not keep the others' places. There are at most max_size.
+    thread = threading.Thread(
+        target=_linger, args=(pool, slot, pool.generation), name="hyperdjango-linger", daemon=True
+    )
+    try:
+        thread.start()
+    except RuntimeError:
+        # The interpreter ends, or the system has no more threads.
+        slot.established.sock.close()
+        pool.end_lingering(pool.generation)
+
+
+def _linger(pool: "Pool", slot: "Slot", generation: int) -> None:
+    try:
+        with contextlib.suppress(OSError):  # TimeoutError, too
+            _sync_io.run(_linger_steps(slot))
+    finally:
+        slot.established.sock.close()
+        pool.end_lingering(generation)
+
+
+def _linger_steps(slot: "Slot") -> Steps[None]:
+    sock = slot.established.sock
+    yield SetDeadline(time.monotonic() + LINGER_SECONDS)
+    with contextlib.suppress(OSError, ConnectionFailed):
+        yield from cancel_steps(slot.established.cancel_target)
+    # The backend sees this as soon as it wants another message of ours.
+    sock.shutdown(socket.SHUT_WR)
+    while True:
+        try:
+            if not sock.recv(65536):
+                return
+        except (BlockingIOError, InterruptedError):
+            yield WaitReadable(sock)

@@ -1,0 +1,233 @@
+"""How the blocking face waits for a connection, opens one and gives it back: the base of SyncDatabase.
+
+KeyboardInterrupt may end every wait here; then the ticket, the place or the connection goes back at once.
+"""
+
+import logging
+import threading
+import time
+from types import TracebackType
+from typing import Final, Self
+
+from hyperdjango.database import _sync_io, _sync_replies
+from hyperdjango.database._deadline import check_timeout
+from hyperdjango.database._face import Face
+from hyperdjango.database._opening import Crowded, establish_steps, patience_from
+from hyperdjango.database._slot import RESET_SECONDS, RESET_SQL, ROLLBACK_SQL, Slot, warn_of_open_transaction
+from hyperdjango.database.errors import AcquireTimeout, InterfaceError, NotConnected
+from hyperdjango.database.pool import DRAIN_SECONDS, Ticket
+
+_logger: Final = logging.getLogger("hyperdjango.database")
+
+
+class _Bell:
+    """Wakes one thread, once. A bare lock and no Event.
+
+    The collector may ring it from inside of the very wait, where the lock of an Event would be held.
+    """
+
+    __slots__ = ("_lock", "ring")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self.ring = self._lock.release
+
+    def wait(self, until: float | None) -> bool:
+        """Wait, until time.monotonic is `until`; False where the time is over."""
+        if until is None:
+            return self._lock.acquire()
+        left = min(max(0.0, until - time.monotonic()), threading.TIMEOUT_MAX)
+        return self._lock.acquire(timeout=left)
+
+
+class SyncPoolFace(Face):
+    """The half of SyncDatabase that stands between its calls and the pool."""
+
+    def connect(self) -> Self:
+        """Open the pool. Does nothing where it is open; waits where another caller is at it.
+
+        Raises:
+            ConnectionFailed: With the server's message and SQLSTATE where it sent one.
+        """
+        pool = self._pool
+        while True:
+            settled = _Bell()
+            places = pool.open(settled.ring)
+            if places is not None:
+                break
+            settled.wait(None)
+        if places:
+            try:
+                self._fill(places)
+            finally:
+                pool.end_opening()
+        return self
+
+    def _fill(self, places: int) -> None:
+        for opened in range(places):
+            try:
+                slot = self._open_slot(None)
+            except BaseException:
+                for _ in range(places - opened - 1):
+                    self._pool.abandon_place()
+                self.disconnect(timeout=0)
+                raise
+            self._pool.give_back_unused(slot)
+
+    def disconnect(self, timeout: float | None = DRAIN_SECONDS) -> None:
+        """Wait until running calls are done, then close all connections. Any number of calls.
+
+        New calls, and those that wait for a connection, are refused at once.
+
+        Args:
+            timeout: Seconds; past it the connections in use are closed as they come back. 0 waits for
+                nobody, None without limit.
+        Raises:
+            ValueError: `timeout` is negative or not a number.
+        """
+        timeout = check_timeout(timeout)
+        drained = _Bell()
+        if self._pool.close(drained.ring):
+            return
+        try:
+            if timeout != 0:
+                drained.wait(None if timeout is None else time.monotonic() + timeout)
+        finally:
+            self._pool.end_draining()
+
+    def __enter__(self) -> Self:
+        """Open the pool."""
+        return self.connect()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Drain and close the pool."""
+        self.disconnect()
+
+    def _acquire(self, deadline: float | None) -> Slot:
+        """Take a connection from the pool, open one, or wait for one.
+
+        Args:
+            deadline: Of the call, by time.monotonic; None is no limit.
+        """
+        pool = self._pool
+        idle = pool.take_idle()
+        if idle is not None:
+            return idle
+        if not pool.is_open:
+            if not self._opens_on_use or pool.is_draining:
+                raise NotConnected
+            self.connect()
+        began = time.monotonic()
+        limit = self._settings.acquire_timeout
+        until = None if limit is None else began + limit
+        if deadline is not None and (until is None or deadline < until):
+            until = deadline
+        served = _Bell()
+        ticket = pool.enter(served.ring)
+        while True:
+            self._wait_for(ticket, served, until)
+            slot = pool.claim(ticket)
+            if slot is None:
+                try:
+                    slot = self._open_slot(until, began=began, may_wait=True)
+                except Crowded:
+                    served = _Bell()
+                    ticket = pool.requeue(ticket, served.ring)
+                    continue
+            on_acquire = pool.hooks.on_acquire
+            if on_acquire is not None:
+                try:
+                    on_acquire.run_blocking(slot)
+                except BaseException:
+                    pool.discard(slot)
+                    raise
+            pool.lend(slot)
+            return slot
+
+    def _wait_for(self, ticket: Ticket, served: _Bell, until: float | None) -> None:
+        """Wait until a ticket is served; gives it back where that ends early."""
+        try:
+            if not ticket.is_served and not ticket.is_refused and not served.wait(until):
+                raise AcquireTimeout("no connection became free in time")
+            if ticket.is_refused:
+                raise InterfaceError("the pool was closed while the call waited for a connection")
+        except BaseException as error:
+            self._pool.leave(ticket, is_late=isinstance(error, AcquireTimeout))
+            raise
+
+    def _open_slot(
+        self, until: float | None = None, *, began: float | None = None, may_wait: bool = False
+    ) -> Slot:
+        """Open a connection in a place that is ours; the place is given up when that fails.
+
+        Args:
+            until: By time.monotonic; None is no limit.
+            began: When the call began; None is now.
+            may_wait: Raise Crowded, the place still ours, where the server takes no more and others of the
+                pool have connections.
+        """
+        pool = self._pool
+        generation = pool.generation
+        now = time.monotonic()
+        patience = patience_from(pool, now if began is None else began, until)
+        try:
+            established = _sync_io.run(
+                establish_steps(pool, patience=patience, may_wait=may_wait),
+                None if until is None else until - now,
+            )
+        except Crowded:
+            raise
+        except BaseException as error:
+            pool.abandon_place(generation)
+            if type(error) is TimeoutError:
+                raise AcquireTimeout("no connection could be opened in time") from None
+            raise
+        slot = pool.adopt(established)
+        try:
+            self._prepare_session(slot)
+        except BaseException:
+            pool.discard(slot)
+            raise
+        return slot
+
+    def _prepare_session(self, slot: Slot) -> None:
+        on_connect = self._pool.hooks.on_connect
+        if on_connect is not None:
+            on_connect.run_blocking(slot)
+            slot.settle()
+
+    def _release(self, slot: Slot, *, is_block: bool = False) -> None:
+        """Give a connection back: out of its transaction, its session as it was opened."""
+        slot.borrowing = None
+        is_fit = False
+        try:
+            if not slot.connection.closed and not slot.connection.busy:
+                self._clean(slot, is_block=is_block)
+                is_fit = slot.is_quiet() and not slot.is_condemned
+        except Exception:
+            slot.close()
+        finally:
+            if is_fit:
+                self._pool.put_back(slot)
+            else:
+                self._pool.discard(slot)
+
+    def _clean(self, slot: Slot, *, is_block: bool) -> None:
+        connection = slot.connection
+        if connection.transaction_status != "I":
+            if not is_block:
+                warn_of_open_transaction()
+            _sync_replies.run(slot, ROLLBACK_SQL, time.monotonic() + RESET_SECONDS)
+        on_release = self._pool.hooks.on_release
+        if on_release is not None:
+            try:
+                on_release.run_blocking(slot)
+            except Exception:
+                _logger.exception("the hook on_release failed; its connection is closed")
+                raise
+        if connection.session_changed and not slot.is_condemned:
+            _sync_replies.run(slot, RESET_SQL, time.monotonic() + RESET_SECONDS)
+            self._prepare_session(slot)
