@@ -309,7 +309,7 @@ fn shapeOf(object: *Object) py.Error!sink.Shape {
 /// Write a statement behind those that are under way, without sending it yet: `push` does. None: it is to
 /// be sent elsewhere, or later. A budget of None: the caller has the connection to itself and wants its order.
 fn append(object: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
-    if (self.closed) return raise.raise("ConnectionLost", "the connection is closed", .{});
+    if (self.closed) return py.none();
     const sql, const values, const shape, const target, const first_only, const budget = arguments[0..6].*;
     if (py.hd_unicode_check(sql) == 0) return typeError("the SQL text must be a str");
     if (py.hd_tuple_check(values) == 0) return typeError("the values must be a tuple");
@@ -333,8 +333,11 @@ fn append(object: *Object, self: *Link, arguments: []const *Object) py.Error!*Ob
 }
 
 /// push(): send what was appended, as far as the socket takes it. Faults end in the requests.
+/// Called when the loop comes to look for answers, so that its own business is not taken for the backend's.
 fn push(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
     const first = self.queue.front() orelse return py.none();
+    self.looked_ns = net.now();
+    if (!self.session.wantsWrite()) return py.none();
     self.flushRequest() catch |err| {
         _ = try self.ioFailed(Request.of(first), err);
     };
@@ -452,7 +455,7 @@ fn advance(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
 
 /// advance_lone(): as advance, for a caller beside whom nobody waits for the loop: pauses in a result are waited out in here.
 fn advanceLone(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
-    return progressObject(self, try self.advance(patience_ns));
+    return progressObject(self, try self.advance(if (self.queue.len == 1) patience_ns else 0));
 }
 
 /// The backend sends 8 kB at a time; a round of the loop for each costs more than what it brings. Beyond
@@ -571,6 +574,7 @@ fn restoreRequest(object: *Object, self: *Link, arguments: []const *Object) py.E
         return raise.raise("InterfaceError", "the request does not wait for types", .{});
     }
     try self.enqueue(arguments[0]);
+    self.progress = .needs_types;
     return py.none();
 }
 
@@ -583,9 +587,10 @@ fn forget(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Object 
     return py.none();
 }
 
-/// close(): no call works any more; the owner of the socket closes it.
+/// close(): no call works any more; the owner of the socket closes it. What is under way ends here.
 fn close(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
     self.closed = true;
+    self.endAll();
     return py.none();
 }
 

@@ -70,6 +70,8 @@ pub const Link = struct {
     service_in_flight: u64 = 0,
     /// When the last request was complete.
     answered_ns: u64 = 0,
+    /// When the loop was free to look for the answer to what was sent last: it may have been busy before.
+    looked_ns: u64 = 0,
     /// The least that a round trip takes.
     rtt_ns: u64 = 0,
     /// How often the backend was not the one that had prepared a statement.
@@ -389,7 +391,7 @@ pub const Link = struct {
     }
 
     /// The connection has ended under requests that have had no answer yet.
-    fn endAll(self: *Link) void {
+    pub fn endAll(self: *Link) void {
         while (self.dequeue()) |object| {
             const request = Request.of(object);
             const unsent = self.session.positionSent() <= request.output_start;

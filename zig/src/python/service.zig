@@ -53,7 +53,7 @@ pub const Service = struct {
 /// A request is complete: count the time it kept the backend busy.
 pub fn account(link: *Link, request: *const Request) void {
     const now = net.now();
-    const begun = @max(request.started_ns, link.answered_ns);
+    const begun = @max(request.started_ns, link.answered_ns, link.looked_ns);
     link.answered_ns = now;
     const statement = request.statement orelse return;
     // A first use is planned and described, and a batch is as long as it is.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from hyperdjango.database._slot import AGAIN, DONE, NEEDS_TYPES, Slot
 
 if TYPE_CHECKING:
+    from hyperdjango.database._async_replies import LoopState
     from hyperdjango.database._native import native
 
 # What a future says besides None, which is: the request is complete.
@@ -24,6 +25,8 @@ class Channel:
         slot: The connection; it is the channel's as long as something is under way.
         live: How many of the requests under way somebody still waits for.
         is_attached: The loop watches the socket, and more may be sent.
+        has_woken: The last step has woken somebody.
+        is_held: The connection is not fit for the next borrower; whoever was woken last sees to it.
     """
 
     __slots__ = (
@@ -34,15 +37,18 @@ class Channel:
         "_loop",
         "_on_done",
         "_on_room",
+        "_state",
         "connection",
+        "has_woken",
         "is_attached",
+        "is_held",
         "live",
         "slot",
     )
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        state: "LoopState",
         slot: Slot,
         on_room: "Callable[[Channel], object]",
         on_done: "Callable[[Channel], object]",
@@ -51,7 +57,10 @@ class Channel:
         self.connection: native.Connection = slot.connection
         self.live = 0
         self.is_attached = True
-        self._loop = loop
+        self.has_woken = False
+        self.is_held = False
+        self._state = state
+        self._loop = loop = state.loop
         self._fd = slot.connection.fd
         self._on_room = on_room
         self._on_done = on_done
@@ -72,6 +81,9 @@ class Channel:
         """Wake `future` when `request`, which was just written, is complete."""
         self.live += 1
         request.waiter = future
+        self._push_soon()
+
+    def _push_soon(self) -> None:
         if not self._is_pushing:
             self._is_pushing = True
             # Whatever else is written in this turn of the loop leaves in the same piece.
@@ -81,10 +93,14 @@ class Channel:
         """As `wait_for`, for one that was sent at once."""
         self.live += 1
         request.waiter = future
-        if request.done or self.connection.progress == AGAIN:
-            # Nothing may come that would say so: the socket was found closed, or all of it is here.
+        if request.done:
+            # The socket was found closed: nothing will come that says so.
+            self._wake(request, None)
             self._schedule()
+        elif self.connection.progress == AGAIN:
+            self._schedule()  # what is here already is announced by nothing
         else:
+            self._push_soon()
             self._watch_writing()
 
     def forget(self, request: "native.Request", error: BaseException) -> None:
@@ -120,9 +136,11 @@ class Channel:
     def _step(self) -> None:
         connection = self.connection
         progress = DONE
+        self.has_woken = False
         try:
             while connection.busy:
-                progress = connection.advance()
+                lone = self._state.is_lone(1)
+                progress = connection.advance_lone() if lone else connection.advance()
                 if progress != NEEDS_TYPES:
                     break
                 # It goes on elsewhere; those behind it need not wait for the catalogs.
@@ -156,6 +174,7 @@ class Channel:
         self.live -= 1
         request.waiter = None
         if not future.done():
+            self.has_woken = True
             future.set_result(outcome)
 
     def _watch_writing(self) -> None:

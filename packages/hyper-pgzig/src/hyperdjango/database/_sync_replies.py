@@ -96,8 +96,19 @@ def _recover(slot: Slot, request: "native.Request", error: BaseException) -> Non
         slot.close()
 
 
+def run_owed(slot: Slot, deadline: float | None = None) -> str:
+    """Run the commands that `slot` owes, by themselves, and return the last one's tag."""
+    request = slot.connection.run_owed()
+    complete(slot, request, deadline)
+    request.result()
+    return request.tag
+
+
 def run(slot: Slot, sql: str, deadline: float | None = None) -> str:
     """Run a command of our own by the simple protocol and return its command tag."""
+    if slot.connection.owed:
+        # They cannot go in front of the simple protocol.
+        run_owed(slot, deadline)
     request = slot.submit(sql)
     complete(slot, request, deadline)
     request.result()

@@ -72,6 +72,8 @@ class Pool:
         self.idle_timeout = idle_timeout
         self.leak_timeout = leak_timeout
         self.hooks = Hooks() if hooks is None else hooks
+        # A connection is anybody's as soon as it is idle: nothing is to be done at each hand-out and return.
+        self.is_plain = self.hooks.on_acquire is None and self.hooks.on_release is None and leak_timeout is None
         self.type_map = type_map if type_map is not None else native.TypeMap()
         self.generation = 0
         self._opened = self._closed = self._lost = self._waited = self._timeouts = 0
@@ -207,23 +209,53 @@ class Pool:
         Raises:
             InterfaceError: The pool is closed or closing.
         """
+        ticket = Ticket(wake)
+        self.enter_with(ticket)
+        return ticket
+
+    def enter_with(self, ticket: Ticket) -> None:
+        """As `enter`, with a ticket of the caller's own make."""
         with self._lock:
             if not self._is_open:
                 raise InterfaceError("the pool is closed")
             self._arrivals += 1
-            ticket = Ticket(wake, self._arrivals, self.generation)
+            ticket.number, ticket.generation = self._arrivals, self.generation
             if not self._queue.waiting:
                 if self._idle:
                     ticket.slot, ticket.is_served = self._pop_idle(), True
-                    return ticket
+                    return
                 if self._may_grow():
                     self._total += 1
                     ticket.is_served = True
-                    return ticket
+                    return
             self._queue.append(ticket)
             self._waited += 1
             self._serve_place()
-        return ticket
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether somebody waits in the queue. No lock is taken: it may be over by now."""
+        return self._queue.waiting > 0
+
+    def take_ticket(self, owner: object) -> Ticket | None:
+        """Take the oldest ticket out of the queue, where it is the owner's: it is served otherwise.
+
+        Who cannot do so after all gives it back by `return_ticket`.
+        """
+        with self._lock:
+            return self._queue.pop_of(owner)
+
+    def return_ticket(self, ticket: Ticket) -> None:
+        """Put a ticket back where it stood."""
+        with self._lock:
+            if not self._is_open or ticket.generation != self.generation:
+                ticket.refuse()
+            elif self._idle:
+                # It came back while the queue seemed to be empty.
+                ticket.serve(self._pop_idle())
+            else:
+                self._queue.insert(ticket)
+                self._serve_place()
 
     def requeue(self, ticket: Ticket, wake: Callable[[], object]) -> Ticket:
         """Give back a place in which the server would let nobody in, for the old place in the queue.
