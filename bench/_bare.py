@@ -120,6 +120,21 @@ class BareSocket:
                 raise BareError("the server closed the connection")
             tail = (tail + bytes(view[max(0, size - 6) : size]))[-6:]
 
+    def ask_several(self, outgoing: bytes, cycles: int) -> None:
+        """Send, and read until so many ReadyForQuery have come; no row may hold the bytes of one."""
+        self.sock.sendall(outgoing)
+        receive, view = self.sock.recv_into, self._view
+        tail = b""
+        seen = 0
+        while seen < cycles or not tail.startswith(READY):
+            size = receive(view)
+            if size == 0:
+                raise BareError("the server closed the connection")
+            data = bytes(view[:size])
+            # One that came in two pieces is found once: its beginning was too short to be one.
+            seen += (tail[-4:] + data).count(READY)
+            tail = (tail + data)[-6:]
+
     def close(self) -> None:
         """Close without a word."""
         self.sock.close()

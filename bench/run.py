@@ -7,6 +7,7 @@ shipped; a quick one prints them and changes nothing but the JSON files.
 import sys
 from typing import Final
 
+import gather
 import lookup
 import memory
 import report
@@ -19,6 +20,7 @@ QUESTIONS: Final[dict[str, Question]] = {
     "lookup": lookup.QUESTION,
     "rows": rows.QUESTION,
     "memory": memory.QUESTION,
+    "gather": gather.QUESTION,
 }
 
 

@@ -13,6 +13,7 @@ from postgres_servers import Server
 # The benchmarks are scripts: they import each other from their own folder.
 sys.path.insert(0, str(Path(__file__).parent))
 
+import gather
 import lookup
 import memory
 import profile_rows
@@ -26,6 +27,7 @@ from _harness import (
     BlockingContender,
     Failed,
     Line,
+    Measured,
     Plan,
     Samples,
     Spread,
@@ -42,6 +44,7 @@ QUESTIONS = {
     "lookup": (lookup.QUESTION, BRIEF),
     "rows": (rows.QUESTION, replace(BRIEF, operations=1)),
     "memory": (memory.QUESTION, Plan(rounds=1, operations=300, warmup=0)),
+    "gather": (gather.QUESTION, replace(BRIEF, operations=40)),
 }
 
 
@@ -173,8 +176,8 @@ def test_everybody_has_one_turn_per_round_with_the_same_keys() -> None:
 
 def test_a_ratio_is_taken_within_rounds() -> None:
     slow_minute = 100.0
-    ours = [Turn(1, 1), Turn(1, 1), Turn(slow_minute, 1)]
-    theirs = [Turn(2, 4), Turn(2, 4), Turn(2 * slow_minute, 0)]
+    ours: list[Measured] = [Turn(1, 1), Turn(1, 1), Turn(slow_minute, 1)]
+    theirs: list[Measured] = [Turn(2, 4), Turn(2, 4), Turn(2 * slow_minute, 0)]
     samples: Samples = {("ours", "blocking"): ours, ("theirs", "blocking"): theirs}
     assert ratio(samples, ("ours", "blocking"), ("theirs", "blocking"), "wall") == 0.5
     with pytest.raises(Failed, match="more operations"):
