@@ -10,7 +10,7 @@ import gc
 import json
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
@@ -360,8 +360,8 @@ def lines_of(samples: Samples, *, peer: Callable[[Face], Who], floor: Callable[[
 
 def lines_with(
     samples: Samples,
-    figures: dict[str, Measure],
-    against: dict[str, tuple[Callable[[Face], Who], Measure]],
+    figures: Mapping[str, Measure],
+    against: Mapping[str, tuple[Callable[[Face], Who], Measure]],
 ) -> list[Line]:
     """Turn samples into lines.
 

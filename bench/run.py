@@ -10,8 +10,10 @@ from typing import Final
 import gather
 import lookup
 import memory
+import mixed
 import report
 import rows
+import ticker
 from _harness import RESULTS, Failed
 from _main import Question, parser, warn_of_debug
 from _place import is_release, started
@@ -21,6 +23,8 @@ QUESTIONS: Final[dict[str, Question]] = {
     "rows": rows.QUESTION,
     "memory": memory.QUESTION,
     "gather": gather.QUESTION,
+    "mixed": mixed.QUESTION,
+    "ticker": ticker.QUESTION,
 }
 
 

@@ -1,6 +1,7 @@
 """The benchmarks run briefly, so that they keep running. Nothing here looks at how long anything takes."""
 
 import json
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,13 +14,16 @@ from postgres_servers import Server
 # The benchmarks are scripts: they import each other from their own folder.
 sys.path.insert(0, str(Path(__file__).parent))
 
+import _latency
 import gather
 import lookup
 import memory
+import mixed
 import profile_rows
 import report
 import rows
 import run
+import ticker
 from _bare import ask, prepare
 from _harness import (
     OURS,
@@ -45,6 +49,8 @@ QUESTIONS = {
     "rows": (rows.QUESTION, replace(BRIEF, operations=1)),
     "memory": (memory.QUESTION, Plan(rounds=1, operations=300, warmup=0)),
     "gather": (gather.QUESTION, replace(BRIEF, operations=40)),
+    "mixed": (mixed.QUESTION, replace(BRIEF, operations=100)),
+    "ticker": (ticker.QUESTION, replace(BRIEF, operations=40, warmup=20)),
 }
 
 
@@ -182,6 +188,23 @@ def test_a_ratio_is_taken_within_rounds() -> None:
     assert ratio(samples, ("ours", "blocking"), ("theirs", "blocking"), "wall") == 0.5
     with pytest.raises(Failed, match="more operations"):
         ratio(samples, ("ours", "blocking"), ("theirs", "blocking"), "cpu")
+
+
+def test_one_call_in_a_hundred_is_slow_and_the_seed_says_which() -> None:
+    keys = mixed.draw(random.Random(4711), 1_000)
+    assert keys == mixed.draw(random.Random(4711), 1_000)
+    assert keys != mixed.draw(random.Random(4712), 1_000)
+    assert sum(key < 0 for key in keys) == 10
+    assert 0 not in keys
+
+
+@pytest.mark.parametrize(("part", "expected"), [(0.5, 50), (0.99, 99), (0.991, 100), (1, 100), (0.001, 1)])
+def test_a_quantile_is_the_smallest_value_that_the_part_does_not_exceed(part: float, expected: int) -> None:
+    assert _latency.quantile(range(1, 101), part) == expected
+
+
+def test_the_summary_of_a_single_latency_is_that_latency() -> None:
+    assert set(_latency.summary([7]).values()) == {7}
 
 
 @pytest.fixture(scope="module")
