@@ -19,6 +19,7 @@ import gather
 import lookup
 import memory
 import mixed
+import profile_concurrent
 import profile_rows
 import report
 import rows
@@ -26,6 +27,7 @@ import run
 import ticker
 from _bare import ask, prepare
 from _harness import (
+    LOOPS,
     OURS,
     Answer,
     BlockingContender,
@@ -225,6 +227,13 @@ def test_a_recording_is_replayed_to_a_driver(driver: str, shape: str, recordings
     else:
         assert found == profile_rows.run(shape, "native", 1, recordings)
         assert len(found) == (rows.ROWS if shape == "rows" else 1)
+
+
+@pytest.mark.parametrize("driver", profile_concurrent.DRIVERS)
+@pytest.mark.parametrize("face", LOOPS)
+def test_a_recording_is_replayed_to_many_calls_at_once(driver: str, face: str, recordings: Path) -> None:
+    rows = profile_concurrent.run(driver, face, repeat=1, size=3, folder=recordings)
+    assert rows == profile_rows.run("lookup", "native", 1, recordings) * profile_concurrent.LOOKUPS
 
 
 def test_the_replayed_backend_takes_bytes_one_by_one(recordings: Path) -> None:
