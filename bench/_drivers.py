@@ -97,19 +97,28 @@ def asks_of(loop: EventLoop, place: Place) -> dict[str, Ask]:
     }
 
 
-def psycopg_cursor(loop: EventLoop, place: Place) -> psycopg.AsyncRawCursor[DictRow]:
+def psycopg_connection(loop: EventLoop, place: Place) -> psycopg.AsyncConnection[Any]:
     """Open psycopg's asyncio face."""
     connection: psycopg.AsyncConnection[Any] = loop.run(
         psycopg.AsyncConnection.connect(place.url, autocommit=True)
     )
     loop.defer(connection.close)
-    return psycopg.AsyncRawCursor(connection, row_factory=dict_row)
+    return connection
+
+
+def psycopg_cursor(loop: EventLoop, place: Place) -> psycopg.AsyncRawCursor[DictRow]:
+    """Open psycopg's asyncio face, for rows as dicts."""
+    return psycopg.AsyncRawCursor(psycopg_connection(loop, place), row_factory=dict_row)
+
+
+def psycopg_blocking_connection(stack: ExitStack, place: Place) -> psycopg.Connection[Any]:
+    """Open psycopg's blocking face."""
+    return stack.enter_context(psycopg.connect(place.url, autocommit=True))
 
 
 def psycopg_blocking(stack: ExitStack, place: Place) -> psycopg.RawCursor[DictRow]:
-    """Open psycopg's blocking face."""
-    connection = stack.enter_context(psycopg.connect(place.url, autocommit=True))
-    return psycopg.RawCursor(connection, row_factory=dict_row)
+    """Open psycopg's blocking face, for rows as dicts."""
+    return psycopg.RawCursor(psycopg_blocking_connection(stack, place), row_factory=dict_row)
 
 
 def bare(stack: ExitStack, place: Place) -> BareSocket:

@@ -11,6 +11,7 @@ import gather
 import lookup
 import memory
 import mixed
+import pipeline
 import report
 import rows
 import ticker
@@ -25,6 +26,7 @@ QUESTIONS: Final[dict[str, Question]] = {
     "gather": gather.QUESTION,
     "mixed": mixed.QUESTION,
     "ticker": ticker.QUESTION,
+    "pipeline": pipeline.QUESTION,
 }
 
 

@@ -15,17 +15,19 @@ from postgres_servers import Server
 sys.path.insert(0, str(Path(__file__).parent))
 
 import _latency
+import _overheard
 import gather
 import lookup
 import memory
 import mixed
+import pipeline
 import profile_concurrent
 import profile_rows
 import report
 import rows
 import run
 import ticker
-from _bare import ask, prepare
+from _bare import BareError, ask, prepare
 from _harness import (
     LOOPS,
     OURS,
@@ -53,6 +55,7 @@ QUESTIONS = {
     "gather": (gather.QUESTION, replace(BRIEF, operations=40)),
     "mixed": (mixed.QUESTION, replace(BRIEF, operations=100)),
     "ticker": (ticker.QUESTION, replace(BRIEF, operations=40, warmup=20)),
+    "pipeline": (pipeline.QUESTION, BRIEF),
 }
 
 
@@ -207,6 +210,24 @@ def test_a_quantile_is_the_smallest_value_that_the_part_does_not_exceed(part: fl
 
 def test_the_summary_of_a_single_latency_is_that_latency() -> None:
     assert set(_latency.summary([7]).values()) == {7}
+
+
+def test_what_was_overheard_is_split_into_messages_after_the_start_up() -> None:
+    encryption = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
+    startup = b"\x00\x00\x00\x0e\x00\x03\x00\x02user\x00\x00"
+    asked = ask(4711)
+    found = _overheard.messages(encryption + startup + prepare("SELECT $1") + asked)
+    assert [message.kind for message in found] == [b"P", b"D", b"S", b"B", b"E", b"S"]
+    assert b"".join(message.raw for message in found[3:]) == asked
+    assert _overheard.parses_of(startup + prepare("SELECT $1") + asked, "SELECT $1") == found[0].raw
+    assert _overheard.parses_of(startup + prepare("SELECT $1") + asked, "SELECT $") == b""
+
+
+def test_a_template_puts_other_values_into_the_places_of_the_first() -> None:
+    template = _overheard.Template(ask(4711) + ask(4712), [4711, 4712])
+    assert template.fill([1, 2]) == ask(1) + ask(2)
+    with pytest.raises(BareError, match="once"):
+        _overheard.Template(ask(4711) + ask(4711), [4711])
 
 
 @pytest.fixture(scope="module")
