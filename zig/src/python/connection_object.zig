@@ -455,7 +455,7 @@ fn advance(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
 
 /// advance_lone(): as advance, for a caller beside whom nobody waits for the loop: pauses in a result are waited out in here.
 fn advanceLone(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
-    return progressObject(self, try self.advance(if (self.queue.len == 1) patience_ns else 0));
+    return progressObject(self, try self.advance(patience_ns));
 }
 
 /// The backend sends 8 kB at a time; a round of the loop for each costs more than what it brings. Beyond
@@ -580,6 +580,12 @@ fn restoreRequest(object: *Object, self: *Link, arguments: []const *Object) py.E
 
 fn isAlive(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
     return py.boolean(try self.isAlive());
+}
+
+/// knows(sql) -> bool: whether a text can be run without asking for its description first.
+fn knows(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
+    if (py.hd_unicode_check(arguments[0]) == 0) return typeError("the SQL text must be a str");
+    return py.boolean(submit_file.isKnown(self, try submit_file.textOf(arguments[0])));
 }
 
 fn forget(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
@@ -711,6 +717,7 @@ const methods = [_]py.MethodDef{
     method(suspendRequest, "suspend_request", &.{}, "Put a request that waits for types aside and return it, None where there is none."),
     method(restoreRequest, "restore_request", &.{"request"}, "Take up a request that was put aside."),
     method(isAlive, "is_alive", &.{}, "Whether an idle connection still has its backend; costs no round trip."),
+    method(knows, "knows", &.{"sql"}, "Whether a text can be run without asking for its description first."),
     method(forget, "forget", &.{"sql"}, "Prepare this text anew when it is used again."),
     method(terminate, "terminate", &.{}, "Say good-bye if the socket takes it at once; no call works any more."),
     method(close, "close", &.{}, "No call works any more; the owner of the socket closes it."),

@@ -276,6 +276,10 @@ fn getStale(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
     return py.boolean(Request.of(object).stale);
 }
 
+fn getFailed(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+    return py.boolean(Request.of(object).fault != null);
+}
+
 fn getUndone(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
     return py.boolean(Request.of(object).undone);
 }
@@ -326,6 +330,7 @@ const getters = [_]py.GetSetDef{
     .{ .name = "completed", .get = &getCompleted, .doc = "How many commands of a batch were answered." },
     .{ .name = "done", .get = &getDone, .doc = "Nothing more will come." },
     .{ .name = "stale", .get = &getStale, .doc = "The prepared plan was out of date; the same call can be made again." },
+    .{ .name = "failed", .get = &getFailed, .doc = "`result` will raise." },
     .{ .name = "undone", .get = &getUndone, .doc = "Nothing of it has run or will: the same call can be made on another connection." },
     .{ .name = "carried", .get = &getCarried, .doc = "Commands that were owed went in front of it." },
     .{ .name = "waiter", .get = &getWaiter, .set = &setWaiter, .doc = "Anything; a request that has one is given by Connection.take_finished when it is done." },

@@ -96,12 +96,19 @@ pub fn learnOnTheWay(link: *Link, request: *Request) py.Error!void {
     _ = link.cache.put(request.statement.?, number) catch return raise.outOfMemory();
 }
 
+/// Whether a text was described, here or on another connection of the pool.
+pub fn isKnown(link: *Link, sql: []const u8) bool {
+    if (link.cache.find(sql) != null) return true;
+    const known = (if (link.other_path) null else link.map.catalog.find(sql)) orelse return false;
+    known.release();
+    return true;
+}
+
 /// For a caller that has the connection to itself: whether a text can go out behind the others, in order.
 pub fn mayFollowInOrder(link: *Link, sql: []const u8) py.Error!bool {
     if (link.barriers > 0 or link.owed.items.len > 0 or link.bytes_in_flight >= service.bytes_max) return false;
     if (link.cache.find(sql) != null) return true;
-    const known = (if (link.other_path) null else link.map.catalog.find(sql)) orelse return false;
-    known.release();
+    if (!isKnown(link, sql)) return false;
     // A name is used a second time when the backend has confirmed it.
     var requests = link.queue.iterator();
     while (requests.next()) |object| {

@@ -104,6 +104,8 @@ class Request:
     @property
     def stale(self) -> bool: ...  # the prepared plan was out of date; the same call can be made again
     @property
+    def failed(self) -> bool: ...  # `result` will raise
+    @property
     def undone(self) -> bool: ...  # nothing of it has run or will; the same call can be made anywhere
     @property
     def carried(self) -> bool: ...  # commands that were owed went in front of it
@@ -229,6 +231,7 @@ class Connection:
     def run_owed(self) -> Request: ...
     def settle(self) -> None: ...  # the session as it is now is as it was opened
     def is_alive(self) -> bool: ...  # idle connection: no round trip
+    def knows(self, sql: str, /) -> bool: ...  # described here, or on another connection of the pool
     def forget(self, sql: str, /) -> None: ...
     def terminate(self) -> None: ...
     def close(self) -> None: ...

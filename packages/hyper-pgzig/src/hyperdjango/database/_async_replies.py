@@ -33,7 +33,7 @@ RECOVERY_SECONDS: Final = 0.2
 class LoopState:
     """What the calls of one event loop must know of each other."""
 
-    __slots__ = ("in_flight", "is_marked", "loop", "ready", "since")
+    __slots__ = ("caller", "in_flight", "is_crowded", "is_marked", "loop", "ready", "shows_ready", "since")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -44,10 +44,20 @@ class LoopState:
         # asyncio's own loops show whether somebody else is about to run; others do not.
         ready: object = getattr(loop, "_ready", None)
         self.ready: deque[Any] | tuple[()] = ready if isinstance(ready, deque) else ()
+        self.shows_ready = isinstance(ready, deque)
+        # Where it is not shown, several tasks that call in turn say that nobody is alone.
+        self.is_crowded = False
+        self.caller = 0
+
+    def note_caller(self) -> None:
+        """Take down who calls, on a loop that does not show who is about to run."""
+        caller = id(asyncio.current_task(self.loop))
+        self.is_crowded = caller != self.caller or self.in_flight > 0
+        self.caller = caller
 
     def is_lone(self, in_flight: int) -> bool:
         """Whether no more than `in_flight` calls are under way and nobody else is about to run."""
-        return self.in_flight <= in_flight and len(self.ready) <= self.is_marked
+        return self.in_flight <= in_flight and len(self.ready) <= self.is_marked and not self.is_crowded
 
     def is_turn_due(self) -> bool:
         """Whether the others have waited long enough. To be asked after every call that did not wait."""

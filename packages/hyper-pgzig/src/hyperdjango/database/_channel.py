@@ -139,7 +139,7 @@ class Channel:
         self.has_woken = False
         try:
             while connection.busy:
-                lone = self._state.is_lone(1)
+                lone = connection.depth == 1 and self._state.is_lone(1)
                 progress = connection.advance_lone() if lone else connection.advance()
                 if progress != NEEDS_TYPES:
                     break

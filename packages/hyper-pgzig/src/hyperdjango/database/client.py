@@ -258,6 +258,8 @@ class Database(AsyncPoolFace):
         """Run one statement where it belongs and return its finished request."""
         state = _async_replies.current()
         deadline = None if timeout is None else deadline_after(state.loop.time(), timeout)
+        if not state.shows_ready:
+            state.note_caller()
         transaction = self._current.get()
         if transaction is not None:
             return await transaction.complete(sql, args, shape, target, first, first_set, deadline)

@@ -1,0 +1,56 @@
+"""What `on_commit` has taken, run after the COMMIT. The transaction stands, whatever they do."""
+
+import inspect
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from hyperdjango.database.errors import InterfaceError
+
+_logger: Final = logging.getLogger("hyperdjango.database")
+_NOTE: Final = "in a callback of on_commit: the transaction itself is committed"
+
+
+async def run(callbacks: Sequence[Callable[[], Any]]) -> None:
+    """Call all, in order, and wait for those that give something to wait for.
+
+    Raises:
+        Exception: The first one's that failed; those of others are logged.
+    """
+    failure: Exception | None = None
+    for function in callbacks:
+        try:
+            outcome = function()
+            if inspect.isawaitable(outcome):
+                await outcome
+        except Exception as error:
+            failure = _kept(failure, error)
+    if failure is not None:
+        raise failure
+
+
+def run_blocking(callbacks: Sequence[Callable[[], Any]]) -> None:
+    """As `run`, for plain functions.
+
+    Raises:
+        Exception: The first one's that failed; those of others are logged.
+    """
+    failure: Exception | None = None
+    for function in callbacks:
+        try:
+            outcome = function()
+            if inspect.iscoroutine(outcome):
+                outcome.close()
+                raise InterfaceError("on_commit of SyncDatabase takes plain functions, not coroutine functions")
+        except Exception as error:
+            failure = _kept(failure, error)
+    if failure is not None:
+        raise failure
+
+
+def _kept(failure: Exception | None, error: Exception) -> Exception:
+    if failure is not None:
+        _logger.error("another callback of on_commit failed", exc_info=error)
+        return failure
+    error.add_note(_NOTE)
+    return error

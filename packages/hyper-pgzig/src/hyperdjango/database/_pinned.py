@@ -1,0 +1,188 @@
+"""A transaction block on the connection that it is pinned to: which commands it owes, and when.
+
+Never waits; the faces do (`transaction`, `sync_client`). BEGIN, SAVEPOINT and what ends a savepoint go out
+in front of the next statement, so that they cost no round trip, and not at all where no statement follows.
+PostgreSQL docs: sql-begin, sql-savepoint, sql-release-savepoint, sql-rollback-to.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from hyperdjango.database._identifiers import quote_identifier
+from hyperdjango.database.errors import InFailedSqlTransaction, InterfaceError, TransactionClosed
+
+if TYPE_CHECKING:
+    from hyperdjango.database._native import native
+    from hyperdjango.database._slot import Slot
+
+_ISOLATION_LEVELS: Final = frozenset(
+    {"read uncommitted", "read committed", "repeatable read", "serializable"}
+)
+
+
+def begin_sql(isolation: str | None, read_only: bool | None, deferrable: bool | None) -> str:
+    """Return the BEGIN with these modes.
+
+    Raises:
+        ValueError: No such isolation level.
+    """
+    modes: list[str] = []
+    if isolation is not None:
+        level = " ".join(isolation.lower().replace("_", " ").split())
+        if level not in _ISOLATION_LEVELS:
+            raise ValueError(
+                f"isolation must be one of {', '.join(sorted(_ISOLATION_LEVELS))}, not {isolation!r}"
+            )
+        modes.append(f"ISOLATION LEVEL {level.upper()}")
+    if read_only is not None:
+        modes.append("READ ONLY" if read_only else "READ WRITE")
+    if deferrable is not None:
+        modes.append("DEFERRABLE" if deferrable else "NOT DEFERRABLE")
+    return " ".join(["BEGIN", *modes])
+
+
+class Savepoint:
+    """A nested block.
+
+    Attributes:
+        name: Quoted.
+        callbacks_before: How many `on_commit` callbacks the block around it had.
+    """
+
+    __slots__ = ("callbacks_before", "name")
+
+    def __init__(self, name: str, callbacks_before: int) -> None:
+        self.name = name
+        self.callbacks_before = callbacks_before
+
+
+class Pinned:
+    """An outermost block and all that are nested in it.
+
+    Attributes:
+        slot: The connection; the block's until it ends.
+        depth: How many blocks are open, the outermost counted.
+        is_begun: Something was sent: the backend has the transaction, unless BEGIN itself has failed.
+        is_closed: No statement may follow.
+        callbacks: What `on_commit` has taken.
+    """
+
+    def __init__(self, slot: "Slot", begin: str) -> None:
+        self.slot = slot
+        self.depth = 1
+        self.is_begun = False
+        self.is_closed = False
+        self.callbacks: list[Callable[[], Any]] = []
+        self._begin = begin
+        self._has_not_begun = False
+        slot.connection.owe(begin)
+
+    def check_usable(self) -> None:
+        """Refuse a statement that could not be part of the transaction.
+
+        Raises:
+            TransactionClosed: The block has ended.
+            InFailedSqlTransaction: BEGIN has failed.
+        """
+        if self.is_closed:
+            raise TransactionClosed
+        if self._has_not_begun:
+            raise InFailedSqlTransaction("the transaction could not be begun", sqlstate="25P02")
+
+    def sent(self) -> bool:
+        """A statement has been sent, and BEGIN in front of it if it is the first: then True."""
+        is_first, self.is_begun = not self.is_begun, True
+        return is_first
+
+    def is_to_repeat(self, request: "native.Request") -> bool:
+        """Whether the first statement, complete now, is to be sent again: nothing of it has run."""
+        if not request.failed:
+            return False
+        connection = self.slot.connection
+        if request.stale and not connection.closed:
+            # What was known of it was out of date; the transaction that it has spoilt held nothing else.
+            if connection.transaction_status != "I":
+                connection.owe("ROLLBACK")
+            connection.owe(self._begin)
+            self.is_begun = False
+            return True
+        self.check_begun()
+        return False
+
+    def check_begun(self) -> None:
+        """The first statement has failed: what follows is refused if BEGIN has, too."""
+        self._has_not_begun = self.slot.connection.transaction_status == "I"
+
+    # Nested blocks.
+
+    def enter(self, name: str | None) -> Savepoint:
+        """Begin a nested block."""
+        savepoint = Savepoint(quote_identifier(name or f"sp_{self.depth + 1}"), len(self.callbacks))
+        self.slot.connection.owe(f"SAVEPOINT {savepoint.name}")
+        self.depth += 1
+        return savepoint
+
+    def leave(self, savepoint: Savepoint, *, failed: bool) -> bool:
+        """End a nested block. Returns whether what is owed must be sent at once, because it will fail."""
+        self.depth -= 1
+        connection = self.slot.connection
+        if failed:
+            del self.callbacks[savepoint.callbacks_before :]
+        if connection.closed or connection.disown(f"SAVEPOINT {savepoint.name}"):
+            return False  # nothing has run since
+        if failed:
+            if self.is_begun and connection.transaction_status != "I":
+                # What inner blocks owe goes with it, and could not be done in a failed transaction.
+                connection.disown(None)
+                connection.owe(f"ROLLBACK TO SAVEPOINT {savepoint.name}")
+                connection.owe(f"RELEASE SAVEPOINT {savepoint.name}")
+            return False
+        must_fail = connection.transaction_status == "E" and not connection.owed
+        connection.owe(f"RELEASE SAVEPOINT {savepoint.name}")
+        return must_fail or connection.transaction_status == "I"
+
+    # The end.
+
+    def commit(self) -> bool:
+        """The outermost block has ended well. Returns whether a COMMIT is owed now, and to be sent.
+
+        Raises:
+            InFailedSqlTransaction: There is nothing to commit any more.
+            InterfaceError: A statement of the block has ended its transaction.
+        """
+        connection = self.slot.connection
+        if connection.closed:
+            # Whoever lost the connection has said so; the transaction went with it.
+            raise InFailedSqlTransaction("the transaction's connection was lost, nothing was committed")
+        if self._has_not_begun:
+            raise InFailedSqlTransaction("the transaction could not be begun, nothing was committed")
+        if not self.is_begun:
+            connection.disown(None)
+            return False
+        if connection.transaction_status == "I":
+            connection.disown(None)
+            raise InterfaceError(
+                "a COMMIT or ROLLBACK inside the block has ended its transaction; "
+                "the statements after it were not part of it"
+            )
+        connection.owe("COMMIT")
+        return True
+
+    def abandon(self) -> None:
+        """The outermost block has failed: nothing of what is still owed is sent."""
+        if not self.slot.connection.closed:
+            self.slot.connection.disown(None)
+
+
+def check_committed(tag: str) -> None:
+    """Raise when a COMMIT was answered with another command tag than its own.
+
+    Raises:
+        InFailedSqlTransaction: A statement had failed, so the backend rolled back instead.
+    """
+    if tag != "COMMIT":
+        raise InFailedSqlTransaction(
+            f"the transaction was not committed: the server answered COMMIT with {tag}, "
+            "because a statement in it had failed",
+            sqlstate="25P02",
+        )
