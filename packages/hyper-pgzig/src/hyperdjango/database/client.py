@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from hyperdjango.database import _async_replies, _batches, _shape
 from hyperdjango.database._async_pool import AsyncPoolFace
+from hyperdjango.database._deadline import check_timeout, deadline_after
 from hyperdjango.database._introspection import OID_OF_TYPE
 from hyperdjango.database._slot import Slot
 from hyperdjango.database._statements import is_script
@@ -146,7 +147,7 @@ class Database(AsyncPoolFace):
             As `query`. The error of a set says in a note which one it was, counted from 0.
         """
         sets = _batches.of(rows) if not isinstance(rows, AsyncIterable) else _batches.of_async(rows)
-        limit = asyncio.timeout(timeout)
+        limit = asyncio.timeout(check_timeout(timeout))
         try:
             async with limit:
                 return await self._run_batches(sql, sets)
@@ -233,7 +234,7 @@ class Database(AsyncPoolFace):
 
         With `first_set`, `args` is a batch of sets, and this is the number of the first in the errors.
         """
-        deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
+        deadline = None if timeout is None else deadline_after(asyncio.get_running_loop().time(), timeout)
         transaction = self._current.get()
         if transaction is not None:
             async with transaction.slot(deadline) as slot:
@@ -275,13 +276,13 @@ class Database(AsyncPoolFace):
     ) -> Any:
         transaction = self._current.get()
         if transaction is not None:
-            deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
+            deadline = None if timeout is None else deadline_after(asyncio.get_running_loop().time(), timeout)
             async with transaction.slot(deadline) as slot:
                 request = slot.connection.submit(sql, args, shape, target, first, None)
                 if not _async_replies.look(slot.connection):
                     await _async_replies.complete(slot, request, deadline)
                 return request.result()
-        deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
+        deadline = None if timeout is None else deadline_after(asyncio.get_running_loop().time(), timeout)
         slot_or_none = self._pool.take_idle()
         slot = slot_or_none if slot_or_none is not None else await self._acquire(deadline)
         connection = slot.connection

@@ -10,6 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from hyperdjango.database import _batches, _shape, _sync_replies
+from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._identifiers import quote_identifier
 from hyperdjango.database._introspection import OID_OF_TYPE
 from hyperdjango.database._settings import PoolSettings
@@ -49,7 +50,7 @@ class _Borrowed:
 
     def __init__(self, database: "SyncDatabase", timeout: float | None) -> None:
         self._database = database
-        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._deadline = None if timeout is None else deadline_after(time.monotonic(), timeout)
         self._slot: Slot | None = None
         self._transaction: _Transaction | None = None
 
@@ -136,13 +137,13 @@ class SyncDatabase(SyncPoolFace):
         self, sql: str, rows: Iterable[Sequence[object]], *, timeout: float | None = None
     ) -> CommandStatus:
         """Run a command once for each set of values, in order, all or nothing; as `Database.execute_many`."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None if timeout is None else deadline_after(time.monotonic(), timeout)
         sets = _batches.batches(rows)
         first, second = next(sets, ()), next(sets, ())
         total = _batches.Total(sql)
 
         def run(batch: _batches.Batch) -> None:
-            left = None if deadline is None else deadline - time.monotonic()
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
             with self._borrowed(left) as (slot, until):
                 total.add(_finished(slot, sql, batch, until, total.sets))
 
