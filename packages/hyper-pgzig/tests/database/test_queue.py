@@ -6,7 +6,6 @@ import gc
 import threading
 import time
 import weakref
-from collections import deque
 from typing import Any
 
 from hyperdjango.database import Database, SyncDatabase
@@ -29,8 +28,8 @@ def test_tickets_come_out_in_their_order_without_those_that_left() -> None:
         queue.leave(tickets[n])
     assert (queue.waiting, queue.waiting_max) == (7, 10)
     found = []
-    while (ticket := queue.pop()) is not None:
-        found.append(ticket.number)
+    while (next_one := queue.pop()) is not None:
+        found.append(next_one.number)
     assert found == [2, 3, 4, 6, 7, 8, 9]
     assert queue.waiting == 0
 
@@ -53,8 +52,7 @@ def test_leaving_costs_nothing_however_many_wait() -> None:
     for ticket in reversed(tickets):
         queue.leave(ticket)
     assert queue.waiting == 0
-    remaining: deque[Ticket] = queue._tickets  # pyright: ignore[reportPrivateUsage]
-    assert len(remaining) <= LEFT_MAX
+    assert len(queue._tickets) <= LEFT_MAX  # pyright: ignore[reportPrivateUsage]
     assert queue.pop() is None
 
 

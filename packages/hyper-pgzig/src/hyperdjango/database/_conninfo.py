@@ -87,7 +87,7 @@ def _parse(
     given_secret = keywords.pop("password") if isinstance(keywords.get("password"), native.Secret) else None
     source: PasswordSource | None = None
     if callable(keywords.get("password")):
-        source = PasswordSource(cast(PasswordFunction, keywords.pop("password")))
+        source = PasswordSource(cast("PasswordFunction", keywords.pop("password")))
         given_secret = native.Secret()
     values = _merge(split(url) if url is not None else {}, _texts(keywords), environ)
     keys.check_harmless(values)
