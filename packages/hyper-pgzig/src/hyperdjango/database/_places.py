@@ -44,6 +44,7 @@ class Places:
     """
 
     _housekeeper: "Housekeeper"
+    _total: int
 
     def __init__(
         self,
