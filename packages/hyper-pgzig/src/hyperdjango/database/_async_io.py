@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from hyperdjango.database._steps import (
+    AwaitInPlace,
     Resolve,
     Result,
     RunInThread,
@@ -88,6 +89,8 @@ async def _perform(loop: asyncio.AbstractEventLoop, step: Step) -> Any:
             await asyncio.sleep(seconds)
         case RunInThread(function):
             return await loop.run_in_executor(None, function)
+        case AwaitInPlace(function):
+            return await function()
         case Resolve(host, port):
             found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             return [(family, address) for family, _, _, _, address in found]

@@ -174,7 +174,7 @@ class AsyncPoolFace(Face):
             on_acquire = pool.hooks.on_acquire
             if on_acquire is not None:
                 try:
-                    await on_acquire.run(slot, pool)
+                    await on_acquire.run(slot)
                 except BaseException:
                     pool.discard(slot)
                     raise
@@ -234,7 +234,7 @@ class AsyncPoolFace(Face):
     async def _prepare_session(self, slot: Slot) -> None:
         on_connect = self._pool.hooks.on_connect
         if on_connect is not None:
-            await on_connect.run(slot, self._pool)
+            await on_connect.run(slot)
             slot.settle()
 
     def _run_later(self, work: Coroutine[object, object, None]) -> None:
@@ -284,7 +284,7 @@ class AsyncPoolFace(Face):
         on_release = self._pool.hooks.on_release
         if on_release is not None:
             try:
-                await on_release.run(slot, self._pool)
+                await on_release.run(slot)
             except Exception:
                 _logger.exception("the hook on_release failed; its connection is closed")
                 raise

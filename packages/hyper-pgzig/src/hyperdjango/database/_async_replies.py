@@ -289,6 +289,33 @@ async def _round_trip(slot: Slot, state: LoopState, deadline: float) -> None:
         await _Drive(slot.connection, state).run(deadline)
 
 
+async def drain(slot: Slot, deadline: float | None = None) -> int:
+    """Wait until nothing is under way on `slot`, or the first request waits for types: DONE or NEEDS_TYPES.
+
+    When the wait ends early, what is left is cancelled and dropped, and the connection clean or closed.
+
+    Raises:
+        QueryTimeout: The deadline has passed.
+    """
+    connection = slot.connection
+    if not connection.busy:
+        return DONE
+    state = current()
+    state.in_flight += 1
+    try:
+        return await _Drive(connection, state).run(deadline)
+    except BaseException as error:
+        if isinstance(error, GeneratorExit):
+            slot.close()  # the coroutine was thrown away: it must not wait any more
+        elif connection.busy:
+            await recover(slot)
+        if type(error) is TimeoutError:
+            raise QueryTimeout("the call's timeout has passed and the statements were cancelled") from None
+        raise
+    finally:
+        state.in_flight -= 1
+
+
 async def run_owed(slot: Slot, deadline: float | None = None) -> str:
     """Run the commands that `slot` owes, by themselves, and return the last one's tag."""
     request = slot.connection.run_owed()

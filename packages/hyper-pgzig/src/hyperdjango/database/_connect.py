@@ -17,6 +17,7 @@ from hyperdjango.database._authenticate import ServerError, startup_steps
 from hyperdjango.database._cancel import CancelTarget, cancel_steps
 from hyperdjango.database._connect_failures import Failure, gathered
 from hyperdjango.database._native import native
+from hyperdjango.database._password import password_steps
 from hyperdjango.database._session_attributes import UnwantedSession, check_steps
 from hyperdjango.database._socket import Refused, open_steps, resolve_steps
 from hyperdjango.database._steps import RunInThread, SetDeadline, Steps
@@ -72,13 +73,17 @@ def connect_steps(
         ConnectionFailed: No host gave one; the backend's message and SQLSTATE where one sent any.
         ProtocolError: The only host there was broke the protocol.
     """
+    if parameters.password_source is not None:
+        secret = yield from password_steps(parameters.password_source, parameters.connect_timeout)
+        hosts = tuple(replace(host, password=secret) for host in parameters.hosts)
+        parameters = replace(parameters, hosts=hosts, password_source=None)
     attempt = _Attempt(parameters, type_map, statement_cache_size, message_size_max)
     wanted = parameters.target_session_attrs
     for kind in ("standby", "any") if wanted == "prefer-standby" else (wanted,):
-        hosts = list(parameters.hosts)
+        order = list(parameters.hosts)
         if parameters.load_balance_hosts == "random":
-            _random.shuffle(hosts)
-        for host in hosts:
+            _random.shuffle(order)
+        for host in order:
             established = yield from attempt.host_steps(host, kind)
             if established is not None:
                 return established

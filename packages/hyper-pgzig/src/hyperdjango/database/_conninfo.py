@@ -27,6 +27,7 @@ from hyperdjango.database._parameters import (
     TcpParameters,
     TlsParameters,
 )
+from hyperdjango.database._password import PasswordFunction, PasswordSource
 
 if TYPE_CHECKING:
     import ssl
@@ -54,7 +55,8 @@ def parse(
         environ: The environment; None is the process's own.
         ssl_context: Used as it is in place of one made from the ssl… keys.
         server_settings: Run-time parameters for every session.
-        keywords: Any key of a URI, as str, int, float or bool; `password` may be a Secret.
+        keywords: Any key of a URI, as str, int, float or bool; `password` may be a Secret, or a function
+            that is asked for it at each connection.
     Raises:
         ValueError: A key or value that cannot be used, or no database name. Shows no value of the URI, and
             its traceback holds none either.
@@ -83,6 +85,10 @@ def _parse(
     if not isinstance(url, str | None):  # pyright: ignore[reportUnnecessaryIsInstance] - callers need not be typed
         raise TypeError(f"the connection URI must be str, not {type(url).__name__}")
     given_secret = keywords.pop("password") if isinstance(keywords.get("password"), native.Secret) else None
+    source: PasswordSource | None = None
+    if callable(keywords.get("password")):
+        source = PasswordSource(cast("PasswordFunction", keywords.pop("password")))
+        given_secret = native.Secret()
     values = _merge(split(url) if url is not None else {}, _texts(keywords), environ)
     keys.check_harmless(values)
     for name in keys.CHOICES:
@@ -116,6 +122,7 @@ def _parse(
         else SCRAM_ITERATIONS_MAX,
         startup=_startup(values, environ, server_settings, user, dbname),
         url=redact_url(url) if url is not None else "",
+        password_source=source,
     )
 
 

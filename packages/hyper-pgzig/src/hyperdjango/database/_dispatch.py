@@ -30,8 +30,6 @@ BUDGET_LATE_NS: Final = 1_500_000
 # The first request of a connection may take so long until nothing more is sent behind it.
 STUCK_SECONDS: Final = 0.005
 STUCK_NS: Final = int(STUCK_SECONDS * 1e9)
-# How often a call that has not run is sent again, on whatever connection.
-ATTEMPTS: Final = 4
 
 # What a call's future says besides None, which is: the request is complete.
 PLACE_GIVEN: Final = "open a connection"

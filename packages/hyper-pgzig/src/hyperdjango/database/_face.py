@@ -64,7 +64,8 @@ class Face:
             exact_intervals: interval values come as Interval(months, days, microseconds), not as timedelta.
             json_loads: Takes the text of a json or jsonb value.
             json_dumps: Makes the text of one.
-            connection: Any key a URL may have (`password=`, `sslmode=`, `connect_timeout=` …).
+            connection: Any key a URL may have (`password=`, `sslmode=`, `connect_timeout=` …); `password` may
+                be a function, plain or coroutine, which is called for each new connection.
         Raises:
             ValueError: Something in it cannot be used; the message shows no value of the URL.
             NativeExtensionMissing: The driver was not built.

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Final
 from hyperdjango.database.errors import InterfaceError
 
 if TYPE_CHECKING:
+    from hyperdjango.database._places import Places
     from hyperdjango.database._slot import Slot
-    from hyperdjango.database.pool import Pool
 
-_pools: Final["weakref.WeakSet[Pool]"] = weakref.WeakSet()
+_pools: Final["weakref.WeakSet[Places]"] = weakref.WeakSet()
 
 
-def watch(pool: "Pool") -> None:
+def watch(pool: "Places") -> None:
     """Have a pool's `after_fork` called in every child."""
     _pools.add(pool)
 

@@ -19,7 +19,6 @@ from hyperdjango.database.status import CommandStatus
 if TYPE_CHECKING:
     from hyperdjango.database._native import native
     from hyperdjango.database._slot import Slot
-    from hyperdjango.database.pool import Pool
 
 Row: TypeAlias = dict[str, Any]
 Finish: TypeAlias = "Callable[[Slot, native.Request], Awaitable[None]]"
@@ -138,15 +137,20 @@ def _driven(coroutine: Coroutine[Any, Any, Any], name: str = "") -> Any:
     Raises:
         InterfaceError: It does.
     """
+    cause: RuntimeError | None = None
     try:
         coroutine.send(None)
     except StopIteration as stop:
         return stop.value
+    except RuntimeError as error:
+        if str(error) != "no running event loop":  # as CPython has it
+            raise
+        cause = error
     coroutine.close()
     raise InterfaceError(
         f"the hook {name} awaited something else than the methods of its connection; "
         "for a blocking call there is no event loop to wait on"
-    )
+    ) from cause
 
 
 HookFunction: TypeAlias = (
@@ -168,7 +172,7 @@ class Hook:
             getattr(function, "__call__", None)  # noqa: B004 - an object whose call is a coroutine function
         )
 
-    async def run(self, slot: "Slot", pool: "Pool") -> None:
+    async def run(self, slot: "Slot") -> None:
         """Run it on an event loop.
 
         Raises:
@@ -176,7 +180,7 @@ class Hook:
             InterfaceError: It left a transaction open.
         """
         if not self._is_coroutine:
-            await self._run_in_thread(slot, pool)
+            await self._run_in_thread(slot)
         else:
             connection = HookConnection(slot, _finish_on_loop)
             try:
@@ -185,7 +189,7 @@ class Hook:
                 connection.release()
         self._check(slot)
 
-    async def _run_in_thread(self, slot: "Slot", pool: "Pool") -> None:
+    async def _run_in_thread(self, slot: "Slot") -> None:
         running = asyncio.ensure_future(asyncio.to_thread(self._call, slot))
         try:
             await asyncio.shield(running)

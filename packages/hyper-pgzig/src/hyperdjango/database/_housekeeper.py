@@ -13,10 +13,12 @@ import weakref
 from typing import TYPE_CHECKING, Final
 
 from hyperdjango.database import _sync_io
+from hyperdjango.database._backoff import REFUSALS
 from hyperdjango.database._opening import establish_steps
+from hyperdjango.database.errors import ConnectionFailed
 
 if TYPE_CHECKING:
-    from hyperdjango.database.pool import Pool
+    from hyperdjango.database._upkeep import Upkeep
 
 _logger: Final = logging.getLogger("hyperdjango.database")
 
@@ -29,7 +31,7 @@ class Housekeeper:
 
     __slots__ = ("_inbox", "_lock", "_pool")
 
-    def __init__(self, pool: "Pool") -> None:
+    def __init__(self, pool: "Upkeep") -> None:
         self._pool = weakref.ref(pool)
         self._lock = threading.Lock()
         # SimpleQueue: the collector may call `put` while this very thread is inside `get`.
@@ -66,7 +68,7 @@ class Housekeeper:
         return inbox
 
 
-def _keep(reference: "weakref.ref[Pool]", inbox: "queue.SimpleQueue[bool]") -> None:
+def _keep(reference: "weakref.ref[Upkeep]", inbox: "queue.SimpleQueue[bool]") -> None:
     delay: float | None = None
     while True:
         with contextlib.suppress(queue.Empty):
@@ -87,7 +89,7 @@ def _keep(reference: "weakref.ref[Pool]", inbox: "queue.SimpleQueue[bool]") -> N
         del pool
 
 
-def _sweep(pool: "Pool") -> float | None:
+def _sweep(pool: "Upkeep") -> float | None:
     """Do what is due and return the seconds until the next time."""
     now = time.monotonic()
     pool.report_leaks(now)
@@ -96,21 +98,21 @@ def _sweep(pool: "Pool") -> float | None:
     for slot in pool.take_due(now):
         if pool.retire(slot):
             is_fine &= _open(pool)
-    if is_fine:
-        missing = pool.take_missing()
-        for _ in range(missing):
-            is_fine = _open(pool) and is_fine
+    while is_fine and pool.take_place():
+        is_fine = _open(pool)
     due = pool.next_due(time.monotonic())
     return due if is_fine else RETRY_SECONDS if due is None else min(due, RETRY_SECONDS)
 
 
-def _open(pool: "Pool") -> bool:
+def _open(pool: "Upkeep") -> bool:
     """Open a connection in a place that is ours."""
     generation = pool.generation
     try:
         slot = pool.adopt(_sync_io.run(establish_steps(pool, patience=0.0)))
     except Exception as error:
         pool.abandon_place(generation)
+        if isinstance(error, ConnectionFailed) and error.sqlstate in REFUSALS:
+            return True  # the next time is known: `Backoff`
         # Its text is the server's or ours and shows no secret.
         _logger.warning("a connection that was due could not be replaced: %s", error)
         return False

@@ -17,14 +17,14 @@ from hyperdjango.database._steps import SetDeadline, Steps, WaitReadable
 from hyperdjango.database.errors import ConnectionFailed
 
 if TYPE_CHECKING:
+    from hyperdjango.database._places import Places
     from hyperdjango.database._slot import Slot
-    from hyperdjango.database.pool import Pool
 
 # A backend that has not ended by then is given up: it may be frozen, and its place is needed.
 LINGER_SECONDS: Final = 2.0
 
 
-def start(pool: "Pool", slot: "Slot") -> None:
+def start(pool: "Places", slot: "Slot") -> None:
     """Wait for the end of a connection's backend in a thread, then free its place."""
     # One thread for each: a frozen backend must not keep the others' places. There are at most max_size.
     thread = threading.Thread(
@@ -38,7 +38,7 @@ def start(pool: "Pool", slot: "Slot") -> None:
         pool.end_lingering(pool.generation)
 
 
-def _linger(pool: "Pool", slot: "Slot", generation: int) -> None:
+def _linger(pool: "Places", slot: "Slot", generation: int) -> None:
     try:
         with contextlib.suppress(OSError):  # TimeoutError, too
             _sync_io.run(_linger_steps(slot))

@@ -14,14 +14,16 @@ from hyperdjango.database.errors import ConnectionFailed
 
 if TYPE_CHECKING:
     from hyperdjango.database._connect import Established
-    from hyperdjango.database.pool import Pool
+    from hyperdjango.database._places import Places
 
 
 class Crowded(Exception):  # noqa: N818 - what happened, not an error of anybody
     """The server takes no more, but others have connections that may come back: wait for one of those."""
 
 
-def establish_steps(pool: "Pool", *, patience: float | None, may_wait: bool = False) -> Steps["Established"]:
+def establish_steps(
+    pool: "Places", *, patience: float | None, may_wait: bool = False
+) -> Steps["Established"]:
     """Open a connection.
 
     Args:
@@ -56,7 +58,7 @@ def establish_steps(pool: "Pool", *, patience: float | None, may_wait: bool = Fa
         yield Sleep(pause)
 
 
-def patience_from(pool: "Pool", began: float, until: float | None) -> float | None:
+def patience_from(pool: "Places", began: float, until: float | None) -> float | None:
     """Return until when a call has patience: its own end, else `connect_timeout` after it began."""
     if until is not None:
         return until

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hyperdjango.database._native import native
+    from hyperdjango.database._password import PasswordSource
 
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 SessionAttributes = Literal["any", "read-write", "read-only", "primary", "standby", "prefer-standby"]
@@ -120,6 +121,7 @@ class ConnectParameters:
         connect_timeout: Seconds per host, None is no limit.
         startup: The startup message's parameters, `user` and `database` among them.
         url: Where from, the password shown as `***`.
+        password_source: Asked for the password of each new connection, in place of the hosts' own.
     """
 
     hosts: tuple[Host, ...]
@@ -137,6 +139,7 @@ class ConnectParameters:
     scram_iterations_max: int
     startup: Mapping[str, str]
     url: str
+    password_source: PasswordSource | None = None
 
     def __repr__(self) -> str:
         hosts = ", ".join(map(str, self.hosts))

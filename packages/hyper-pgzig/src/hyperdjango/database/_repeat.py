@@ -1,4 +1,5 @@
-"""`run`: a whole transaction again, where the backend says that it would have gone well alone.
+"""What is sent again: a call that has not run, and with `run` a whole transaction that the backend says
+would have gone well alone.
 
 PostgreSQL docs: mvcc-serialization-failure-handling.
 """
@@ -7,6 +8,10 @@ import random
 from typing import Final
 
 from hyperdjango.database.errors import DatabaseError
+
+# How often a call is sent that has not run, on whatever connection.
+ATTEMPTS: Final = 4
+NOT_INSIDE: Final = "run() repeats a whole transaction: it cannot be called inside of one"
 
 # serialization_failure and deadlock_detected.
 _REPEATABLE: Final = frozenset({"40001", "40P01"})

@@ -5,7 +5,7 @@ itself, so the same lines serve an event loop and a blocking caller, and a test 
 """
 
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
@@ -47,13 +47,20 @@ class RunInThread:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitInPlace:
+    """Await what a coroutine function of the user's gives. Result: what it returns."""
+
+    function: Callable[[], Coroutine[Any, Any, Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class SetDeadline:
     """From now on a step not done at `at` (time.monotonic) fails with TimeoutError. None is no limit."""
 
     at: float | None
 
 
-Step: TypeAlias = Resolve | WaitReadable | WaitWritable | Sleep | RunInThread | SetDeadline
+Step: TypeAlias = Resolve | WaitReadable | WaitWritable | Sleep | RunInThread | AwaitInPlace | SetDeadline
 
 Result = TypeVar("Result")
 Steps: TypeAlias = Generator[Step, Any, Result]

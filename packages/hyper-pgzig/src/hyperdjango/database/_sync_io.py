@@ -5,6 +5,7 @@ PostgreSQL docs: none; Python docs: select, "Polling Objects".
 
 from __future__ import annotations
 
+import asyncio
 import math
 import select
 import socket
@@ -13,6 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from hyperdjango.database._steps import (
+    AwaitInPlace,
     Resolve,
     Result,
     RunInThread,
@@ -81,6 +83,9 @@ def _perform(step: Step, deadline: float | None) -> Any:
             _ = _left(deadline)
         case RunInThread(function):
             return function()  # this thread has nothing else to do
+        case AwaitInPlace(function):
+            # Beside: this thread may be inside of an event loop already.
+            return _beside(lambda: asyncio.run(function()), deadline)
         case Resolve(host, port):
             return _beside(lambda: _resolve(host, port), deadline)
         case SetDeadline():
@@ -118,7 +123,7 @@ def _resolve(host: str, port: int) -> list[tuple[int, Any]]:
 
 
 def _beside(function: Callable[[], Any], deadline: float | None) -> Any:
-    """Call `function` in a thread that may be left behind: the resolver takes no deadline."""
+    """Call `function` in a thread that may be left behind: the resolver takes no deadline, nor do users."""
     outcome: list[Any] = []
     failure: list[BaseException] = []
 
@@ -128,7 +133,7 @@ def _beside(function: Callable[[], Any], deadline: float | None) -> Any:
         except BaseException as error:
             failure.append(error)
 
-    thread = threading.Thread(target=work, name="hyperdjango-resolve", daemon=True)
+    thread = threading.Thread(target=work, name="hyperdjango-beside", daemon=True)
     thread.start()
     thread.join(_left(deadline))
     if failure:

@@ -82,18 +82,50 @@ def _learn_types(slot: Slot, deadline: float | None) -> None:
 def _recover(slot: Slot, request: "native.Request", error: BaseException) -> None:
     """Cancel what runs on `slot` and read the rest of its answer, or close it where that takes too long."""
     connection = slot.connection
-    deadline = time.monotonic() + RECOVERY_SECONDS
+    if connection.progress == NEEDS_TYPES:
+        connection.suspend_request()  # nothing is owed
+        return
     connection.drop(request, error)
+    recover(slot)
+
+
+def recover(slot: Slot) -> None:
+    """Cancel what runs on `slot`, whose requests nobody waits for, and read the rest of what comes.
+
+    The connection is usable afterwards, or closed where that takes longer than it may.
+    """
+    connection = slot.connection
+    deadline = time.monotonic() + RECOVERY_SECONDS
     try:
         _sync_io.run(cancel_steps(slot.established.cancel_target), RECOVERY_SECONDS)
-        if _wait(connection, deadline) != DONE:
-            slot.close()
-            return
+        while connection.busy and _wait(connection, deadline) != DONE:
+            connection.suspend_request()  # it waited for types, and nobody wants it
         # The signal of a late cancel request has reached the backend before it answers this.
         if not slot.submit("").done:
             _wait(connection, deadline)
     except (Exception, KeyboardInterrupt):  # the first reason goes on, this connection does not
         slot.close()
+
+
+def drain(slot: Slot, deadline: float | None = None) -> int:
+    """Wait until nothing is under way on `slot`, or the first request waits for types: DONE or NEEDS_TYPES.
+
+    When the wait ends early, what is left is cancelled and dropped, and the connection clean or closed.
+
+    Raises:
+        QueryTimeout: The deadline has passed.
+    """
+    connection = slot.connection
+    if not connection.busy:
+        return DONE
+    try:
+        return _wait(connection, deadline)
+    except BaseException as error:
+        if connection.busy:
+            recover(slot)
+        if type(error) is TimeoutError:
+            raise QueryTimeout("the call's timeout has passed and the statements were cancelled") from None
+        raise
 
 
 def run_owed(slot: Slot, deadline: float | None = None) -> str:

@@ -2,18 +2,20 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from hyperdjango.database import _async_replies, _batches, _shape
+from hyperdjango.database import _async_replies, _batches, _callbacks, _pipeline, _shape
 from hyperdjango.database._async_pool import AsyncPoolFace
-from hyperdjango.database._deadline import deadline_after
-from hyperdjango.database._dispatch import ATTEMPTS, Call, Dispatcher, bury_dead
+from hyperdjango.database._deadline import check_timeout, deadline_after
+from hyperdjango.database._dispatch import Call, Dispatcher, bury_dead
 from hyperdjango.database._introspection import OID_OF_TYPE
+from hyperdjango.database._pipeline import Query
+from hyperdjango.database._repeat import ATTEMPTS, NOT_INSIDE, check_retries, is_repeatable, pause_before
 from hyperdjango.database._slot import Slot
 from hyperdjango.database._statements import is_script
-from hyperdjango.database.errors import QueryTimeout
+from hyperdjango.database.errors import DatabaseError, InterfaceError, QueryTimeout
 from hyperdjango.database.status import CommandStatus
 from hyperdjango.database.sync_client import SyncDatabase
 from hyperdjango.database.transaction import Transaction, TransactionBlock
@@ -154,7 +156,7 @@ class Database(AsyncPoolFace):
             As `query`. The error of a set says in a note which one it was, counted from 0.
         """
         sets = _batches.of(rows) if not isinstance(rows, AsyncIterable) else _batches.of_async(rows)
-        limit = asyncio.timeout(timeout)
+        limit = asyncio.timeout(check_timeout(timeout))
         try:
             async with limit:
                 return await self._run_batches(sql, sets)
@@ -178,6 +180,46 @@ class Database(AsyncPoolFace):
             async for batch in sets:
                 total.add(await self._request(sql, batch, None, first_set=total.sets))
         return total.status()
+
+    async def pipeline(
+        self,
+        queries: Iterable[Query],
+        *,
+        return_exceptions: bool = False,
+        timeout: float | None = None,
+    ) -> list[Any]:
+        """Run several statements in one round trip, in order.
+
+        Outside a transaction block each commits by itself; what follows one that fails runs all the same.
+
+        Args:
+            queries: SQL, or pairs of SQL and its values.
+            return_exceptions: Errors stand in the list in place of rows.
+            timeout: Seconds for all of them together.
+        Returns:
+            The rows of each statement as tuples, in order.
+        Raises:
+            DatabaseError: The first error, after all replies are in. A note says which statement it was.
+            QueryTimeout: `timeout` has passed; how many of them have run is not known.
+
+        PostgreSQL docs: protocol-flow, "Pipelining".
+        """
+        items = _pipeline.items_of(queries)
+        state = _async_replies.current()
+        deadline = deadline_after(state.loop.time(), timeout)
+        if not items:
+            return []
+        transaction = self._current.get()
+        if transaction is not None:
+            async with transaction.alone(deadline) as slot:
+                outcomes = await _pipeline.run(slot, items, deadline, transaction)
+            return _pipeline.results(outcomes, return_exceptions=return_exceptions)
+        slot = self._pool.take_idle() or await self._acquire(deadline)
+        try:
+            outcomes = await _pipeline.run(slot, items, deadline, None)
+        finally:
+            await self._release(slot)
+        return _pipeline.results(outcomes, return_exceptions=return_exceptions)
 
     async def register_codec(
         self,
@@ -224,6 +266,66 @@ class Database(AsyncPoolFace):
         return TransactionBlock(self, savepoint_name, isolation, read_only, deferrable)
 
     atomic = transaction
+
+    async def on_commit(self, function: Callable[[], object]) -> None:
+        """Call `function` once the running transaction is committed, and never if it is rolled back.
+
+        Outside a transaction block it is called at once. Of a nested block that is rolled back nothing is
+        called. Functions are called in order, after the connection went back; the transaction stands,
+        whatever they do: the block raises the first error, those after it are logged.
+
+        Args:
+            function: A plain or a coroutine function without arguments.
+        Raises:
+            TransactionClosed: The block has ended.
+        """
+        transaction = self._current.get()
+        if transaction is None:
+            await _callbacks.run([function])
+        else:
+            transaction.check_usable()
+            transaction.callbacks.append(function)
+
+    async def run(
+        self,
+        function: Callable[[], Coroutine[object, object, T]],
+        retries: int = 3,
+        *,
+        isolation: str | None = None,
+        read_only: bool | None = None,
+        deferrable: bool | None = None,
+    ) -> T:
+        """Call a coroutine function in a transaction of its own, and again where the backend asks for it.
+
+        It is called again after serialization_failure (40001) and deadlock_detected (40P01), and after
+        nothing else, with a short and random pause before.
+
+        Args:
+            function: Without arguments; whatever else it does should bear being repeated.
+            retries: How often it is called again at most.
+            isolation: As for `transaction`, and so the two after it.
+            read_only: As for `transaction`.
+            deferrable: As for `transaction`.
+        Returns:
+            What it returns, once that is committed.
+        Raises:
+            InterfaceError: Inside a transaction block, a part of which cannot be repeated.
+            ValueError: `retries` is negative.
+
+        PostgreSQL docs: mvcc-serialization-failure-handling.
+        """
+        check_retries(retries)
+        if self._current.get() is not None:
+            raise InterfaceError(NOT_INSIDE)
+        for attempt in range(retries + 1):
+            try:
+                async with self.transaction(None, isolation, read_only, deferrable):
+                    return await function()
+            except DatabaseError as error:
+                if attempt == retries or not is_repeatable(error):
+                    raise
+            await asyncio.sleep(pause_before(attempt + 1))
+        raise AssertionError  # the last attempt has returned or raised
 
     def in_transaction(self) -> bool:
         """Whether the calling task is inside a transaction block of this Database."""

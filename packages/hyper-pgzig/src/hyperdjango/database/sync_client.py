@@ -9,70 +9,24 @@ from contextvars import ContextVar
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from hyperdjango.database import _batches, _shape, _sync_replies
-from hyperdjango.database._identifiers import quote_identifier
+from hyperdjango.database import _batches, _callbacks, _pipeline, _shape, _sync_replies
+from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._introspection import OID_OF_TYPE
+from hyperdjango.database._pinned import Pinned, begin_sql, check_committed
+from hyperdjango.database._pipeline import Query
+from hyperdjango.database._repeat import ATTEMPTS, NOT_INSIDE, check_retries, is_repeatable, pause_before
 from hyperdjango.database._settings import PoolSettings
-from hyperdjango.database._slot import Slot
 from hyperdjango.database._statements import is_script
 from hyperdjango.database._sync_pool import SyncPoolFace
-from hyperdjango.database.errors import InterfaceError, TransactionClosed
+from hyperdjango.database.errors import DatabaseError, InterfaceError
 from hyperdjango.database.pool import Pool
 from hyperdjango.database.status import CommandStatus
-from hyperdjango.database.transaction import begin_sql, check_committed, check_open
 
 if TYPE_CHECKING:
     from hyperdjango.database._native import native
 
 T = TypeVar("T")
 Row = dict[str, Any]
-
-
-class _Transaction:
-    """An open transaction of one thread."""
-
-    __slots__ = ("depth", "is_closed", "slot")
-
-    def __init__(self, slot: Slot) -> None:
-        self.slot = slot
-        self.depth = 1
-        self.is_closed = False
-
-
-class _Borrowed:
-    """A connection for one statement, and its deadline by time.monotonic.
-
-    A class of its own and not a generator: it stands on the way of every call.
-    """
-
-    __slots__ = ("_database", "_deadline", "_slot", "_transaction")
-
-    def __init__(self, database: "SyncDatabase", timeout: float | None) -> None:
-        self._database = database
-        self._deadline = None if timeout is None else time.monotonic() + timeout
-        self._slot: Slot | None = None
-        self._transaction: _Transaction | None = None
-
-    def __enter__(self) -> tuple[Slot, float | None]:
-        transaction = self._transaction = self._database._current.get()
-        if transaction is not None:
-            if transaction.is_closed:
-                raise TransactionClosed
-            return transaction.slot, self._deadline
-        slot = self._slot = self._database._acquire(self._deadline)
-        return slot, self._deadline
-
-    def __exit__(self, *_: object) -> None:
-        slot = self._slot
-        if slot is None:
-            # A copied context: the thread that has the block has left it during this statement.
-            if self._transaction is not None and self._transaction.is_closed:
-                self._transaction.slot.close()
-            return
-        if slot.is_reusable():
-            self._database._pool.put_back(slot)
-        else:
-            self._database._release(slot)
 
 
 class SyncDatabase(SyncPoolFace):
@@ -82,7 +36,7 @@ class SyncDatabase(SyncPoolFace):
     """
 
     def _prepare(self) -> None:
-        self._current: ContextVar[_Transaction | None] = ContextVar(
+        self._current: ContextVar[Pinned | None] = ContextVar(
             "hyperdjango_sync_transaction", default=None
         )
 
@@ -128,31 +82,48 @@ class SyncDatabase(SyncPoolFace):
     def execute(self, sql: str, *args: object, timeout: float | None = None) -> CommandStatus:
         """Run a command and say what it did; as `Database.execute`."""
         values = None if not args and is_script(sql) else args
-        with self._borrowed(timeout) as (slot, deadline):
-            request = _finished(slot, sql, values, deadline, None)
+        request = self._request(sql, values, None, deadline_after(time.monotonic(), timeout))
         return CommandStatus(request.tag, request.affected)
 
     def execute_many(
         self, sql: str, rows: Iterable[Sequence[object]], *, timeout: float | None = None
     ) -> CommandStatus:
         """Run a command once for each set of values, in order, all or nothing; as `Database.execute_many`."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_after(time.monotonic(), timeout)
         sets = _batches.batches(rows)
         first, second = next(sets, ()), next(sets, ())
         total = _batches.Total(sql)
-
-        def run(batch: _batches.Batch) -> None:
-            left = None if deadline is None else deadline - time.monotonic()
-            with self._borrowed(left) as (slot, until):
-                total.add(_finished(slot, sql, batch, until, total.sets))
-
         if second:
             with self._block(None, "BEGIN", deadline):
                 for batch in chain((first, second), sets):
-                    run(batch)
+                    total.add(self._request(sql, batch, total.sets, deadline))
         elif first:
-            run(first)
+            total.add(self._request(sql, first, 0, deadline))
         return total.status()
+
+    def pipeline(
+        self,
+        queries: Iterable[Query],
+        *,
+        return_exceptions: bool = False,
+        timeout: float | None = None,
+    ) -> list[Any]:
+        """Run several statements in one round trip; as `Database.pipeline`."""
+        items = _pipeline.items_of(queries)
+        deadline = deadline_after(time.monotonic(), timeout)
+        if not items:
+            return []
+        transaction = self._current.get()
+        if transaction is not None:
+            transaction.check_usable()
+            requests = _pipeline.run_blocking(transaction.slot, items, deadline, transaction)
+        else:
+            slot = self._acquire(deadline)
+            try:
+                requests = _pipeline.run_blocking(slot, items, deadline, None)
+            finally:
+                self._release(slot)
+        return _pipeline.results(requests, return_exceptions=return_exceptions)
 
     def register_codec(
         self,
@@ -180,6 +151,41 @@ class SyncDatabase(SyncPoolFace):
 
     atomic = transaction
 
+    def on_commit(self, function: Callable[[], object]) -> None:
+        """Call `function` once the running transaction is committed; as `Database.on_commit`."""
+        transaction = self._current.get()
+        if transaction is None:
+            _callbacks.run_blocking([function])
+        else:
+            transaction.check_usable()
+            transaction.callbacks.append(function)
+
+    def run(
+        self,
+        function: Callable[[], T],
+        retries: int = 3,
+        *,
+        isolation: str | None = None,
+        read_only: bool | None = None,
+        deferrable: bool | None = None,
+    ) -> T:
+        """Call `function` in a transaction of its own, and again where the backend asks for it.
+
+        Arguments and errors as for `Database.run`.
+        """
+        check_retries(retries)
+        if self._current.get() is not None:
+            raise InterfaceError(NOT_INSIDE)
+        for attempt in range(retries + 1):
+            try:
+                with self.transaction(None, isolation, read_only, deferrable):
+                    return function()
+            except DatabaseError as error:
+                if attempt == retries or not is_repeatable(error):
+                    raise
+            time.sleep(pause_before(attempt + 1))
+        raise AssertionError  # the last attempt has returned or raised
+
     @contextmanager
     def _block(
         self, savepoint_name: str | None, begin: str, deadline: float | None
@@ -191,22 +197,15 @@ class SyncDatabase(SyncPoolFace):
             return
         if begin != "BEGIN":
             raise InterfaceError("isolation, read_only and deferrable belong to the outermost block")
-        if outer.is_closed:
-            raise TransactionClosed
-        savepoint = quote_identifier(savepoint_name or f"sp_{outer.depth + 1}")
-        _sync_replies.run(outer.slot, f"SAVEPOINT {savepoint}", deadline)
-        outer.depth += 1
+        outer.check_usable()
+        savepoint = outer.enter(savepoint_name)
         try:
             yield
         except BaseException:
-            outer.depth -= 1
-            if not outer.slot.connection.closed:
-                _sync_replies.run(
-                    outer.slot, f"ROLLBACK TO SAVEPOINT {savepoint}; RELEASE SAVEPOINT {savepoint}"
-                )
+            outer.leave(savepoint, failed=True)
             raise
-        outer.depth -= 1
-        _sync_replies.run(outer.slot, f"RELEASE SAVEPOINT {savepoint}", deadline)
+        if outer.leave(savepoint, failed=False):
+            _run_owed(outer, deadline)
 
     def in_transaction(self) -> bool:
         """Whether the caller is inside a transaction block of this Database."""
@@ -215,23 +214,25 @@ class SyncDatabase(SyncPoolFace):
     @contextmanager
     def _outermost(self, begin: str, deadline: float | None) -> Generator[None, None, None]:
         slot = self._acquire(deadline)
-        transaction = _Transaction(slot)
         token = None
         try:
-            _sync_replies.run(slot, begin, deadline)
+            transaction = Pinned(slot, begin)
             token = self._current.set(transaction)
-            yield
-            check_open(slot)
-            check_committed(_sync_replies.run(slot, "COMMIT", deadline))
+            try:
+                yield
+            except BaseException:
+                transaction.abandon()
+                raise
+            finally:
+                transaction.is_closed = True
+            if transaction.commit():
+                check_committed(_sync_replies.run_owed(slot, deadline))
         finally:
-            transaction.is_closed = True
             if token is not None:
                 self._current.reset(token)
             # Rolls back what is not committed.
             self._release(slot, is_block=True)
-
-    def _borrowed(self, timeout: float | None) -> "_Borrowed":
-        return _Borrowed(self, timeout)
+        _callbacks.run_blocking(transaction.callbacks)
 
     def _run(
         self,
@@ -243,27 +244,82 @@ class SyncDatabase(SyncPoolFace):
         first: bool,
         timeout: float | None,
     ) -> Any:
-        with self._borrowed(timeout) as (slot, deadline):
+        deadline = deadline_after(time.monotonic(), timeout)
+        return self._complete(sql, args, shape, target, first, None, deadline).result()
+
+    def _request(
+        self, sql: str, args: tuple[object, ...] | None, first_set: int | None, deadline: float | None
+    ) -> "native.Request":
+        """Run a command and return its finished request, for the tag."""
+        request = self._complete(sql, args, _shape.DISCARD, None, False, first_set, deadline)
+        _batches.finish(request, first_set)
+        return request
+
+    def _complete(  # noqa: PLR0917 - ours alone; a keyword costs time on the hot path
+        self,
+        sql: str,
+        args: tuple[object, ...] | None,
+        shape: int,
+        target: object,
+        first: bool,
+        first_set: int | None,
+        deadline: float | None,
+    ) -> "native.Request":
+        """Run one statement where it belongs and return its finished request."""
+        arguments = (sql, args, shape, target, first, first_set)
+        transaction = self._current.get()
+        if transaction is not None:
+            try:
+                return _in_transaction(transaction, arguments, deadline)
+            finally:
+                if transaction.is_closed:
+                    # A copied context: the thread that has the block has left it during this statement.
+                    transaction.slot.close()
+        for attempt in range(ATTEMPTS):
+            slot = self._acquire(deadline)
             connection = slot.connection
-            request = connection.submit(sql, args, shape, target, first, None)
-            _sync_replies.complete(slot, request, deadline)
-            if request.stale and connection.transaction_status == "I":
-                # The plan was made for what the table was before; nothing has run.
-                request = connection.submit(sql, args, shape, target, first, None)
+            try:
+                if args is None and connection.owed:
+                    _sync_replies.run_owed(slot, deadline)
+                request = connection.submit(*arguments)
                 _sync_replies.complete(slot, request, deadline)
-            return request.result()
+            finally:
+                if slot.is_reusable():
+                    self._pool.put_back(slot)
+                else:
+                    self._release(slot)
+            if not (request.stale or request.undone) or attempt == ATTEMPTS - 1:
+                break
+        return request
 
 
-def _finished(
-    slot: Slot, sql: str, args: tuple[object, ...] | None, deadline: float | None, first_set: int | None
+def _in_transaction(
+    transaction: Pinned,
+    arguments: "tuple[str, tuple[object, ...] | None, int, object, bool, int | None]",
+    deadline: float | None,
 ) -> "native.Request":
-    """Run a command and return its finished request, for the tag."""
-    connection = slot.connection
-    request = connection.submit(sql, args, _shape.DISCARD, None, False, first_set)
-    _sync_replies.complete(slot, request, deadline)
-    if request.stale and connection.transaction_status == "I":
-        # The plan was made for what the table was before; nothing has run.
-        request = connection.submit(sql, args, _shape.DISCARD, None, False, first_set)
-        _sync_replies.complete(slot, request, deadline)
-    _batches.finish(request, first_set)
-    return request
+    transaction.check_usable()
+    slot = transaction.slot
+    while True:
+        if arguments[1] is None and slot.connection.owed:
+            _run_owed(transaction, deadline)
+        request = slot.connection.submit(*arguments)
+        is_first = transaction.sent()
+        try:
+            _sync_replies.complete(slot, request, deadline)
+        except BaseException:
+            if is_first:
+                transaction.check_begun()
+            raise
+        if not is_first or not transaction.is_to_repeat(request):
+            return request
+
+
+def _run_owed(transaction: Pinned, deadline: float | None) -> None:
+    is_first = transaction.sent()
+    try:
+        _sync_replies.run_owed(transaction.slot, deadline)
+    except BaseException:
+        if is_first:
+            transaction.check_begun()
+        raise
