@@ -271,7 +271,7 @@ pub const Link = struct {
             .command_complete => |tag| {
                 if (request.owed_left > 0) {
                     owed.answered(request);
-                    if (request.owed_left > 0 or request.statement != null or request.one_trip) return null;
+                    if (!request.owed_only) return null;
                 }
                 request.keepTag(tag, protocol.rowCount(tag));
                 if (altersTypes(tag)) self.map.forgetComposites();

@@ -72,6 +72,8 @@ pub const Request = struct {
     resets: bool = false,
     /// Such commands went in front of it.
     carried: bool = false,
+    /// There is nothing behind them: the last one's answer is its own.
+    owed_only: bool = false,
     /// One of them began a transaction: what follows is not committed by its own end.
     opens_transaction: bool = false,
     /// Nothing of it has run, and nothing will: the same call can be made again, anywhere.

@@ -138,6 +138,7 @@ pub fn runOwed(link: *Link, request: *Request) py.Error!void {
     try noted(link, owed.note(link, request));
     try sent(link, request, &.{.sync});
     request.output_end = link.session.position();
+    request.owed_only = true;
     request.stage = .executing;
 }
 

@@ -113,6 +113,7 @@ def test_a_table_may_be_changed_inside_a_transaction(face: Face) -> None:
 
 
 def test_what_somebody_else_changed_is_an_error_inside_a_transaction_once(face: Face, url: str) -> None:
+    """Where something has run before: a transaction that has failed cannot be mended behind its user's back."""
     face.execute("CREATE TABLE t AS SELECT 1 AS a")
     assert face.query("SELECT * FROM t") == [{"a": 1}]
     with psycopg.connect(url, autocommit=True) as other:
@@ -121,9 +122,21 @@ def test_what_somebody_else_changed_is_an_error_inside_a_transaction_once(face: 
         pytest.raises(FeatureNotSupported, match="cached plan must not change result type"),
         face.transaction(),
     ):
+        face.query_val("SELECT 1")
         face.query("SELECT * FROM t")
     with face.transaction():
         assert face.query("SELECT * FROM t") == [{"a": 1, "b": 2}]
+
+
+def test_what_somebody_else_changed_is_healed_in_the_first_statement_of_a_block(face: Face, url: str) -> None:
+    face.execute("CREATE TABLE t AS SELECT 1 AS a")
+    assert face.query("SELECT * FROM t") == [{"a": 1}]
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute("ALTER TABLE t ADD COLUMN b int DEFAULT 2")
+    with face.transaction(isolation="serializable", read_only=True):
+        assert face.query("SELECT * FROM t") == [{"a": 1, "b": 2}]
+        assert face.query_val("SHOW transaction_isolation") == "serializable"
+        assert face.query_val("SHOW transaction_read_only") == "on"
 
 
 def test_what_was_learnt_inside_a_transaction_is_unlearnt_with_its_rollback(face: Face) -> None:

@@ -170,8 +170,10 @@ class Pinned:
 
     def abandon(self) -> None:
         """The outermost block has failed: nothing of what is still owed is sent."""
-        if not self.slot.connection.closed:
-            self.slot.connection.disown(None)
+        connection = self.slot.connection
+        # Where another thread is still in there, the connection is closed.
+        if not connection.closed and not connection.busy:
+            connection.disown(None)
 
 
 def check_committed(tag: str) -> None:
