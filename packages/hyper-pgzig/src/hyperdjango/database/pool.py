@@ -83,7 +83,7 @@ class Pool(Upkeep):
             # Before anyone can give back a ticket that is neither in the queue nor refused.
             for ticket in self._queue.clear():
                 ticket.refuse()
-        self._housekeeper.stop()
+            self._housekeeper.stop()
         for slot in idle.values():
             slot.close()
         return is_drained
