@@ -82,14 +82,14 @@ class BareSocket:
             self.sock.close()
             raise
 
-    def exchange(self, outgoing: bytes) -> list[Message]:
-        """Send, and return every message up to ReadyForQuery.
+    def exchange(self, outgoing: bytes, cycles: int = 1) -> list[Message]:
+        """Send, and return every message until so many ReadyForQuery have come.
 
         Raises:
             BareError: One of them is an error, or asks for a password.
         """
         self.sock.sendall(outgoing)
-        found = list(self._messages())
+        found = list(self._messages(cycles))
         for kind, body in found:
             if kind == b"E":
                 raise BareError(body.replace(b"\0", b" ").decode(errors="replace"))
@@ -97,17 +97,16 @@ class BareSocket:
                 raise BareError("bare sockets know no authentication: the server must trust them")
         return found
 
-    def _messages(self) -> Iterator[Message]:
+    def _messages(self, cycles: int) -> Iterator[Message]:
         with closing(self.sock.makefile("rb")) as stream:
-            while True:
+            while cycles:
                 head = stream.read(5)
                 if len(head) < 5:
                     raise BareError("the server closed the connection")
                 size = int.from_bytes(head[1:], "big") - 4
                 found = Message(head[:1], stream.read(size))
                 yield found
-                if found.kind == b"Z":
-                    return
+                cycles -= found.kind == b"Z"
 
     def ask(self, outgoing: bytes) -> None:
         """Send, and read until the reply ends in ReadyForQuery."""
@@ -119,6 +118,21 @@ class BareSocket:
             if size == 0:
                 raise BareError("the server closed the connection")
             tail = (tail + bytes(view[max(0, size - 6) : size]))[-6:]
+
+    def ask_several(self, outgoing: bytes, cycles: int) -> None:
+        """Send, and read until so many ReadyForQuery have come; no row may hold the bytes of one."""
+        self.sock.sendall(outgoing)
+        receive, view = self.sock.recv_into, self._view
+        tail = b""
+        seen = 0
+        while seen < cycles or not tail.startswith(READY):
+            size = receive(view)
+            if size == 0:
+                raise BareError("the server closed the connection")
+            data = bytes(view[:size])
+            # One that came in two pieces is found once: its beginning was too short to be one.
+            seen += (tail[-4:] + data).count(READY)
+            tail = (tail + data)[-6:]
 
     def close(self) -> None:
         """Close without a word."""

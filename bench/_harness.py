@@ -10,7 +10,7 @@ import gc
 import json
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, Protocol, Self
 import uvloop
 
 Face = Literal["asyncio", "uvloop", "blocking"]
-Measure = Literal["wall", "cpu"]
+Measure = str  # the name of a figure: "wall", "cpu", "p99" …
 LOOPS: Final[tuple[Face, ...]] = ("asyncio", "uvloop")
 OURS: Final = "hyper-pgzig"
 WALL: Final[Measure] = "wall"
@@ -42,6 +42,12 @@ class Plan:
     seed: int = 20_261
 
 
+class Measured(Protocol):
+    """What one turn gave."""
+
+    def of(self, measure: Measure) -> float: ...
+
+
 @dataclass(frozen=True)
 class Turn:
     """What one turn cost, in nanoseconds per operation. `cpu` is that of this process, all its threads."""
@@ -51,7 +57,18 @@ class Turn:
 
     def of(self, measure: Measure) -> float:
         """Return one of the two."""
-        return self.wall if measure == WALL else self.cpu
+        return {WALL: self.wall, CPU: self.cpu}[measure]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one turn gave, where that is not only what an operation cost."""
+
+    values: dict[Measure, float]
+
+    def of(self, measure: Measure) -> float:
+        """Return one of them."""
+        return self.values[measure]
 
 
 class Contender(Protocol):
@@ -62,7 +79,7 @@ class Contender(Protocol):
     @property
     def face(self) -> Face: ...
     def show(self, key: int) -> Any: ...  # the result of one operation, to compare; None: decodes nothing
-    def turn(self, keys: Sequence[int]) -> Turn: ...  # one operation for each key
+    def turn(self, keys: Sequence[int]) -> Measured: ...  # one operation for each key
 
 
 class EventLoop:
@@ -127,6 +144,30 @@ class AsyncContender:
 
         turn: Turn = self.loop.run(measured())
         return turn
+
+
+@dataclass(frozen=True)
+class FiguresContender:
+    """A driver on an event loop whose turn says itself what it has measured."""
+
+    driver: str
+    loop: EventLoop
+    one: Callable[[int], Awaitable[Any]]
+    many: Callable[[Sequence[int]], Awaitable[Figures]]
+
+    @property
+    def face(self) -> Face:
+        """Which loop."""
+        return self.loop.face
+
+    def show(self, key: int) -> Any:
+        """Return one operation's result."""
+        return self.loop.run(self.one(key))
+
+    def turn(self, keys: Sequence[int]) -> Figures:
+        """Do one operation for each key."""
+        figures: Figures = self.loop.run(self.many(keys))
+        return figures
 
 
 @dataclass(frozen=True)
@@ -246,23 +287,32 @@ class Answer:
 
 
 Who = tuple[str, Face]
-Samples = dict[Who, list[Turn]]
+Samples = dict[Who, list[Measured]]
+Draw = Callable[[random.Random, int], list[int]]
 
 
-def take_turns(contenders: Sequence[Contender], keys: Sequence[int], plan: Plan) -> Samples:
+def take_turns(
+    contenders: Sequence[Contender], keys: Sequence[int], plan: Plan, *, draw: Draw | None = None
+) -> Samples:
     """Let every contender have one turn per round.
 
     Args:
         contenders: No two with the same driver and face.
         keys: What operations draw their keys from.
         plan: How many of them.
+        draw: How a turn's keys are drawn, where they are not simply `keys` by chance.
     Raises:
         Failed: Two contenders gave different results for one key.
     """
     chance = random.Random(plan.seed)
     check_agreement(contenders, chance.choice(keys))
-    warmup = chance.choices(keys, k=plan.warmup)
-    rounds = [chance.choices(keys, k=plan.operations) for _ in range(plan.rounds)]
+
+    def by_chance(chance: random.Random, count: int) -> list[int]:
+        return chance.choices(keys, k=count)
+
+    draw = draw or by_chance
+    warmup = draw(chance, plan.warmup)
+    rounds = [draw(chance, plan.operations) for _ in range(plan.rounds)]
     samples: Samples = {(contender.driver, contender.face): [] for contender in contenders}
     if len(samples) != len(contenders):
         raise Failed("two contenders have the same driver and face")
@@ -301,22 +351,33 @@ def lines_of(samples: Samples, *, peer: Callable[[Face], Who], floor: Callable[[
         peer: Whom the contenders of a face are compared with.
         floor: Who does the least that can be done.
     """
+    return lines_with(
+        samples,
+        {"wall": WALL, "CPU": CPU},
+        {"wall ÷ peer": (peer, WALL), "CPU ÷ peer": (peer, CPU), "wall ÷ bare": (floor, WALL)},
+    )
+
+
+def lines_with(
+    samples: Samples,
+    figures: Mapping[str, Measure],
+    against: Mapping[str, tuple[Callable[[Face], Who], Measure]],
+) -> list[Line]:
+    """Turn samples into lines.
+
+    Args:
+        samples: From `take_turns`.
+        figures: A column's name to what it shows.
+        against: A ratio's name to whom the contenders of a face are compared with, and in what.
+    """
     found = []
     for who, turns in samples.items():
-        figures = {
-            "wall": Spread.of([turn.wall for turn in turns]),
-            "CPU": Spread.of([turn.cpu for turn in turns]),
-        }
-        against = {
-            "wall ÷ peer": (peer(who[1]), WALL),
-            "CPU ÷ peer": (peer(who[1]), CPU),
-            "wall ÷ bare": (floor(who[1]), WALL),
-        }
-        ratios: dict[str, float | None] = {
-            name: ratio(samples, who, other, measure) if other in samples else None
-            for name, (other, measure) in against.items()
-        }
-        found.append(Line(*who, figures, ratios))
+        spreads = {name: Spread.of([turn.of(measure) for turn in turns]) for name, measure in figures.items()}
+        ratios: dict[str, float | None] = {}
+        for name, (other, measure) in against.items():
+            known = other(who[1]) in samples
+            ratios[name] = ratio(samples, who, other(who[1]), measure) if known else None
+        found.append(Line(*who, spreads, ratios))
     return found
 
 

@@ -1,8 +1,8 @@
 """A backend that only repeats what a real one once said, so that a driver can be counted without a server.
 
 `profile_rows.py` records with `record` and replays: inside its own process over a socketpair, or, for whole
-drivers, from a process of its own (`python _replay.py recording socket`), whose instructions nobody counts.
-That one stops when its standard input ends.
+drivers and for `profile_concurrent.py`, from a process of its own (`python _replay.py recording socket`),
+whose instructions nobody counts. That one stops when its standard input ends.
 PostgreSQL docs: protocol-flow, "Extended Query".
 """
 
@@ -101,7 +101,7 @@ class Replayer:
                 out += self._start(body)
                 continue
             self._answers += self._reply(kind, body)
-            if kind in {b"S", b"H"}:
+            if kind in {b"S", b"H", b"Q"}:
                 out += self._answers
                 self._answers.clear()
         return bytes(out)
@@ -137,6 +137,7 @@ class Replayer:
             b"C": message(b"3"),
             b"S": READY,
             b"H": b"",
+            b"Q": message(b"C", b"RESET\0") + READY,  # a pool's reset, the only simple query that was met
             b"X": b"",
         }
         if kind not in replies:
@@ -164,14 +165,18 @@ def _check_formats(bind: bytes) -> None:
 
 
 def serve(recording: Recording, listener: socket.socket) -> None:
-    """Replay to one session after the other, for ever."""
+    """Replay to any number of sessions, for ever."""
     while True:
         session, _ = listener.accept()
-        # A frontend that went without its replies is not our business.
-        with closing(session), suppress(ConnectionError):
-            replayer = Replayer(recording)
-            while not replayer.is_over and (data := session.recv(1 << 16)):
-                session.sendall(replayer.answer(data))
+        threading.Thread(target=_replay, args=(recording, session), daemon=True).start()
+
+
+def _replay(recording: Recording, session: socket.socket) -> None:
+    # A frontend that went without its replies is not our business.
+    with closing(session), suppress(ConnectionError):
+        replayer = Replayer(recording)
+        while not replayer.is_over and (data := session.recv(1 << 16)):
+            session.sendall(replayer.answer(data))
 
 
 def main() -> None:

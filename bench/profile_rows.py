@@ -19,7 +19,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Self
@@ -260,8 +260,8 @@ def record_all(folder: Path, place: Place) -> None:
         record(place, sql, parameters).write(folder / "recordings" / f"{shape}.json")
 
 
-def instructions(shape: str, driver: str, repeat: int, folder: Path) -> int:
-    """Count one run's instructions.
+def instructions_of(program: str, arguments: Sequence[str], folder: Path) -> int:
+    """Count the instructions of one run of a program of this folder.
 
     Raises:
         Failed: There is no valgrind, or the run failed.
@@ -270,15 +270,13 @@ def instructions(shape: str, driver: str, repeat: int, folder: Path) -> int:
     if valgrind is None:
         raise Failed("counting instructions needs valgrind")
     command = [valgrind, "--tool=cachegrind", "--cache-sim=no", f"--cachegrind-out-file={os.devnull}"]
-    command += [sys.executable, __file__, "run", shape, driver, "--repeat", str(repeat)]
+    command += [sys.executable, program, *arguments, "--folder", str(folder)]
     # With another seed for hashing, dicts have other collisions.
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
-    done = subprocess.run(
-        [*command, "--folder", str(folder)], capture_output=True, text=True, check=False, env=environment
-    )
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     found = re.search(r"I\s+refs:\s+([\d,]+)", done.stderr)
     if done.returncode != 0 or found is None:
-        raise Failed(f"{driver} failed under valgrind:\n{done.stderr}")
+        raise Failed(f"{' '.join(arguments)} failed under valgrind:\n{done.stderr}")
     return int(found[1].replace(",", ""))
 
 
@@ -286,8 +284,11 @@ def count(shape: str, driver: str, folder: Path = RESULTS) -> float:
     """Return the instructions per row, or per lookup."""
     few, many = REPEATS[shape]
     per = ROWS if shape == "rows" else 1
-    difference = instructions(shape, driver, many, folder) - instructions(shape, driver, few, folder)
-    return difference / (many - few) / per
+    first, second = (
+        instructions_of(__file__, ["run", shape, driver, "--repeat", str(repeat)], folder)
+        for repeat in (few, many)
+    )
+    return (second - first) / (many - few) / per
 
 
 def main() -> int:

@@ -7,10 +7,14 @@ shipped; a quick one prints them and changes nothing but the JSON files.
 import sys
 from typing import Final
 
+import gather
 import lookup
 import memory
+import mixed
+import pipeline
 import report
 import rows
+import ticker
 from _harness import RESULTS, Failed
 from _main import Question, parser, warn_of_debug
 from _place import is_release, started
@@ -19,6 +23,10 @@ QUESTIONS: Final[dict[str, Question]] = {
     "lookup": lookup.QUESTION,
     "rows": rows.QUESTION,
     "memory": memory.QUESTION,
+    "gather": gather.QUESTION,
+    "mixed": mixed.QUESTION,
+    "ticker": ticker.QUESTION,
+    "pipeline": pipeline.QUESTION,
 }
 
 

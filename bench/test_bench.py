@@ -1,6 +1,7 @@
 """The benchmarks run briefly, so that they keep running. Nothing here looks at how long anything takes."""
 
 import json
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,19 +14,28 @@ from postgres_servers import Server
 # The benchmarks are scripts: they import each other from their own folder.
 sys.path.insert(0, str(Path(__file__).parent))
 
+import _latency
+import _overheard
+import gather
 import lookup
 import memory
+import mixed
+import pipeline
+import profile_concurrent
 import profile_rows
 import report
 import rows
 import run
-from _bare import ask, prepare
+import ticker
+from _bare import BareError, ask, prepare
 from _harness import (
+    LOOPS,
     OURS,
     Answer,
     BlockingContender,
     Failed,
     Line,
+    Measured,
     Plan,
     Samples,
     Spread,
@@ -42,6 +52,10 @@ QUESTIONS = {
     "lookup": (lookup.QUESTION, BRIEF),
     "rows": (rows.QUESTION, replace(BRIEF, operations=1)),
     "memory": (memory.QUESTION, Plan(rounds=1, operations=300, warmup=0)),
+    "gather": (gather.QUESTION, replace(BRIEF, operations=40)),
+    "mixed": (mixed.QUESTION, replace(BRIEF, operations=100)),
+    "ticker": (ticker.QUESTION, replace(BRIEF, operations=40, warmup=20)),
+    "pipeline": (pipeline.QUESTION, BRIEF),
 }
 
 
@@ -173,12 +187,47 @@ def test_everybody_has_one_turn_per_round_with_the_same_keys() -> None:
 
 def test_a_ratio_is_taken_within_rounds() -> None:
     slow_minute = 100.0
-    ours = [Turn(1, 1), Turn(1, 1), Turn(slow_minute, 1)]
-    theirs = [Turn(2, 4), Turn(2, 4), Turn(2 * slow_minute, 0)]
+    ours: list[Measured] = [Turn(1, 1), Turn(1, 1), Turn(slow_minute, 1)]
+    theirs: list[Measured] = [Turn(2, 4), Turn(2, 4), Turn(2 * slow_minute, 0)]
     samples: Samples = {("ours", "blocking"): ours, ("theirs", "blocking"): theirs}
     assert ratio(samples, ("ours", "blocking"), ("theirs", "blocking"), "wall") == 0.5
     with pytest.raises(Failed, match="more operations"):
         ratio(samples, ("ours", "blocking"), ("theirs", "blocking"), "cpu")
+
+
+def test_one_call_in_a_hundred_is_slow_and_the_seed_says_which() -> None:
+    keys = mixed.draw(random.Random(4711), 1_000)
+    assert keys == mixed.draw(random.Random(4711), 1_000)
+    assert keys != mixed.draw(random.Random(4712), 1_000)
+    assert sum(key < 0 for key in keys) == 10
+    assert 0 not in keys
+
+
+@pytest.mark.parametrize(("part", "expected"), [(0.5, 50), (0.99, 99), (0.991, 100), (1, 100), (0.001, 1)])
+def test_a_quantile_is_the_smallest_value_that_the_part_does_not_exceed(part: float, expected: int) -> None:
+    assert _latency.quantile(range(1, 101), part) == expected
+
+
+def test_the_summary_of_a_single_latency_is_that_latency() -> None:
+    assert set(_latency.summary([7]).values()) == {7}
+
+
+def test_what_was_overheard_is_split_into_messages_after_the_start_up() -> None:
+    encryption = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
+    startup = b"\x00\x00\x00\x0e\x00\x03\x00\x02user\x00\x00"
+    asked = ask(4711)
+    found = _overheard.messages(encryption + startup + prepare("SELECT $1") + asked)
+    assert [message.kind for message in found] == [b"P", b"D", b"S", b"B", b"E", b"S"]
+    assert b"".join(message.raw for message in found[3:]) == asked
+    assert _overheard.parses_of(startup + prepare("SELECT $1") + asked, "SELECT $1") == found[0].raw
+    assert _overheard.parses_of(startup + prepare("SELECT $1") + asked, "SELECT $") == b""
+
+
+def test_a_template_puts_other_values_into_the_places_of_the_first() -> None:
+    template = _overheard.Template(ask(4711) + ask(4712), [4711, 4712])
+    assert template.fill([1, 2]) == ask(1) + ask(2)
+    with pytest.raises(BareError, match="once"):
+        _overheard.Template(ask(4711) + ask(4711), [4711])
 
 
 @pytest.fixture(scope="module")
@@ -199,6 +248,13 @@ def test_a_recording_is_replayed_to_a_driver(driver: str, shape: str, recordings
     else:
         assert found == profile_rows.run(shape, "native", 1, recordings)
         assert len(found) == (rows.ROWS if shape == "rows" else 1)
+
+
+@pytest.mark.parametrize("driver", profile_concurrent.DRIVERS)
+@pytest.mark.parametrize("face", LOOPS)
+def test_a_recording_is_replayed_to_many_calls_at_once(driver: str, face: str, recordings: Path) -> None:
+    rows = profile_concurrent.run(driver, face, repeat=1, size=3, folder=recordings)
+    assert rows == profile_rows.run("lookup", "native", 1, recordings) * profile_concurrent.LOOKUPS
 
 
 def test_the_replayed_backend_takes_bytes_one_by_one(recordings: Path) -> None:

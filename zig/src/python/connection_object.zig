@@ -15,6 +15,9 @@ const signature = @import("signature.zig");
 const sink = @import("sink.zig");
 const auth_objects = @import("auth_objects.zig");
 const link_file = @import("link.zig");
+const owed = @import("owed.zig");
+const prepared = @import("prepared.zig");
+const service = @import("service.zig");
 const filter_file = @import("filter.zig");
 const TypeMap = @import("type_map.zig").TypeMap;
 const Link = link_file.Link;
@@ -29,24 +32,31 @@ fn new(class: *py.TypeObject, arguments: *Object, keywords: ?*Object) callconv(.
 }
 
 fn create(class: *py.TypeObject, arguments: *Object, keywords: ?*Object) py.Error!*Object {
-    const names = [_]?[*:0]const u8{ "fd", "filter", "type_map", "message_size_max", "statement_cache_size", null };
+    const names = [_]?[*:0]const u8{ "fd", "filter", "type_map", "message_size_max", "statement_cache_size", "statement_prefix", "round_trip_ns", null };
     var fd: c_int = 0;
     var filter: ?*Object = null;
     var type_map: ?*Object = null;
     var message_size_max: c_longlong = 1 << 30;
     var cache_size: c_int = 256;
-    if (py.PyArg_ParseTupleAndKeywords(arguments, keywords, "iOO|$Li:Connection", &names, &fd, &filter, &type_map, &message_size_max, &cache_size) == 0)
+    var prefix: [*:0]const u8 = "h";
+    var rtt: c_longlong = 0;
+    if (py.PyArg_ParseTupleAndKeywords(arguments, keywords, "iOO|$LisL:Connection", &names, &fd, &filter, &type_map, &message_size_max, &cache_size, &prefix, &rtt) == 0)
         return error.PythonError;
     const state: *module.ModuleState = @ptrCast(@alignCast(py.PyType_GetModuleState(class) orelse return error.PythonError));
     if (@as(*Object, @ptrCast(py.hd_type(type_map.?))) != state.type_map_type.?)
         return typeError("type_map must be a TypeMap");
     if (message_size_max < 1024 or message_size_max > std.math.maxInt(i32)) return valueError("message_size_max must be from 1024 to 2147483647");
     if (cache_size < 0) return valueError("statement_cache_size must not be negative");
+    const prefix_bytes = std.mem.span(prefix);
+    if (prefix_bytes.len == 0 or prefix_bytes.len > prepared.Prepared.prefix_size_max) return valueError("statement_prefix has 1 to 20 bytes");
+    if (rtt < 0) return valueError("round_trip_ns must not be negative");
 
     const object = try py.checked(py.hd_alloc(class));
     errdefer py.decref(object);
     const parameters = try py.checked(py.PyDict_New());
     errdefer py.decref(parameters);
+    const kept_prefix = gpa.dupe(u8, prefix_bytes) catch return raise.outOfMemory();
+    errdefer gpa.free(kept_prefix);
     const self = gpa.create(Link) catch return raise.outOfMemory();
     const has_filter = filter.? != py.hd_none();
     self.* = .{
@@ -57,7 +67,8 @@ fn create(class: *py.TypeObject, arguments: *Object, keywords: ?*Object) py.Erro
         .map = TypeMap.of(type_map.?),
         .filter = if (has_filter) py.incref(filter.?) else null,
         .parameters = parameters,
-        .cache = .{ .gpa = gpa, .capacity = @intCast(cache_size) },
+        .cache = .{ .gpa = gpa, .capacity = @intCast(cache_size), .prefix = kept_prefix },
+        .rtt_ns = @intCast(rtt),
     };
     self.session.connection.message_size_max = @intCast(message_size_max);
     if (has_filter) self.session.transport = .{ .filter = filter_file.around(filter.?) };
@@ -85,9 +96,14 @@ fn dealloc(object: *Object) callconv(.c) void {
         const self = linkOf(object);
         py.hd_box_set(object, null);
         self.session.deinit();
+        const prefix = self.cache.prefix;
         self.cache.deinit();
+        gpa.free(prefix);
         self.closing.deinit(gpa);
-        py.xdecref(self.request);
+        owed.deinit(self);
+        releaseRequests(self);
+        self.queue.deinit(gpa);
+        self.finished.deinit(gpa);
         py.xdecref(self.filter);
         py.xdecref(self.on_notice);
         py.xdecref(self.on_notification);
@@ -98,16 +114,31 @@ fn dealloc(object: *Object) callconv(.c) void {
     py.hd_free(object);
 }
 
+/// Whatever else happens: the list is empty before anything that a request holds is given up.
+fn releaseRequests(self: *Link) void {
+    while (self.dequeue()) |request| py.decref(request);
+    while (self.finished.pop()) |request| py.decref(request);
+}
+
 fn traverse(object: *Object, visit: py.VisitProc, arg: ?*anyopaque) callconv(.c) c_int {
     const own_type = visit(@ptrCast(py.hd_type(object)), arg);
     if (own_type != 0) return own_type;
     if (py.hd_box_get(object) == null) return 0;
     const self = linkOf(object);
-    for ([_]?*Object{ self.type_map, self.parameters, self.filter, self.request, self.on_notice, self.on_notification }) |held| {
+    for ([_]?*Object{ self.type_map, self.parameters, self.filter, self.on_notice, self.on_notification }) |held| {
         if (held) |each| {
             const status = visit(each, arg);
             if (status != 0) return status;
         }
+    }
+    var requests = self.queue.iterator();
+    while (requests.next()) |each| {
+        const status = visit(each, arg);
+        if (status != 0) return status;
+    }
+    for (self.finished.items) |each| {
+        const status = visit(each, arg);
+        if (status != 0) return status;
     }
     return 0;
 }
@@ -116,10 +147,10 @@ fn clear(object: *Object) callconv(.c) c_int {
     if (py.hd_box_get(object) == null) return 0;
     const self = linkOf(object);
     self.closed = true;
-    const held = [_]?*Object{ self.request, self.on_notice, self.on_notification };
-    self.request = null;
+    const held = [_]?*Object{ self.on_notice, self.on_notification };
     self.on_notice = null;
     self.on_notification = null;
+    releaseRequests(self);
     for (held) |each| py.xdecref(each);
     return 0;
 }
@@ -193,7 +224,7 @@ fn receive(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
 }
 
 fn flush(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
-    return py.boolean(self.flush() catch |err| return ioFailed(self, err));
+    return py.boolean(self.session.flush() catch |err| return ioFailed(self, err));
 }
 
 fn ioFailed(self: *Link, err: session_layer.Session.FillError) py.Error {
@@ -216,46 +247,183 @@ fn ioFailed(self: *Link, err: session_layer.Session.FillError) py.Error {
 /// submit(sql, arguments | None, shape, target | None, first_only, first_set | None) -> Request
 /// With `first_set`, the arguments are sets of values, and this is the number of the first in messages.
 fn submit(object: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
-    const state = module.ModuleState.ofInstance(object);
-    if (self.closed) return raise.raise("ConnectionLost", "the connection is closed", .{});
-    if (self.request != null) return raise.raise("InterfaceError", "another statement is under way on this connection", .{});
+    try checkUsable(self);
     const sql, const values, const shape, const target, const first_only, const first_set = arguments[0..6].*;
+    const made = try makeRequest(object, sql, values, shape, target, first_only, first_set);
+    errdefer py.decref(made);
+    const request = Request.of(made);
+    self.progress = .waiting;
+    try submit_file.begin(self, request);
+    self.tail_open = service.leavesRoom(request);
+    return started(self, made);
+}
+
+fn checkUsable(self: *Link) py.Error!void {
+    if (self.closed) return raise.raise("ConnectionLost", "the connection is closed", .{});
+    if (self.queue.len > 0) return raise.raise("InterfaceError", "another statement is under way on this connection", .{});
+}
+
+/// What was written is under way now, and as much of it as the socket takes has left.
+fn started(self: *Link, made: *Object) py.Error!*Object {
+    try self.enqueue(made);
+    self.flushRequest() catch |err| {
+        _ = try self.ioFailed(Request.of(self.queue.front().?), err);
+    };
+    return made;
+}
+
+fn makeRequest(object: *Object, sql: *Object, values: *Object, shape: *Object, target: *Object, first_only: *Object, first_set: *Object) py.Error!*Object {
     if (py.hd_unicode_check(sql) == 0) return typeError("the SQL text must be a str");
     const simple = values == py.hd_none();
     if (!simple and py.hd_tuple_check(values) == 0) return typeError("the values must be a tuple");
-    const number = py.PyLong_AsLong(shape);
-    if (number < 0 or number > @backingInt(sink.Shape.value)) {
-        if (py.PyErr_Occurred() != null) return error.PythonError;
-        return valueError("no such shape");
-    }
+    const number = try shapeOf(shape);
     // Its rows come in text format and without a statement to decode them by.
-    if (simple and number != @backingInt(sink.Shape.discard)) return valueError("the simple protocol gives no rows");
+    if (simple and number != .discard) return valueError("the simple protocol gives no rows");
     const batch = first_set != py.hd_none();
     const set_number = if (batch) py.PyLong_AsLongLong(first_set) else 0;
     if (set_number < 0) return if (py.PyErr_Occurred() != null) error.PythonError else valueError("first_set must not be negative");
     if (batch) try checkSets(values);
-    try checkTarget(@fromBackingInt(@as(u8, @intCast(number))), target);
-    const made = try request_file.create(state, .{
+    try checkTarget(number, target);
+    const made = try request_file.create(module.ModuleState.ofInstance(object), .{
         .sql = sql,
         .arguments = if (simple) null else values,
         .batch = batch,
         .first_set = @intCast(set_number),
         .first_only = first_only == py.hd_true(),
-        .sink = .{
-            .shape = @fromBackingInt(@as(u8, @intCast(number))),
-            .target = if (target == py.hd_none()) null else target,
-        },
+        .sink = .{ .shape = number, .target = if (target == py.hd_none()) null else target },
     });
+    Request.of(made).started_ns = net.now();
+    return made;
+}
+
+fn shapeOf(object: *Object) py.Error!sink.Shape {
+    const number = py.PyLong_AsLong(object);
+    if (number < 0 or number > @backingInt(sink.Shape.value)) {
+        if (py.PyErr_Occurred() != null) return error.PythonError;
+        return valueError("no such shape");
+    }
+    return @fromBackingInt(@as(u8, @intCast(number)));
+}
+
+/// append(sql, arguments, shape, target | None, first_only, budget_ns) -> Request | None
+/// Write a statement behind those that are under way, without sending it yet: `push` does. None: it is to
+/// be sent elsewhere, or later. A budget of None: the caller has the connection to itself and wants its order.
+fn append(object: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
+    if (self.closed) return py.none();
+    const sql, const values, const shape, const target, const first_only, const budget = arguments[0..6].*;
+    if (py.hd_unicode_check(sql) == 0) return typeError("the SQL text must be a str");
+    if (py.hd_tuple_check(values) == 0) return typeError("the values must be a tuple");
+    const text = try submit_file.textOf(sql);
+    if (budget == py.hd_none()) {
+        if (!try submit_file.mayFollowInOrder(self, text)) return py.none();
+    } else {
+        const budget_ns = py.PyLong_AsLongLong(budget);
+        if (budget_ns < 0) return if (py.PyErr_Occurred() != null) error.PythonError else valueError("budget_ns must not be negative");
+        const found = self.cache.find(text) orelse return py.none();
+        if (!service.hasRoom(self, found.statement, @intCast(budget_ns))) return py.none();
+    }
+    const made = try makeRequest(object, sql, values, shape, target, first_only, py.hd_none());
+    errdefer py.decref(made);
+    if (!try submit_file.follow(self, Request.of(made), text)) {
+        py.decref(made);
+        return py.none();
+    }
+    try self.enqueue(made);
+    return made;
+}
+
+/// push(): send what was appended, as far as the socket takes it. Faults end in the requests.
+/// Called when the loop comes to look for answers, so that its own business is not taken for the backend's.
+fn push(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
+    const first = self.queue.front() orelse return py.none();
+    self.looked_ns = net.now();
+    if (!self.session.wantsWrite()) return py.none();
+    self.flushRequest() catch |err| {
+        _ = try self.ioFailed(Request.of(first), err);
+    };
+    return py.none();
+}
+
+/// prepare(sql) -> Request: learn what a text takes and gives, behind what is under way; nothing of it runs.
+fn prepare(object: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
+    if (self.closed) return raise.raise("ConnectionLost", "the connection is closed", .{});
+    const nothing = py.PyTuple_New(0) orelse return error.PythonError;
+    defer py.decref(nothing);
+    const discard = py.PyLong_FromLong(@backingInt(sink.Shape.discard)) orelse return error.PythonError;
+    defer py.decref(discard);
+    const made = try makeRequest(object, arguments[0], nothing, discard, py.hd_none(), py.hd_none(), py.hd_none());
     errdefer py.decref(made);
     const request = Request.of(made);
-    request.started_ns = net.now();
-    self.progress = .waiting;
+    request.describe_only = true;
+    if (self.queue.len == 0) self.progress = .waiting;
     try submit_file.begin(self, request);
-    self.request = py.incref(made);
-    self.flushRequest() catch |err| {
-        _ = try self.ioFailed(request, err);
-    };
+    self.tail_open = false;
+    try self.enqueue(made);
     return made;
+}
+
+/// run_owed() -> Request: the commands that are owed, and nothing else. Its tag is the last one's.
+fn runOwed(object: *Object, self: *Link, _: []const *Object) py.Error!*Object {
+    try checkUsable(self);
+    const last = self.owed.getLastOrNull() orelse return raise.raise("InterfaceError", "nothing is owed", .{});
+    const sql = try py.checked(py.PyUnicode_DecodeUTF8(last.ptr, @intCast(last.len), "replace"));
+    defer py.decref(sql);
+    const nothing = py.PyTuple_New(0) orelse return error.PythonError;
+    defer py.decref(nothing);
+    const made = try request_file.create(module.ModuleState.ofInstance(object), .{
+        .sql = sql,
+        .arguments = nothing,
+        .first_only = false,
+        .sink = .{ .shape = .discard, .target = null },
+    });
+    errdefer py.decref(made);
+    Request.of(made).started_ns = net.now();
+    self.progress = .waiting;
+    try submit_file.runOwed(self, Request.of(made));
+    self.tail_open = false;
+    return started(self, made);
+}
+
+/// owe(sql): put a command without parameters and rows in front of the next statement.
+fn owe(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
+    if (py.hd_unicode_check(arguments[0]) == 0) return typeError("the SQL text must be a str");
+    try owed.add(self, try submit_file.textOf(arguments[0]));
+    return py.none();
+}
+
+/// disown(sql | None) -> bool: take the last command back where it is this one and was not sent; None: all but a reset.
+fn disown(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
+    if (arguments[0] == py.hd_none()) {
+        owed.takeBackAll(self);
+        return py.boolean(true);
+    }
+    if (py.hd_unicode_check(arguments[0]) == 0) return typeError("the SQL text must be a str");
+    return py.boolean(owed.takeBack(self, try submit_file.textOf(arguments[0])));
+}
+
+/// settle(): what the session is now is how it was opened.
+fn settle(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
+    self.session_changed = false;
+    self.other_path = false;
+    return py.none();
+}
+
+/// take_finished() -> list[Request] | None: those with a waiter that are done since the last time.
+fn takeFinished(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
+    if (self.finished.items.len == 0) return py.none();
+    const list = try py.checked(py.PyList_New(0));
+    errdefer py.decref(list);
+    for (self.finished.items) |each| try py.ok(py.PyList_Append(list, each));
+    for (self.finished.items) |each| py.decref(each);
+    self.finished.clearRetainingCapacity();
+    return list;
+}
+
+/// is_stuck(limit_ns) -> bool: whether the backend has been busy with the first request for longer, and says nothing.
+fn isStuck(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
+    const limit = py.PyLong_AsLongLong(arguments[0]);
+    if (limit < 0) return if (py.PyErr_Occurred() != null) error.PythonError else valueError("limit_ns must not be negative");
+    return py.boolean(service.isStuck(self, @intCast(limit)));
 }
 
 fn checkSets(sets: *Object) py.Error!void {
@@ -287,7 +455,7 @@ fn advance(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
 
 /// advance_lone(): as advance, for a caller beside whom nobody waits for the loop: pauses in a result are waited out in here.
 fn advanceLone(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
-    return progressObject(self, try self.advance(patience_ns));
+    return progressObject(self, try self.advance(if (self.queue.len == 1) patience_ns else 0));
 }
 
 /// The backend sends 8 kB at a time; a round of the loop for each costs more than what it brings. Beyond
@@ -296,8 +464,9 @@ const patience_ns = 4 * std.time.ns_per_ms;
 
 /// look() -> progress: wait for the reply in here, shortly, where that has paid before.
 fn look(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
-    const object = self.request orelse return progressObject(self, .done);
+    const object = self.queue.front() orelse return progressObject(self, .done);
     const request = Request.of(object);
+    if (self.queue.len > 1) return progressObject(self, .waiting);
     if (request.stage != .executing or self.session.transport != .socket or self.session.wantsWrite()) return progressObject(self, .waiting);
     const entry = self.cache.find(try submit_file.textOf(request.sql)) orelse return progressObject(self, .waiting);
     const budget = entry.look.budget();
@@ -318,7 +487,7 @@ fn wait(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
     if (timeout == -1 and py.PyErr_Occurred() != null) return error.PythonError;
     const deadline: ?u64 = if (timeout < 0) null else net.now() +| @as(u64, @intCast(timeout));
     // Right after sending there is nothing to receive yet.
-    var poll_first = !self.session.hasInput() and if (self.request) |object| Request.of(object).stage != .held else false;
+    var poll_first = !self.session.hasInput() and if (self.queue.front()) |object| Request.of(object).stage != .held else false;
     while (true) {
         if (!poll_first) switch (try self.advance(0)) {
             .waiting => {},
@@ -339,7 +508,7 @@ fn wait(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
 }
 
 fn resume_(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
-    const object = self.request orelse return raise.raise("InterfaceError", "no request is under way", .{});
+    const object = self.queue.front() orelse return raise.raise("InterfaceError", "no request is under way", .{});
     _ = py.incref(object);
     defer py.decref(object);
     const request = Request.of(object);
@@ -350,42 +519,62 @@ fn resume_(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
         return progressObject(self, .done);
     };
     if (request.unknown.items.len > 0) return progressObject(self, .needs_types);
+    if (request.describe_only) {
+        self.keepDescribed(request) catch request.takeException();
+        self.finish(request);
+        return progressObject(self, .done);
+    }
     if (request.stage == .held) return progressObject(self, .again);
     self.flushRequest() catch |err| return progressObject(self, try self.ioFailed(request, err));
     return progressObject(self, .waiting);
 }
 
-/// drop(exception): the caller does not want the result any more. What comes is read and dropped,
-/// and the request ends with the exception given.
-fn drop(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
-    if (py.hd_exception_check(arguments[0]) == 0) return typeError("drop takes an exception");
-    if (self.request) |object| Request.of(object).setFault(py.incref(arguments[0]));
+/// drop(request | None, exception): its caller does not want the result any more. What comes for it is read
+/// and dropped, and it ends with the exception given. None: the first one under way.
+fn drop(object: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
+    const request = if (arguments[0] == py.hd_none())
+        Request.of(self.queue.front() orelse return py.none())
+    else
+        try requestOf(object, arguments[0], "drop takes a Request");
+    if (py.hd_exception_check(arguments[1]) == 0) return typeError("drop takes an exception");
+    if (!request.isDone()) request.setFault(py.incref(arguments[1]));
     return py.none();
 }
 
-/// suspend_request() -> Request | None: put a request that waits for types aside, so that the catalogs can be asked on
-/// this very connection; nothing is owed by the backend then.
+fn requestOf(connection: *Object, object: *Object, message: [*:0]const u8) py.Error!*Request {
+    const state = module.ModuleState.ofInstance(connection);
+    if (@as(*Object, @ptrCast(py.hd_type(object))) != state.request_type.?) return typeError(message);
+    return Request.of(object);
+}
+
+/// suspend_request() -> Request | None: take the first request out, which waits for types, so that the catalogs
+/// can be asked; nothing is owed to it by the backend then.
 fn suspendRequest(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
-    const object = self.request orelse return py.none();
-    const stage = Request.of(object).stage;
-    if (stage != .needs_types and stage != .held) return raise.raise("InterfaceError", "the request does not wait for types", .{});
-    self.request = null;
-    Request.of(object).releaseClaim();
+    const object = self.queue.front() orelse return py.none();
+    const request = Request.of(object);
+    if (request.stage != .needs_types and request.stage != .held) return raise.raise("InterfaceError", "the request does not wait for types", .{});
+    // Where it goes on, which may be another connection, its text is prepared anew.
+    if (request.parsed and request.parse_number != 0) {
+        self.closing.append(gpa, request.parse_number) catch return raise.outOfMemory();
+        request.parsed = false;
+    }
+    _ = self.dequeue();
+    if (self.queue.len == 0) self.tail_open = false;
+    request.releaseClaim();
     return object;
 }
 
-/// restore_request(request): take it up again.
+/// restore_request(request): take it up again, here or on another connection of the pool.
 fn restoreRequest(object: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
-    const state = module.ModuleState.ofInstance(object);
-    if (@as(*Object, @ptrCast(py.hd_type(arguments[0]))) != state.request_type.?) return typeError("restore_request takes a Request");
-    if (self.request != null) return raise.raise("InterfaceError", "another statement is under way on this connection", .{});
-    const request = Request.of(arguments[0]);
+    const request = try requestOf(object, arguments[0], "restore_request takes a Request");
+    try checkUsable(self);
     if (!request.claim()) return raise.raise("InterfaceError", "the request is under way on a connection", .{});
     if (request.stage != .needs_types and request.stage != .held) {
         request.releaseClaim();
         return raise.raise("InterfaceError", "the request does not wait for types", .{});
     }
-    self.request = py.incref(arguments[0]);
+    try self.enqueue(arguments[0]);
+    self.progress = .needs_types;
     return py.none();
 }
 
@@ -398,15 +587,16 @@ fn forget(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Object 
     return py.none();
 }
 
-/// close(): no call works any more; the owner of the socket closes it.
+/// close(): no call works any more; the owner of the socket closes it. What is under way ends here.
 fn close(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
     self.closed = true;
+    self.endAll();
     return py.none();
 }
 
 /// terminate(): say good-bye if the socket takes it at once.
 fn terminate(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
-    if (!self.closed and self.request == null) {
+    if (!self.closed and self.queue.len == 0) {
         protocol.terminate.encode(&self.session.output) catch return raise.outOfMemory();
         _ = self.session.flush() catch |err| if (err == error.FilterFailed) py.PyErr_Clear();
     }
@@ -423,18 +613,30 @@ fn getClosed(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
 }
 
 fn getBusy(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
-    return py.boolean(linkOf(object).request != null);
+    return py.boolean(linkOf(object).queue.len > 0);
 }
 
 /// Nothing is under way and no transaction is open: fit for the next borrower.
 fn getClean(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
     const self = linkOf(object);
-    const idle = self.request == null and self.session.connection.transaction_status == .idle;
+    const idle = self.queue.len == 0 and owed.isClean(self) and self.session.connection.transaction_status == .idle;
     return py.boolean(idle and !self.closed and !self.session_changed);
 }
 
 fn getSessionChanged(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
     return py.boolean(linkOf(object).session_changed);
+}
+
+fn getDepth(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+    return py.PyLong_FromSize_t(linkOf(object).queue.len);
+}
+
+fn getOwed(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+    return py.PyLong_FromSize_t(linkOf(object).owed.items.len);
+}
+
+fn getHasPooler(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+    return py.boolean(linkOf(object).map.has_pooler.load(.acquire));
 }
 
 fn getProgress(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
@@ -491,12 +693,21 @@ const methods = [_]py.MethodDef{
     method(receive, "receive", &.{}, "One recv: the number of bytes, 0 at the end of the stream, -1 where it would block."),
     method(flush, "flush", &.{}, "Send what can be sent; True when nothing is left."),
     method(submit, "submit", &.{ "sql", "arguments", "shape", "target", "first_only", "first_set" }, "Start a statement and return its Request; arguments None: by the simple protocol."),
+    method(append, "append", &.{ "sql", "arguments", "shape", "target", "first_only", "budget_ns" }, "Write a statement behind those under way and return its Request, None where it is better sent elsewhere; push sends it."),
+    method(prepare, "prepare", &.{"sql"}, "Learn what a text takes and gives, behind what is under way; push sends it."),
+    method(push, "push", &.{}, "Send what was appended, as far as the socket takes it."),
+    method(owe, "owe", &.{"sql"}, "Put a command without parameters and rows in front of the next statement."),
+    method(disown, "disown", &.{"sql"}, "Take the last command back where it is this one and was not sent; None: all but a reset."),
+    method(runOwed, "run_owed", &.{}, "Send what is owed by itself and return its Request."),
+    method(settle, "settle", &.{}, "Take the session as it is now for how it was opened."),
+    method(takeFinished, "take_finished", &.{}, "The requests with a waiter that are done since the last time, or None."),
+    method(isStuck, "is_stuck", &.{"limit_ns"}, "Whether the backend has been busy with the first request for longer and says nothing."),
     method(advance, "advance", &.{}, "Take in what the socket has and return the progress."),
     method(advanceLone, "advance_lone", &.{}, "As advance, and wait microseconds for more of a result that is coming in."),
     method(look, "look", &.{}, "Wait for the reply for microseconds, where that has paid for this statement."),
     method(wait, "wait", &.{"timeout_ns"}, "Advance until done, the GIL released; a negative timeout has no end, 0 is returned when time is over."),
     method(resume_, "resume", &.{}, "Go on with the request once the types it asked for are in the TypeMap."),
-    method(drop, "drop", &.{"exception"}, "Read the rest of the result and throw it away; the request ends with this exception."),
+    method(drop, "drop", &.{ "request", "exception" }, "Read the rest of a request's result, None: the first one's, and throw it away; it ends with this exception."),
     method(suspendRequest, "suspend_request", &.{}, "Put a request that waits for types aside and return it, None where there is none."),
     method(restoreRequest, "restore_request", &.{"request"}, "Take up a request that was put aside."),
     method(isAlive, "is_alive", &.{}, "Whether an idle connection still has its backend; costs no round trip."),
@@ -527,6 +738,9 @@ const getters = [_]py.GetSetDef{
     .{ .name = "busy", .get = &getBusy, .doc = "A request is under way." },
     .{ .name = "is_clean", .get = &getClean, .doc = "Open, nothing under way, no transaction, the session as it was opened: fit for the next borrower." },
     .{ .name = "session_changed", .get = &getSessionChanged, .doc = "Whether session state may differ from a fresh connection's, since it was opened or since DISCARD ALL." },
+    .{ .name = "depth", .get = &getDepth, .doc = "How many requests are under way." },
+    .{ .name = "owed", .get = &getOwed, .doc = "How many commands go in front of the next statement." },
+    .{ .name = "has_pooler", .get = &getHasPooler, .doc = "A pooler was noticed between: nothing is prepared under a name." },
     .{ .name = "progress", .get = &getProgress, .doc = "What the last step of the request under way said." },
     .{ .name = "wants_write", .get = &getWantsWrite, .doc = "Something waits to be sent." },
     .{ .name = "transaction_status", .get = &getStatus, .doc = "I, T or E, from the last ReadyForQuery." },
@@ -539,7 +753,7 @@ const getters = [_]py.GetSetDef{
 };
 
 const doc =
-    "Connection(fd, filter, type_map, *, message_size_max=1073741824, statement_cache_size=256)\n--\n\n" ++
+    "Connection(fd, filter, type_map, *, message_size_max=1073741824, statement_cache_size=256, statement_prefix='h', round_trip_ns=0)\n--\n\n" ++
     "One session with a backend, over a socket it borrows.";
 
 const slots = [_]py.TypeSlot{

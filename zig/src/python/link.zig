@@ -10,7 +10,9 @@ const raise = @import("raise.zig");
 const decode = @import("decode.zig");
 const session_state = @import("session_state.zig");
 const submit = @import("submit.zig");
+const owed = @import("owed.zig");
 const prepared = @import("prepared.zig");
+const service = @import("service.zig");
 const Context = @import("context.zig").Context;
 const TypeMap = @import("type_map.zig").TypeMap;
 const TypeInfo = @import("type_info.zig").TypeInfo;
@@ -53,8 +55,29 @@ pub const Link = struct {
     cache: prepared.Cache,
     /// Statements to be closed on the backend, by number, in front of the next batch.
     closing: std.ArrayList(u64) = .empty,
-    /// The request under way; one at a time.
-    request: ?*Object = null,
+    /// The requests under way, in the order of sending. What comes is for the first.
+    queue: std.Deque(*Object) = .empty,
+    /// Those that are done and have somebody who waits for them, until `take_finished`.
+    finished: std.ArrayList(*Object) = .empty,
+    /// ReadyForQuery that will come for all but the first request.
+    syncs_behind: usize = 0,
+    /// Another request may be sent behind the last one.
+    tail_open: bool = false,
+    /// Requests under way that what stands behind them in a pipeline would be wrong to overtake.
+    barriers: usize = 0,
+    bytes_in_flight: u64 = 0,
+    /// What the requests under way are expected to take.
+    service_in_flight: u64 = 0,
+    /// When the last request was complete.
+    answered_ns: u64 = 0,
+    /// When the loop was free to look for the answer to what was sent last: it may have been busy before.
+    looked_ns: u64 = 0,
+    /// The least that a round trip takes.
+    rtt_ns: u64 = 0,
+    /// How often the backend was not the one that had prepared a statement.
+    strangers: u8 = 0,
+    /// Commands that go in front of the next statement.
+    owed: std.ArrayList([]u8) = .empty,
     on_notice: ?*Object = null,
     on_notification: ?*Object = null,
     closed: bool = false,
@@ -79,38 +102,49 @@ pub const Link = struct {
         self.busy.store(false, .release);
     }
 
-    /// Read and handle what is there. Faults of the backend and the network end in the request.
+    /// Read and handle what is there. Faults of the backend and the network end in the requests.
+    /// `done`: nothing is under way any more.
     /// `patience_ns`: how long to wait for more of a result that is coming in already; the slice bounds it all.
     pub fn advance(self: *Link, patience_ns: u64) py.Error!Progress {
-        const object = self.request orelse
-            return raise.raise("InterfaceError", "no request is under way", .{});
-        // Whatever a callback does, the request outlives this call.
-        _ = py.incref(object);
-        defer py.decref(object);
-        const request = Request.of(object);
+        if (self.queue.len == 0) return raise.raise("InterfaceError", "no request is under way", .{});
         const slice_end = net.now() + slice_ns;
+        var rows: usize = 0;
+        while (self.queue.front()) |object| {
+            // Whatever a callback does, the request outlives this call.
+            _ = py.incref(object);
+            defer py.decref(object);
+            const progress = try self.advanceFirst(Request.of(object), slice_end, patience_ns, &rows);
+            if (progress != .done) return progress;
+        }
+        return .done;
+    }
+
+    /// Take in what comes for the first request. `done`: it is complete, the next one is the first now.
+    fn advanceFirst(self: *Link, request: *Request, slice_end: u64, patience_ns: u64, rows: *usize) py.Error!Progress {
         if (request.stage == .held) {
             if (!try self.replay(request, slice_end)) return .again;
             return self.complete(request);
         }
         if (self.session.wantsWrite()) self.flushRequest() catch |err| return self.ioFailed(request, err);
-        var rows: usize = 0;
         while (true) {
             while (self.session.next() catch return self.violated(request)) |event| {
                 if (event == .data_row) {
                     try self.row(request, event.data_row);
                     if (self.closed) return self.done(request);
-                    rows += 1;
-                    if (rows % rows_per_look == 0 and net.now() > slice_end) return .again;
+                    rows.* += 1;
+                    if (rows.* % rows_per_look == 0 and net.now() > slice_end) return .again;
                     continue;
                 }
-                if (try self.handle(request, event)) |progress| return progress;
+                if (try self.handle(request, event)) |progress| {
+                    if (progress == .done and net.now() > slice_end and self.queue.len > 0) return .again;
+                    return progress;
+                }
                 if (self.closed) return self.done(request);
             }
             switch (self.session.fill() catch |err| return self.ioFailed(request, err)) {
                 .received => {},
                 .would_block => {
-                    if (patience_ns == 0 or rows == 0 or net.now() > slice_end) return .waiting;
+                    if (patience_ns == 0 or rows.* == 0 or net.now() > slice_end) return .waiting;
                     if (request.is_slow) return .waiting;
                     if (!try self.pollFor(.{ .read = true }, patience_ns)) {
                         request.is_slow = true;
@@ -123,27 +157,41 @@ pub const Link = struct {
         }
     }
 
-    /// Send what can be sent; true when nothing is left.
-    pub fn flush(self: *Link) Session.IoError!bool {
-        const before = self.session.output_sent;
-        const size = self.session.output.len();
-        defer if (self.request) |object| {
-            const request = Request.of(object);
-            // Whatever is left: some of it is gone.
-            const some_gone = self.session.output_sent > before or self.session.output.len() < size;
-            if (request.stage == .executing and some_gone) request.sent_write = true;
+    /// Add a request that has been written to those under way.
+    pub fn enqueue(self: *Link, object: *Object) py.Error!void {
+        self.queue.pushBack(gpa, object) catch {
+            // The backend will answer what nobody waits for.
+            self.closed = true;
+            return raise.outOfMemory();
         };
-        return self.session.flush();
+        _ = py.incref(object);
+        const request = Request.of(object);
+        request.was_alone = self.queue.len == 1;
+        if (!request.was_alone) self.syncs_behind += request.syncs;
+        request.size = request.output_end -| request.output_start;
+        self.bytes_in_flight += request.size;
+        if (request.statement) |statement| request.service_ns = @min(statement.service.mean(), slice_ns);
+        self.service_in_flight += request.service_ns;
+        request.is_barrier = service.isBarrier(request);
+        self.barriers += @intFromBool(request.is_barrier);
     }
 
-    /// As `flush`, for a request under way. A dead socket is no fault yet: the server's last words may
-    /// still wait to be read, and the next receive says if there are none.
+    /// Take the first request off the queue: the caller has its reference.
+    pub fn dequeue(self: *Link) ?*Object {
+        const object = self.queue.popFront() orelse return null;
+        const request = Request.of(object);
+        self.bytes_in_flight -|= request.size;
+        self.service_in_flight -|= request.service_ns;
+        self.barriers -= @intFromBool(request.is_barrier);
+        if (self.queue.front()) |next| self.syncs_behind -|= Request.of(next).syncs;
+        return object;
+    }
+
+    /// Send what can be sent, for requests under way; true when nothing is left. A dead socket is no fault
+    /// yet: the server's last words may still wait to be read, and the next receive says if there are none.
     pub fn flushRequest(self: *Link) Session.IoError!void {
-        _ = self.flush() catch |err| switch (err) {
-            error.SocketFailed => {
-                self.session.output.truncate(0);
-                self.session.output_sent = 0;
-            },
+        _ = self.session.flush() catch |err| switch (err) {
+            error.SocketFailed => self.session.dropOutput(),
             else => return err,
         };
     }
@@ -212,13 +260,19 @@ pub const Link = struct {
     fn handle(self: *Link, request: *Request, event: Event) py.Error!?Progress {
         switch (event) {
             .data_row => unreachable,
-            .parse_complete => try self.parsed(request),
-            .bind_complete => request.bound = true,
+            .parse_complete => if (request.owed_left == 0) try self.parsed(request),
+            .bind_complete => if (request.owed_left == 0) {
+                request.bound = true;
+            },
             .close_complete, .copy_data, .copy_done, .portal_suspended => {},
             .parameter_description => |description| try noteParameters(request, description),
             .row_description => |description| try self.described(request, description),
             .no_data => try self.described(request, null),
             .command_complete => |tag| {
+                if (request.owed_left > 0) {
+                    owed.answered(request);
+                    if (request.owed_left > 0 or request.statement != null or request.one_trip) return null;
+                }
                 request.keepTag(tag, protocol.rowCount(tag));
                 if (altersTypes(tag)) self.map.forgetComposites();
                 try self.noteTag(request, tag);
@@ -229,7 +283,7 @@ pub const Link = struct {
             .notification => |notification| try announce.notification(self, notification),
             .parameter_status => |status| try self.noteParameter(request, status),
             // Not the last one: the Sync behind a CopyFail in the middle of a batch has one of its own.
-            .ready_for_query => return if (self.session.connection.pendingSyncs() > 0) null else try self.ready(request),
+            .ready_for_query => return if (self.session.connection.pendingSyncs() > self.syncs_behind) null else try self.ready(request),
             .copy_in => try self.refuseCopyIn(request),
             .copy_out => self.refuseCopyOut(request),
             .authentication, .backend_key_data, .negotiate_protocol_version => unreachable, // the state machine lets them through during startup alone
@@ -240,7 +294,7 @@ pub const Link = struct {
     fn parsed(self: *Link, request: *Request) py.Error!void {
         request.parsed = true;
         // The statement that was sent along with Parse is known already; else it is made in `ready`.
-        if (request.stage == .executing and request.parse_number != 0) {
+        if (request.stage == .executing and request.parse_number != 0 and !request.one_trip) {
             _ = self.cache.put(request.statement.?, request.parse_number) catch return raise.outOfMemory();
         }
     }
@@ -254,7 +308,8 @@ pub const Link = struct {
             request.description_count = columns.count;
         }
         // A portal's description comes with rows in these very formats behind it.
-        if (request.stage == .executing) try submit.adopt(self, request);
+        if (request.stage != .executing) return;
+        if (request.one_trip) try submit.learnOnTheWay(self, request) else try submit.adopt(self, request);
     }
 
     fn ready(self: *Link, request: *Request) py.Error!Progress {
@@ -274,6 +329,10 @@ pub const Link = struct {
                     request.stage = .needs_types;
                     return .needs_types;
                 }
+                if (request.describe_only) {
+                    try self.keepDescribed(request);
+                    return self.complete(request);
+                }
                 submit.execute(self, request) catch {
                     request.takeException();
                     return self.complete(request);
@@ -286,6 +345,18 @@ pub const Link = struct {
         }
     }
 
+    /// What was prepared ahead is used by its name from now on.
+    pub fn keepDescribed(self: *Link, request: *Request) py.Error!void {
+        if (!request.parsed or request.parse_number == 0) return;
+        const statement = request.statement.?;
+        if (self.cache.find(statement.sql) != null) {
+            self.closing.append(gpa, request.parse_number) catch return raise.outOfMemory();
+            return;
+        }
+        while (self.cache.evict(1)) |number| self.closing.append(gpa, number) catch return raise.outOfMemory();
+        _ = self.cache.put(statement, request.parse_number) catch return raise.outOfMemory();
+    }
+
     /// All replies are in. Rows may still wait for types.
     fn complete(self: *Link, request: *Request) Progress {
         if (request.fault == null and request.held_read < request.held.items.len) {
@@ -295,13 +366,43 @@ pub const Link = struct {
         return self.done(request);
     }
 
+    /// The first request is done; with the connection closed, so are all.
     pub fn finish(self: *Link, request: *Request) void {
-        request.complete();
+        service.account(self, request);
         // Something is still to come, or may be: nobody else may have the connection.
-        if (self.session.connection.in_doubt or !self.session.connection.isIdle()) self.closed = true;
-        const object = self.request;
-        self.request = null;
-        py.xdecref(object);
+        const connection = &self.session.connection;
+        if (connection.in_doubt or connection.pendingSyncs() > self.syncs_behind) self.closed = true;
+        if (self.queue.len == 1 and !connection.isIdle()) self.closed = true;
+        if (self.dequeue()) |object| self.end(object);
+        if (self.closed) self.endAll();
+        if (self.queue.len == 0) self.tail_open = false;
+    }
+
+    /// Whoever waits for it will find it among the finished ones.
+    fn end(self: *Link, object: *Object) void {
+        const request = Request.of(object);
+        request.complete();
+        if (request.waiter != null) {
+            if (self.finished.append(gpa, object)) return else |_| {}
+            // Without memory for the list nobody would be woken: the face closes it and wakes all.
+            self.closed = true;
+        }
+        py.decref(object);
+    }
+
+    /// The connection has ended under requests that have had no answer yet.
+    pub fn endAll(self: *Link) void {
+        while (self.dequeue()) |object| {
+            const request = Request.of(object);
+            const unsent = self.session.positionSent() <= request.output_start;
+            // A backend that says good-bye before its turn has not begun it.
+            request.undone = unsent or self.session.connection.isTerminated();
+            if (!request.undone and submit.mayHaveCommitted(self, request)) {
+                raise.set("OutcomeUnknown", "the connection was lost before the answer; whether the statement was carried out is not known", .{});
+            } else raise.set("ConnectionLost", "the connection was lost before the answer", .{});
+            request.takeException();
+            self.end(object);
+        }
     }
 
     fn failed(self: *Link, request: *Request, body: []const u8) py.Error!void {
@@ -315,14 +416,21 @@ pub const Link = struct {
         const refused = request.stage == .executing and std.mem.eql(u8, parts.sqlstate orelse "", "22021");
         const columns = if (refused and request.statement != null) try request.statement.?.textColumns() else null;
         defer py.xdecref(columns);
+        if (request.owed_left > 0) {
+            owed.failed(self, request);
+        } else if (request.one_trip and !request.bound and request.parameter_oids.items.len > 0) {
+            submit.raiseValueCount(request);
+            return request.takeException();
+        }
         const instance = try raise.fromFields(fields, request.sql, columns);
         request.setFault(instance);
         // The backend has said its last words; when its socket closes is of no interest.
         if (self.session.connection.isTerminated()) self.closed = true;
         if (isStale(parts) or isOutdated(request, parts)) {
+            if (self.isForeign(request, parts)) self.map.has_pooler.store(true, .release);
             request.stale = true;
             if (request.statement) |statement| submit.forgetTypes(self, statement);
-            try submit.forget(self, request.sql);
+            try submit.forgetOf(self, request);
         }
     }
 
@@ -331,6 +439,20 @@ pub const Link = struct {
         const code = parts.sqlstate orelse return false;
         if (std.mem.eql(u8, code, "26000")) return true;
         return std.mem.eql(u8, code, "0A000") and std.mem.eql(u8, parts.routine orelse "", "RevalidateCachedQuery");
+    }
+
+    /// The backend has not got what was prepared on this connection, and nobody has deallocated it: it is
+    /// another backend. A pooler stands between that gives each transaction the next one.
+    fn isForeign(self: *Link, request: *const Request, parts: protocol.ErrorResponse) bool {
+        if (!std.mem.eql(u8, parts.sqlstate orelse "", "26000")) return false;
+        const sql = submit.textOf(request.sql) catch {
+            py.PyErr_Clear();
+            return false;
+        };
+        const found = self.cache.find(sql) orelse return false;
+        if (found.number != request.parse_number) return false;
+        self.strangers +|= 1;
+        return self.strangers > 1;
     }
 
     /// The backend could not make anything of the values' types, and among these are some that may have
@@ -368,6 +490,14 @@ pub const Link = struct {
         while (self.cache.takeAny()) |number| self.closing.append(gpa, number) catch return raise.outOfMemory();
     }
 
+    /// Behind a pooler nothing is prepared under a name, and what was is somewhere else.
+    pub fn heedPooler(self: *Link) void {
+        if (self.cache.capacity == 0 or !self.map.has_pooler.load(.acquire)) return;
+        self.cache.clear();
+        self.closing.clearRetainingCapacity();
+        self.cache.capacity = 0;
+    }
+
     fn altersTypes(tag: []const u8) bool {
         return std.mem.eql(u8, tag, "ALTER TYPE") or std.mem.eql(u8, tag, "ALTER TABLE");
     }
@@ -384,8 +514,11 @@ pub const Link = struct {
     /// COPY ... FROM STDIN as an ordinary statement. In copy-in mode the backend passed over our
     /// Sync, so one is owed behind CopyFail.
     fn refuseCopyIn(self: *Link, request: *Request) py.Error!void {
+        // The backend reads what stands behind it as part of the COPY, and is lost to the others.
+        if (self.queue.len > 1) self.closed = true;
         raise.set("InterfaceError", "COPY FROM STDIN cannot run as an ordinary statement; nothing was copied", .{});
         request.takeException();
+        if (self.closed) return;
         submit.refuseCopyIn(self, request) catch return raise.outOfMemory();
         self.flushRequest() catch |err| {
             _ = try self.ioFailed(request, err);
@@ -439,7 +572,8 @@ pub const Link = struct {
     /// The connection ended under a request. The server's own last words, if any, are the fault already.
     fn lost(self: *Link, request: *Request, why: []const u8) py.Error!Progress {
         if (request.fault == null) {
-            const unknown = request.sent_write and submit.mayHaveCommitted(self, request);
+            request.undone = self.session.positionSent() <= request.output_start;
+            const unknown = submit.mayHaveCommitted(self, request);
             if (unknown) {
                 raise.set("OutcomeUnknown", "{s}; whether the statement was carried out is not known", .{why});
             } else {
@@ -482,11 +616,11 @@ pub const Link = struct {
 
     /// True where an idle connection can be handed out: nothing has come but what may come at any time.
     pub fn isAlive(self: *Link) py.Error!bool {
-        if (self.closed) return false;
+        if (self.closed or self.queue.len > 0) return false;
         if (self.session.transport == .socket and !self.session.hasInput() and self.session.transport.socket.isQuiet()) return true;
         // One who never stops talking is not worth the time of everybody else on the loop.
-        const end = net.now() + slice_ns;
-        while (net.now() <= end) {
+        const slice_end = net.now() + slice_ns;
+        while (net.now() <= slice_end) {
             while (self.session.next() catch return false) |event| switch (event) {
                 .notice => |body| try announce.notice(self, body),
                 .notification => |notification| try announce.notification(self, notification),

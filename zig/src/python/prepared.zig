@@ -9,17 +9,9 @@ pub const Prepared = struct {
     tick: u64,
     look: Look = .{},
 
-    pub const name_size_max = 24;
-
-    /// The name on the backend. Numbers are not used twice on a connection.
-    pub fn name(self: *const Prepared, buffer: *[name_size_max]u8) []const u8 {
-        return nameOf(self.number, buffer);
-    }
+    pub const prefix_size_max = 20;
+    pub const name_size_max = prefix_size_max + 20;
 };
-
-pub fn nameOf(number: u64, buffer: *[Prepared.name_size_max]u8) []const u8 {
-    return std.fmt.bufPrint(buffer, "h{d}", .{number}) catch unreachable; // 'h' and 20 digits at most
-}
 
 /// Whether waiting for the reply inside the call has been worth it for this statement. A look that
 /// pays earns credit, one that times out costs more than it earned; without credit only every 64th
@@ -64,6 +56,9 @@ pub const Look = struct {
 pub const Cache = struct {
     gpa: std.mem.Allocator,
     capacity: u32,
+    /// What every name begins with. Unlike any other connection's: behind a pooler two of them can meet
+    /// on one backend, and one must never run what the other has prepared.
+    prefix: []const u8 = "h",
     entries: std.StringHashMapUnmanaged(*Prepared) = .empty,
     tick: u64 = 0,
     number: u64 = 0,
@@ -80,6 +75,11 @@ pub const Cache = struct {
         self.tick += 1;
         prepared.tick = self.tick;
         return prepared;
+    }
+
+    /// The name on the backend. Numbers are not used twice on a connection.
+    pub fn nameOf(self: *const Cache, number: u64, buffer: *[Prepared.name_size_max]u8) []const u8 {
+        return std.fmt.bufPrint(buffer, "{s}{d}", .{ self.prefix, number }) catch unreachable; // 20 digits at most
     }
 
     /// A number for a statement about to be parsed.

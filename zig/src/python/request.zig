@@ -56,8 +56,37 @@ pub const Request = struct {
     changes_path: bool = false,
     /// A pause in its result was longer than the patience for it: the loop waits from now on.
     is_slow: bool = false,
-    /// Bytes of something that is not plainly a read have left.
-    sent_write: bool = false,
+    /// Who waits for it: kept for the face that has set it, and not looked at here.
+    waiter: ?*Object = null,
+    /// Only Parse and Describe: what is learned of the text is all that is wanted.
+    describe_only: bool = false,
+    /// All of a text that nobody knew was sent at once.
+    one_trip: bool = false,
+    /// The statement goes with a Parse that is not confirmed before ParseComplete.
+    with_parse: bool = false,
+    /// How many ReadyForQuery answer it.
+    syncs: u32 = 0,
+    /// Commands owed by the session that went in front of it and are not answered yet.
+    owed_left: u32 = 0,
+    /// The first of them brings the session back to how it was opened.
+    resets: bool = false,
+    /// Such commands went in front of it.
+    carried: bool = false,
+    /// One of them began a transaction: what follows is not committed by its own end.
+    opens_transaction: bool = false,
+    /// Nothing of it has run, and nothing will: the same call can be made again, anywhere.
+    undone: bool = false,
+    /// Where in the stream to the backend its own bytes begin, and where they end.
+    output_start: u64 = 0,
+    output_end: u64 = 0,
+    /// What stands behind it in a pipeline must wait until it is done.
+    is_barrier: bool = false,
+    /// The bytes it counted for when it was sent, in the sum that its connection keeps.
+    size: u64 = 0,
+    /// What it is expected to take on the backend, in the sum that its connection keeps.
+    service_ns: u64 = 0,
+    /// Nothing else was under way when it was sent: a round trip is part of the time it takes.
+    was_alone: bool = true,
     tag: [64]u8 = undefined,
     tag_size: u8 = 0,
     affected: u64 = 0,
@@ -91,7 +120,7 @@ pub const Request = struct {
         @atomicStore(Stage, &self.stage, .done, .release);
     }
 
-    fn isDone(self: *const Request) bool {
+    pub fn isDone(self: *const Request) bool {
         return @atomicLoad(Stage, &self.stage, .acquire) == .done;
     }
 
@@ -171,6 +200,7 @@ fn dealloc(object: *Object) callconv(.c) void {
         py.xdecref(self.arguments);
         py.xdecref(self.rows);
         py.xdecref(self.fault);
+        py.xdecref(self.waiter);
         if (self.statement) |statement| statement.release();
         self.parameter_oids.deinit(gpa);
         self.description.deinit(gpa);
@@ -186,7 +216,7 @@ fn traverse(object: *Object, visit: py.VisitProc, arg: ?*anyopaque) callconv(.c)
     if (stop != 0) return stop;
     if (py.hd_box_get(object) == null) return 0;
     const self = Request.of(object);
-    for ([_]?*Object{ self.arguments, self.rows, self.fault, self.sink.target }) |held| {
+    for ([_]?*Object{ self.arguments, self.rows, self.fault, self.waiter, self.sink.target }) |held| {
         if (held) |each| {
             const status = visit(each, arg);
             if (status != 0) return status;
@@ -204,6 +234,9 @@ fn clear(object: *Object) callconv(.c) c_int {
     const fault = self.fault;
     self.fault = null;
     py.xdecref(fault);
+    const waiter = self.waiter;
+    self.waiter = null;
+    py.xdecref(waiter);
     return 0;
 }
 
@@ -243,6 +276,25 @@ fn getStale(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
     return py.boolean(Request.of(object).stale);
 }
 
+fn getUndone(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+    return py.boolean(Request.of(object).undone);
+}
+
+fn getCarried(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+    return py.boolean(Request.of(object).carried);
+}
+
+fn getWaiter(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+    return py.hd_field_get(object, &Request.of(object).waiter) orelse py.none();
+}
+
+fn setWaiter(object: *Object, value: ?*Object, _: ?*anyopaque) callconv(.c) c_int {
+    const given = value orelse py.hd_none();
+    const kept = if (given == py.hd_none()) null else py.incref(given);
+    py.xdecref(py.hd_field_swap(object, &Request.of(object).waiter, kept));
+    return 0;
+}
+
 fn getUnknown(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
     const self = Request.of(object);
     if (!self.claim()) return py.PyTuple_New(0); // under way: what it waits for is not known yet
@@ -274,6 +326,9 @@ const getters = [_]py.GetSetDef{
     .{ .name = "completed", .get = &getCompleted, .doc = "How many commands of a batch were answered." },
     .{ .name = "done", .get = &getDone, .doc = "Nothing more will come." },
     .{ .name = "stale", .get = &getStale, .doc = "The prepared plan was out of date; the same call can be made again." },
+    .{ .name = "undone", .get = &getUndone, .doc = "Nothing of it has run or will: the same call can be made on another connection." },
+    .{ .name = "carried", .get = &getCarried, .doc = "Commands that were owed went in front of it." },
+    .{ .name = "waiter", .get = &getWaiter, .set = &setWaiter, .doc = "Anything; a request that has one is given by Connection.take_finished when it is done." },
     .{ .name = "unknown_oids", .get = &getUnknown, .doc = "Types that must be added to the TypeMap before it can go on." },
     .{},
 };

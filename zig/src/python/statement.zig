@@ -6,6 +6,8 @@ const py = @import("py.zig");
 const type_map = @import("type_map.zig");
 const decode = @import("decode.zig");
 const session_state = @import("session_state.zig");
+const keyword = @import("session").keyword;
+const Service = @import("service.zig").Service;
 const Object = py.Object;
 const TypeInfo = type_map.TypeInfo;
 
@@ -40,6 +42,9 @@ pub const Statement = struct {
     changes_session: bool,
     /// Afterwards names may lead to other tables.
     changes_path: bool,
+    kind: keyword.Kind,
+    /// How long it keeps a backend busy.
+    service: Service = .{},
 
     pub const Error = error{OutOfMemory} || py.Error;
 
@@ -102,6 +107,7 @@ pub const Statement = struct {
             .leaves_only = leaves_only,
             .changes_session = session_state.textChanges(sql),
             .changes_path = session_state.textChangesPath(sql),
+            .kind = keyword.kindOf(sql),
             .names_unique = py.PyDict_Size(template) == @as(isize, @intCast(fields.len)),
         };
         return self;

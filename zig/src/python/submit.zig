@@ -8,7 +8,9 @@ const py = @import("py.zig");
 const raise = @import("raise.zig");
 const encode = @import("encode.zig");
 const keyword = @import("session").keyword;
+const owed = @import("owed.zig");
 const prepared = @import("prepared.zig");
+const service = @import("service.zig");
 const session_state = @import("session_state.zig");
 const statement_file = @import("statement.zig");
 const context_file = @import("context.zig");
@@ -30,26 +32,114 @@ pub fn textOf(object: *Object) py.Error![]const u8 {
 }
 
 /// Write the first batch of `request`: everything where the statement is known, else Parse and Describe.
+/// What the session owes goes in front.
 pub fn begin(link: *Link, request: *Request) py.Error!void {
     const sql = try textOf(request.sql);
     if (request.arguments == null) return simple(link, request, sql);
+    link.heedPooler();
+    const mark = link.session.output.len();
+    errdefer link.session.output.truncate(mark);
+    owed.write(link) catch |err| return encodeFailed(err);
+    request.output_start = link.session.position();
     if (valueCount(request) > values_max) return raise.raise("DataError", "more than {d} parameters", .{values_max});
     if (link.cache.find(sql)) |found| {
         if (found.statement.generation != link.map.catalog.generation.load(.acquire)) try forget(link, request.sql);
     }
-    if (try executeKnown(link, request, sql)) return;
+    if (!request.describe_only and try executeKnown(link, request, sql)) return;
+    const output = &link.session.output;
+    if (link.cache.capacity > 0) request.parse_number = link.cache.nextNumber();
+    var buffer: [prepared.Prepared.name_size_max]u8 = undefined;
+    const name = nameFor(link, request, &buffer);
+    protocol.parse.encode(output, name, sql, &.{}) catch |err| return encodeFailed(err);
+    protocol.describe.encode(output, .statement, name) catch |err| return encodeFailed(err);
+    request.fresh = true;
+    if (isOneTrip(request)) return executeUnknown(link, request, sql, name);
+    protocol.sync.encode(output) catch |err| return encodeFailed(err);
+    try noted(link, owed.note(link, request));
+    try sent(link, request, &.{ .parse, .describe_statement, .sync });
+    request.output_end = link.session.position();
+    request.stage = .preparing;
+}
+
+/// Without values there is no type to wait for, and rows that nobody reads may come in any format.
+fn isOneTrip(request: *const Request) bool {
+    return request.sink.shape == .discard and !request.batch and !request.describe_only and
+        py.hd_tuple_size(request.arguments.?) == 0;
+}
+
+/// Bind and Execute right behind the Parse and Describe of a text that nobody knows.
+fn executeUnknown(link: *Link, request: *Request, sql: []const u8, name: []const u8) py.Error!void {
+    const output = &link.session.output;
+    const message = protocol.bind.begin(output, "", name, 0) catch |err| return encodeFailed(err);
+    message.finish(output, &.{}) catch |err| return encodeFailed(err);
+    protocol.execute.encode(output, "", 0) catch |err| return encodeFailed(err);
+    protocol.sync.encode(output) catch |err| return encodeFailed(err);
+    try noted(link, owed.note(link, request));
+    try sent(link, request, &.{ .parse, .describe_statement, .bind, .execute, .sync });
+    if (session_state.textChanges(sql)) link.session_changed = true;
+    request.changes_path = session_state.textChangesPath(sql);
+    request.output_end = link.session.position();
+    request.one_trip = true;
+    request.stage = .executing;
+}
+
+/// The description of such a text has come, in front of its result: keep what it says.
+pub fn learnOnTheWay(link: *Link, request: *Request) py.Error!void {
+    const number = request.parse_number;
+    const known = number != 0 and request.parameter_oids.items.len == 0 and try resolve(link, request);
+    // The statement is for other calls; this one's rows are in a format that it does not have.
+    if (!known) {
+        if (number != 0) link.closing.append(gpa, number) catch return raise.outOfMemory();
+        return;
+    }
+    if (link.cache.evict(1)) |old| link.closing.append(gpa, old) catch return raise.outOfMemory();
+    _ = link.cache.put(request.statement.?, number) catch return raise.outOfMemory();
+}
+
+/// For a caller that has the connection to itself: whether a text can go out behind the others, in order.
+pub fn mayFollowInOrder(link: *Link, sql: []const u8) py.Error!bool {
+    if (link.barriers > 0 or link.owed.items.len > 0 or link.bytes_in_flight >= service.bytes_max) return false;
+    if (link.cache.find(sql) != null) return true;
+    const known = (if (link.other_path) null else link.map.catalog.find(sql)) orelse return false;
+    known.release();
+    // A name is used a second time when the backend has confirmed it.
+    var requests = link.queue.iterator();
+    while (requests.next()) |object| {
+        const request = Request.of(object);
+        if (request.with_parse and std.mem.eql(u8, request.statement.?.sql, sql)) return false;
+    }
+    return true;
+}
+
+/// Write `request` behind others that are under way. False: it is not known what it would need.
+pub fn follow(link: *Link, request: *Request, sql: []const u8) py.Error!bool {
+    link.heedPooler();
+    const mark = link.session.output.len();
+    errdefer link.session.output.truncate(mark);
+    request.output_start = link.session.position();
+    return executeKnown(link, request, sql);
+}
+
+/// Only what is owed, and a Sync.
+pub fn runOwed(link: *Link, request: *Request) py.Error!void {
     const output = &link.session.output;
     const mark = output.len();
     errdefer output.truncate(mark);
-    if (link.cache.capacity > 0) request.parse_number = link.cache.nextNumber();
-    var buffer: [prepared.Prepared.name_size_max]u8 = undefined;
-    const name = nameFor(request, &buffer);
-    protocol.parse.encode(output, name, sql, &.{}) catch |err| return encodeFailed(err);
-    protocol.describe.encode(output, .statement, name) catch |err| return encodeFailed(err);
+    owed.write(link) catch |err| return encodeFailed(err);
     protocol.sync.encode(output) catch |err| return encodeFailed(err);
-    try sent(link, &.{ .parse, .describe_statement, .sync });
-    request.stage = .preparing;
-    request.fresh = true;
+    request.output_start = link.session.output_base + mark;
+    try noted(link, owed.note(link, request));
+    try sent(link, request, &.{.sync});
+    request.output_end = link.session.position();
+    request.stage = .executing;
+}
+
+fn noted(link: *Link, outcome: error{OutOfMemory}!void) py.Error!void {
+    outcome catch {
+        // What is owed by the backend is not known any more.
+        link.closed = true;
+        return raise.outOfMemory();
+    };
 }
 
 /// The count in ParameterDescription and Bind is an Int16; the backend lets a longer one wrap around.
@@ -99,11 +189,14 @@ fn forgetType(link: *Link, info: *const TypeInfo, depth: u8) void {
 }
 
 fn simple(link: *Link, request: *Request, sql: []const u8) py.Error!void {
+    if (link.owed.items.len > 0) return raise.raise("InterfaceError", "commands are owed that cannot go in front of the simple protocol", .{});
+    request.output_start = link.session.position();
     const output = &link.session.output;
     const mark = output.len();
     errdefer output.truncate(mark);
     protocol.query.encode(output, sql) catch |err| return encodeFailed(err);
-    try sent(link, &.{.query});
+    try sent(link, request, &.{.query});
+    request.output_end = link.session.position();
     if (session_state.textChanges(sql)) link.session_changed = true;
     request.changes_path = session_state.textChangesPath(sql);
     request.stage = .executing;
@@ -115,6 +208,7 @@ pub fn execute(link: *Link, request: *Request) py.Error!void {
     const output = &link.session.output;
     const mark = output.len();
     errdefer output.truncate(mark);
+    if (request.stage == .preparing) request.output_start = link.session.position();
     const statement = request.statement.?;
     const sql = try textOf(request.sql);
     var buffer: [prepared.Prepared.name_size_max]u8 = undefined;
@@ -128,14 +222,14 @@ pub fn execute(link: *Link, request: *Request) py.Error!void {
         with_parse = true;
         request.parse_number = if (link.cache.capacity > 0) link.cache.nextNumber() else 0;
     }
-    const name = nameFor(request, &buffer);
+    const name = nameFor(link, request, &buffer);
     if (!ready) {
         // A statement that is parsed now comes in later.
-        if (link.cache.evict(@intFromBool(with_parse))) |number| link.closing.append(gpa, number) catch return raise.outOfMemory();
+        while (link.cache.evict(@intFromBool(with_parse))) |number| link.closing.append(gpa, number) catch return raise.outOfMemory();
     }
     for (link.closing.items) |number| {
         var old: [prepared.Prepared.name_size_max]u8 = undefined;
-        protocol.close.encode(output, .statement, prepared.nameOf(number, &old)) catch |err| return encodeFailed(err);
+        protocol.close.encode(output, .statement, link.cache.nameOf(number, &old)) catch |err| return encodeFailed(err);
     }
     if (with_parse) try writeParse(output, name, sql, statement);
     var sets: usize = 1;
@@ -153,21 +247,24 @@ pub fn execute(link: *Link, request: *Request) py.Error!void {
     }
     protocol.sync.encode(output) catch |err| return encodeFailed(err);
 
-    for (link.closing.items) |_| try sent(link, &.{.close});
+    try noted(link, owed.note(link, request));
+    for (link.closing.items) |_| try sent(link, request, &.{.close});
     link.closing.clearRetainingCapacity();
-    if (with_parse) try sent(link, &.{.parse});
+    if (with_parse) try sent(link, request, &.{.parse});
     for (0..sets) |i| {
-        if (with_parse and i == 0) try sent(link, &.{ .bind, .describe_portal, .execute }) else try sent(link, &.{ .bind, .execute });
+        if (with_parse and i == 0) try sent(link, request, &.{ .bind, .describe_portal, .execute }) else try sent(link, request, &.{ .bind, .execute });
     }
-    try sent(link, &.{.sync});
+    try sent(link, request, &.{.sync});
+    request.output_end = link.session.position();
+    request.with_parse = with_parse;
     if (statement.changes_session) link.session_changed = true;
     request.changes_path = statement.changes_path;
     request.parsed = false;
     request.stage = .executing;
 }
 
-fn nameFor(request: *const Request, buffer: *[prepared.Prepared.name_size_max]u8) []const u8 {
-    return if (request.parse_number == 0) "" else prepared.nameOf(request.parse_number, buffer);
+fn nameFor(link: *const Link, request: *const Request, buffer: *[prepared.Prepared.name_size_max]u8) []const u8 {
+    return if (request.parse_number == 0) "" else link.cache.nameOf(request.parse_number, buffer);
 }
 
 /// The parameter types are given, so that the backend reads the values as what they were encoded as.
@@ -183,12 +280,8 @@ fn bind(link: *Link, request: *Request, name: []const u8, arguments: *Object, se
     const output = &link.session.output;
     const given: usize = @intCast(py.hd_tuple_size(arguments));
     if (given != statement.parameters.len) {
-        var where: [48]u8 = undefined;
-        return raise.raise("DataError", "{s}the statement has {d} parameter{s}, {d} value{s} given", .{
-            setPrefix(&where, set),                    statement.parameters.len,
-            plural(statement.parameters.len, "", "s"), given,
-            plural(given, " was", "s were"),
-        });
+        setValueCount(set, statement.parameters.len, given);
+        return error.PythonError;
     }
     const message = protocol.bind.begin(output, "", name, @intCast(given)) catch |err| return encodeFailed(err);
     for (statement.parameters, 0..) |info, i| {
@@ -211,6 +304,20 @@ fn bind(link: *Link, request: *Request, name: []const u8, arguments: *Object, se
     message.finish(output, statement.result_formats) catch |err| return encodeFailed(err);
 }
 
+fn setValueCount(set: ?u64, wanted: usize, given: usize) void {
+    var where: [48]u8 = undefined;
+    raise.set("DataError", "{s}the statement has {d} parameter{s}, {d} value{s} given", .{
+        setPrefix(&where, set), wanted,
+        plural(wanted, "", "s"), given,
+        plural(given, " was", "s were"),
+    });
+}
+
+/// The backend has refused a text with parameters that came without values.
+pub fn raiseValueCount(request: *const Request) void {
+    setValueCount(null, request.parameter_oids.items.len, 0);
+}
+
 fn setPrefix(buffer: []u8, set: ?u64) []const u8 {
     const index = set orelse return "";
     return std.fmt.bufPrint(buffer, "set {d}, ", .{index}) catch "";
@@ -229,12 +336,11 @@ fn encodeFailed(err: anyerror) py.Error {
     };
 }
 
-fn sent(link: *Link, comptime what: anytype) py.Error!void {
-    inline for (what) |each| link.session.connection.sent(each) catch {
-        // What is owed is not known any more.
-        link.closed = true;
-        return raise.outOfMemory();
-    };
+fn sent(link: *Link, request: *Request, comptime what: anytype) py.Error!void {
+    inline for (what) |each| {
+        try noted(link, link.session.connection.sent(each));
+        if (each == .sync or each == .query) request.syncs += 1;
+    }
 }
 
 /// Make the statement of the descriptions that have come. False: some types must be introspected
@@ -363,6 +469,13 @@ pub fn resume_(link: *Link, request: *Request) py.Error!void {
     }
 }
 
+/// Forget what `request` went by, unless something newer has taken its place already.
+pub fn forgetOf(link: *Link, request: *const Request) py.Error!void {
+    const sql = try textOf(request.sql);
+    if (link.cache.find(sql)) |found| if (found.number != request.parse_number) return;
+    try forget(link, request.sql);
+}
+
 /// Forget what is known of a text, here and in the pool. The next batch closes it on the backend.
 pub fn forget(link: *Link, sql_object: *Object) py.Error!void {
     const sql = try textOf(sql_object);
@@ -379,12 +492,15 @@ pub fn refuseCopyIn(link: *Link, request: *const Request) protocol.EncodeError!v
     try link.session.connection.sent(.sync);
 }
 
-/// The connection died with this request unanswered: could the backend have committed it?
+/// The connection died with this request unanswered: could the backend have committed it? Not while
+/// something of it, and so the end of it, is still here.
 pub fn mayHaveCommitted(link: *const Link, request: *const Request) bool {
+    if (request.stage != .executing or link.session.positionSent() < request.output_end) return false;
     const sql = textOf(request.sql) catch {
         py.PyErr_Clear();
         return true;
     };
+    if (request.opens_transaction) return keyword.commits(sql);
     return switch (link.session.connection.transaction_status) {
         .idle => keyword.mayWrite(sql),
         .in_transaction, .failed => keyword.commits(sql),

@@ -73,6 +73,8 @@ pub const TypeMap = struct {
     overrides: std.atomic.Value(bool) = .init(false),
     /// Counts what was replaced or forgotten, so that statements notice.
     generation: std.atomic.Value(u32) = .init(0),
+    /// A pooler stands between: a name means nothing on the next backend, so none is given any more.
+    has_pooler: std.atomic.Value(bool) = .init(false),
     /// What is known of each SQL text.
     catalog: Catalog,
 

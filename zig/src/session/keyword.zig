@@ -25,6 +25,40 @@ pub fn commits(sql: []const u8) bool {
     return false;
 }
 
+pub const Kind = enum {
+    /// Waits for nobody's row locks, and changes nothing but through the functions that it calls.
+    read,
+    /// May wait for row locks, and changes rows.
+    write,
+    /// Everything else: definitions, transaction commands, COPY, what leaves the session changed.
+    other,
+};
+
+/// In doubt it is the later one of the list.
+pub fn kindOf(sql: []const u8) Kind {
+    if (isScript(sql)) return .other;
+    const word = first(sql);
+    for ([_][]const u8{ "insert", "update", "delete", "merge" }) |each| if (std.ascii.eqlIgnoreCase(word, each)) return .write;
+    const reads = for ([_][]const u8{ "select", "values", "table", "show", "with" }) |each| {
+        if (std.ascii.eqlIgnoreCase(word, each)) break true;
+    } else false;
+    if (!reads) return .other;
+    const with = std.ascii.eqlIgnoreCase(word, "with");
+    var words = std.mem.tokenizeAny(u8, sql, " \t\r\n();,");
+    var before: []const u8 = "";
+    while (words.next()) |each| : (before = each) {
+        if (std.ascii.eqlIgnoreCase(each, "into")) return if (with) .write else .other;
+        if (std.ascii.findIgnoreCase(each, "advisory") != null) return .write;
+        if (std.ascii.eqlIgnoreCase(before, "for")) {
+            for ([_][]const u8{ "update", "share", "no", "key" }) |lock| if (std.ascii.eqlIgnoreCase(each, lock)) return .write;
+        }
+        if (with) for ([_][]const u8{ "insert", "update", "delete", "merge" }) |verb| {
+            if (std.ascii.eqlIgnoreCase(each, verb)) return .write;
+        };
+    }
+    return .read;
+}
+
 /// Perhaps several statements. In doubt it is: a semicolon may be part of a literal.
 fn isScript(sql: []const u8) bool {
     const at = std.mem.indexOfScalar(u8, sql, ';') orelse return false;
@@ -64,6 +98,30 @@ fn commentSize(text: []const u8) ?usize {
         } else at += 1;
     }
     return null;
+}
+
+test "what waits for nobody is told from what may wait for a lock, and from all the rest" {
+    const table = [_]struct { Kind, []const u8 }{
+        .{ .read, "SELECT * FROM t WHERE id = $1" },
+        .{ .read, "-- note\n(select count(*) from t)" },
+        .{ .read, "WITH x AS (SELECT 1) SELECT * FROM x" },
+        .{ .read, "VALUES (1), (2)" },
+        .{ .read, "SELECT substring(a for 3) FROM t" },
+        .{ .write, "SELECT * FROM t FOR UPDATE" },
+        .{ .write, "select * from t for\n no key update" },
+        .{ .write, "SELECT pg_advisory_xact_lock(1)" },
+        .{ .write, "INSERT INTO t VALUES (1)" },
+        .{ .write, "WITH x AS (DELETE FROM t RETURNING *) SELECT * FROM x" },
+        .{ .write, "with x as (select 1) insert into t select * from x" },
+        .{ .other, "SELECT 1 INTO t" },
+        .{ .other, "COPY t FROM STDIN" },
+        .{ .other, "BEGIN" },
+        .{ .other, "SELECT 1; SELECT 2" },
+        .{ .other, "CREATE TABLE t (a int)" },
+        .{ .other, "EXPLAIN SELECT 1" },
+        .{ .other, "" },
+    };
+    for (table) |case| try std.testing.expectEqual(case[0], kindOf(case[1]));
 }
 
 test "reads are told from what may write, whatever stands in front" {

@@ -32,6 +32,8 @@ pub const Session = struct {
     /// Bytes for the backend; those before `output_sent` are gone already.
     output: protocol.WriteBuffer,
     output_sent: usize = 0,
+    /// Bytes that were in `output` before what is there now: with it every byte has a place in one stream.
+    output_base: u64 = 0,
     filter_pending: bool = false,
     input: []u8 = &.{},
     input_start: usize = 0,
@@ -63,6 +65,23 @@ pub const Session = struct {
         return self.output_sent < self.output.len() or self.filter_pending;
     }
 
+    /// The place in the stream of the next byte that is written into `output`.
+    pub fn position(self: *const Session) u64 {
+        return self.output_base + self.output.len();
+    }
+
+    /// The place up to which the socket, or the filter, has taken everything.
+    pub fn positionSent(self: *const Session) u64 {
+        return self.output_base + self.output_sent;
+    }
+
+    /// Give up what was not sent: it will never leave.
+    pub fn dropOutput(self: *Session) void {
+        self.output_base += self.output_sent;
+        self.output.truncate(0);
+        self.output_sent = 0;
+    }
+
     /// Send what can be sent now. True when nothing is left.
     pub fn flush(self: *Session) IoError!bool {
         switch (self.transport) {
@@ -81,8 +100,7 @@ pub const Session = struct {
                 if (self.filter_pending) return false;
             },
         }
-        self.output.truncate(0);
-        self.output_sent = 0;
+        self.dropOutput();
         if (self.output.bytes.capacity > output_size_kept) self.output.bytes.clearAndFree(self.gpa);
         return true;
     }

@@ -104,6 +104,11 @@ class Request:
     @property
     def stale(self) -> bool: ...  # the prepared plan was out of date; the same call can be made again
     @property
+    def undone(self) -> bool: ...  # nothing of it has run or will; the same call can be made anywhere
+    @property
+    def carried(self) -> bool: ...  # commands that were owed went in front of it
+    waiter: Any  # who waits for it; looked at by nobody here
+    @property
     def tag(self) -> str: ...  # the last command tag
     @property
     def affected(self) -> int: ...  # rows, summed over a batch
@@ -132,6 +137,8 @@ class Connection:
         *,
         message_size_max: int = 2**30,
         statement_cache_size: int = 256,
+        statement_prefix: str = "h",  # of the names of prepared statements: unlike any other connection's
+        round_trip_ns: int = 0,  # the least that one takes
     ) -> Connection: ...
     @property
     def fd(self) -> int: ...
@@ -151,6 +158,12 @@ class Connection:
     def is_clean(self) -> bool: ...  # open, nothing under way, not in a transaction, session as it was opened
     @property
     def session_changed(self) -> bool: ...  # since it was opened, or since DISCARD ALL
+    @property
+    def depth(self) -> int: ...  # requests under way
+    @property
+    def owed(self) -> int: ...  # commands that go in front of the next statement
+    @property
+    def has_pooler(self) -> bool: ...  # noticed: nothing is prepared under a name
     @property
     def progress(self) -> int: ...  # what the last step of the request under way said
     @property
@@ -189,10 +202,32 @@ class Connection:
     ) -> int: ...  # blocks, GIL released; negative: no limit; 0 when time is over
     def resume(self) -> int: ...
     def drop(
-        self, exception: BaseException, /
+        self, request: Request | None, exception: BaseException, /
     ) -> None: ...  # read the rest and throw it away; the outcome is `exception`
-    def suspend_request(self) -> Request | None: ...  # put one that waits for types aside
-    def restore_request(self, request: Request, /) -> None: ...
+    def suspend_request(self) -> Request | None: ...  # take out the first one, which waits for types
+    def restore_request(self, request: Request, /) -> None: ...  # on any connection of the pool
+
+    # Several under way. What `append` and `prepare` write leaves with `push`.
+    def append(
+        self,
+        sql: str,
+        arguments: tuple[Any, ...],
+        shape: int,
+        target: Any,
+        first_only: bool,
+        budget_ns: int | None,  # None: in order, on a connection of one's own
+        /,
+    ) -> Request | None: ...  # None: better sent elsewhere, or later
+    def prepare(self, sql: str, /) -> Request: ...  # Parse and Describe alone
+    def push(self) -> None: ...
+    def take_finished(self) -> list[Request] | None: ...  # those with a waiter that are done
+    def is_stuck(self, limit_ns: int, /) -> bool: ...  # the first one has run for longer, nothing has come
+
+    # Commands without parameters and rows, which go out in front of the next statement.
+    def owe(self, sql: str, /) -> None: ...
+    def disown(self, sql: str | None, /) -> bool: ...  # the last one, if it is this; None: all but a reset
+    def run_owed(self) -> Request: ...
+    def settle(self) -> None: ...  # the session as it is now is as it was opened
     def is_alive(self) -> bool: ...  # idle connection: no round trip
     def forget(self, sql: str, /) -> None: ...
     def terminate(self) -> None: ...

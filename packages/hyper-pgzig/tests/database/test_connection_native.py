@@ -111,6 +111,8 @@ def test_submit_refuses_what_it_cannot_use(connection: "native.Connection", name
         lambda c: c.wait(None),
         lambda c: c.wait(2**70),
         lambda c: c.drop(),
+        lambda c: c.drop(ValueError()),
+        lambda c: c.drop(7, ValueError()),
         lambda c: c.forget(),
         lambda c: c.forget(7),
         lambda c: c.forget(None),
@@ -143,7 +145,9 @@ def test_without_a_request_there_is_nothing_to_wait_for(connection: "native.Conn
     with pytest.raises(InterfaceError, match="no request is under way"):
         getattr(connection, name)(*arguments)
     connection.look()
-    connection.drop(LookupError())
+    connection.push()
+    assert connection.take_finished() is None
+    assert not connection.is_stuck(0)
     assert connection.suspend_request() is None
     assert ask(connection, "SELECT $1::int", 5) == [(5,)]
 
@@ -270,7 +274,11 @@ def test_closing_under_a_request_leaves_it_unfinished(connection: "native.Connec
         lambda c: c.advance(),
         lambda c: c.wait(0),
         lambda c: submit(c, "SELECT 2"),
-        lambda c: c.drop(LookupError()),
+        lambda c: c.push(),
+        lambda c: c.append("SELECT 2", (), TUPLE, None, False, None),
+        lambda c: c.prepare("SELECT 2"),
+        lambda c: c.owe("SELECT 2"),
+        lambda c: c.take_finished(),
         lambda c: c.forget("SELECT 1"),
         lambda c: c.terminate(),
         lambda c: c.is_alive(),
@@ -423,7 +431,7 @@ def test_a_dropped_request_keeps_nothing(connection: "native.Connection") -> Non
     error = Error()
     watched = weakref.ref(error)
     request = submit(connection, "SELECT repeat('x', 1000) FROM generate_series(1, 10000)")
-    connection.drop(error)
+    connection.drop(request, error)
     connection.wait(-1)
     with pytest.raises(Error):
         request.result()
@@ -436,9 +444,9 @@ def test_a_dropped_request_keeps_nothing(connection: "native.Connection") -> Non
 
 @pytest.mark.parametrize("given", [None, 5, "text", LookupError])
 def test_drop_takes_an_exception_and_nothing_else(connection: "native.Connection", given: Any) -> None:
-    submit(connection, "SELECT pg_sleep(0.05)")
+    request = submit(connection, "SELECT pg_sleep(0.05)")
     with pytest.raises(TypeError):
-        connection.drop(given)
+        connection.drop(request, given)
     connection.wait(-1)
     assert ask(connection, "SELECT $1::int", 5) == [(5,)]
 

@@ -40,7 +40,8 @@ def test_a_class_that_is_made_from_python_tells_how() -> None:
         owner.__name__: str(inspect.signature(owner)) for owner in CLASSES if owner is not native.Request
     }
     assert shown == {
-        "Connection": "(fd, filter, type_map, *, message_size_max=1073741824, statement_cache_size=256)",
+        "Connection": "(fd, filter, type_map, *, message_size_max=1073741824, statement_cache_size=256, "
+        "statement_prefix='h', round_trip_ns=0)",
         "Scram": "(secret, nonce, *, gs2='n', channel_binding=b'', iterations_max=100000)",
         "Secret": "(value=b'', /)",
         "TypeMap": "(*, json_loads=None, json_dumps=None, exact_intervals=False)",

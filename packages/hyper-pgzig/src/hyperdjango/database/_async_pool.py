@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Coroutine
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
@@ -115,6 +116,24 @@ class AsyncPoolFace(Face):
         """Drain and close the pool."""
         await self.disconnect()
 
+    async def _open_on_use(self) -> None:
+        """Open the pool where it opens by itself.
+
+        Raises:
+            NotConnected: It does not.
+        """
+        if not self._opens_on_use or self._pool.is_draining:
+            raise NotConnected
+        await self.connect()
+
+    def _until(self, loop: asyncio.AbstractEventLoop, deadline: float | None) -> float | None:
+        """Until when a call may wait for a connection, by the loop's clock; None is without limit."""
+        limit = self._settings.acquire_timeout
+        if limit is None:
+            return deadline
+        until = loop.time() + limit
+        return until if deadline is None else min(until, deadline)
+
     async def _acquire(self, deadline: float | None) -> Slot:
         """Take a connection from the pool, open one, or wait for one.
 
@@ -123,19 +142,26 @@ class AsyncPoolFace(Face):
         """
         pool = self._pool
         if not pool.is_open:
-            if not self._opens_on_use or pool.is_draining:
-                raise NotConnected
-            await self.connect()
+            await self._open_on_use()
         loop = asyncio.get_running_loop()
-        limit = self._settings.acquire_timeout
-        until = None if limit is None else loop.time() + limit
-        if deadline is not None and (until is None or deadline < until):
-            until = deadline
+        until = self._until(loop, deadline)
         began = time.monotonic()
         served = asyncio.Event()
         ticket = pool.enter(lambda: _wake(loop, served))
+        await self._wait_for(ticket, served, until)
+        return await self._claim(ticket, until, began)
+
+    async def _claim(self, ticket: Ticket, until: float | None, began: float) -> Slot:
+        """Make a connection of a ticket that was served.
+
+        Args:
+            ticket: The caller's no more, whatever happens.
+            until: By the loop's clock; None is no limit.
+            began: When the call began, by time.monotonic.
+        """
+        pool = self._pool
+        loop = asyncio.get_running_loop()
         while True:
-            await self._wait_for(ticket, served, until)
             slot = pool.claim(ticket)
             if slot is None:
                 try:
@@ -143,6 +169,7 @@ class AsyncPoolFace(Face):
                 except Crowded:
                     served = asyncio.Event()
                     ticket = pool.requeue(ticket, lambda served=served: _wake(loop, served))  # type: ignore[misc]
+                    await self._wait_for(ticket, served, until)
                     continue
             on_acquire = pool.hooks.on_acquire
             if on_acquire is not None:
@@ -210,6 +237,12 @@ class AsyncPoolFace(Face):
             await on_connect.run(slot, until)
             slot.settle()
 
+    def _run_later(self, work: Coroutine[object, object, None]) -> None:
+        """Run a coroutine that nobody waits for."""
+        task = asyncio.ensure_future(work)
+        self._pending.add(task)
+        task.add_done_callback(self._pending.discard)
+
     def _give_back_later(self, transaction: "Transaction") -> None:
         """Release a transaction's connection once the task that uses it is done with it."""
 
@@ -222,9 +255,7 @@ class AsyncPoolFace(Face):
                 raise
             await self._release(slot)
 
-        task = asyncio.ensure_future(wait())
-        self._pending.add(task)
-        task.add_done_callback(self._pending.discard)
+        self._run_later(wait())
 
     async def _release(self, slot: Slot, *, is_block: bool = False) -> None:
         """Give a connection back: out of its transaction, its session as it was opened."""
@@ -258,8 +289,11 @@ class AsyncPoolFace(Face):
                 _logger.exception("the hook on_release failed; its connection is closed")
                 raise
         if connection.session_changed and not slot.is_condemned:
-            await _async_replies.run(slot, RESET_SQL, loop.time() + RESET_SECONDS)
-            await self._prepare_session(slot)
+            if self._pool.hooks.on_connect is None:
+                slot.owe_reset()
+            else:
+                await _async_replies.run(slot, RESET_SQL, loop.time() + RESET_SECONDS)
+                await self._prepare_session(slot)
 
 
 def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:

@@ -30,7 +30,7 @@ TURN_SECONDS: Final = 0.001
 RECOVERY_SECONDS: Final = 0.2
 
 
-class _Loop:
+class LoopState:
     """What the calls of one event loop must know of each other."""
 
     __slots__ = ("in_flight", "is_marked", "loop", "ready", "since")
@@ -64,23 +64,23 @@ class _Loop:
 
 
 class _Local(threading.local):
-    state: _Loop | None = None
+    state: LoopState | None = None
 
 
 _local = _Local()
 
 
-def _current() -> _Loop:
+def current() -> LoopState:
     loop = asyncio.get_running_loop()
     state = _local.state
     if state is None or state.loop is not loop:
-        state = _local.state = _Loop(loop)
+        state = _local.state = LoopState(loop)
     return state
 
 
 @coroutine
-def _turn() -> Generator[None, None, None]:
-    """Let the loop run everybody else once."""
+def turn() -> Generator[None, None, None]:
+    """Let the loop run everybody else once, where `look` has found them due."""
     yield
 
 
@@ -89,7 +89,7 @@ class _Drive:
 
     __slots__ = ("connection", "fd", "future", "is_scheduled", "is_writing", "loop", "state")
 
-    def __init__(self, connection: "native.Connection", state: _Loop) -> None:
+    def __init__(self, connection: "native.Connection", state: LoopState) -> None:
         self.connection = connection
         self.state = state
         self.loop = loop = state.loop
@@ -167,7 +167,7 @@ def look(connection: "native.Connection") -> bool:
     Returns:
         Whether it is all here and the loop is owed no turn. Else `complete` is to be awaited.
     """
-    state = _current()
+    state = current()
     return state.is_lone(0) and connection.look() == DONE and not state.is_turn_due()
 
 
@@ -185,12 +185,12 @@ async def complete(slot: Slot, request: "native.Request", deadline: float | None
         QueryTimeout: The deadline has passed.
     """
     connection = slot.connection
-    state = _current()
+    state = current()
     try:
         if request.done:
             # Seen by `look` just now.
             if state.is_turn_due():
-                await _turn()
+                await turn()
             return
         progress = connection.progress
         state.in_flight += 1
@@ -203,13 +203,13 @@ async def complete(slot: Slot, request: "native.Request", deadline: float | None
             state.in_flight -= 1
     except BaseException as error:
         if connection.busy:
-            await _recover(slot, state, error)
+            await _recover(slot, request, error)
         if type(error) is TimeoutError:
             raise QueryTimeout("the call's timeout has passed and the statement was cancelled") from None
         raise
 
 
-async def _learn_types(slot: Slot, state: _Loop, deadline: float | None) -> None:
+async def _learn_types(slot: Slot, state: LoopState, deadline: float | None) -> None:
     """Ask the catalogs about the types a request waits for, then let it go on."""
     connection = slot.connection
     for _ in range(ROUNDS_MAX):
@@ -234,7 +234,7 @@ async def _learn_types(slot: Slot, state: _Loop, deadline: float | None) -> None
     raise InterfaceError(TYPES_KEEP_CHANGING)
 
 
-async def _recover(slot: Slot, state: _Loop, error: BaseException) -> None:
+async def _recover(slot: Slot, request: "native.Request", error: BaseException) -> None:
     """Cancel what runs on `slot` and read the rest of its answer, or close it where that takes too long."""
     connection = slot.connection
     if connection.progress == NEEDS_TYPES:
@@ -243,15 +243,27 @@ async def _recover(slot: Slot, state: _Loop, error: BaseException) -> None:
     if isinstance(error, GeneratorExit):
         slot.close()  # the coroutine was thrown away: it must not wait any more
         return
+    connection.drop(request, error)
+    await recover(slot)
+
+
+async def recover(slot: Slot) -> None:
+    """Cancel what runs on `slot`, whose requests nobody waits for, and read the rest of what comes.
+
+    The connection is usable afterwards, or closed where that takes longer than it may.
+    """
+    state = current()
+    connection = slot.connection
     deadline = state.loop.time() + RECOVERY_SECONDS
-    connection.drop(error)
     # What is left may have been received already: the socket would not say so.
     progress = connection.progress
     try:
         await _async_io.run(cancel_steps(slot.established.cancel_target), RECOVERY_SECONDS)
-        if await _Drive(connection, state).run(deadline, progress) != DONE:
-            slot.close()
-            return
+        while connection.busy:
+            if await _Drive(connection, state).run(deadline, progress) == DONE:
+                break
+            connection.suspend_request()  # it waited for types, and nobody wants it
+            progress = AGAIN
         # The signal of a late cancel request has reached the backend before it answers this.
         await _round_trip(slot, state, deadline)
     except asyncio.CancelledError:
@@ -261,14 +273,26 @@ async def _recover(slot: Slot, state: _Loop, error: BaseException) -> None:
         slot.close()
 
 
-async def _round_trip(slot: Slot, state: _Loop, deadline: float) -> None:
+async def _round_trip(slot: Slot, state: LoopState, deadline: float) -> None:
     request = slot.submit("")
     if not request.done:
         await _Drive(slot.connection, state).run(deadline)
 
 
+async def run_owed(slot: Slot, deadline: float | None = None) -> str:
+    """Run the commands that `slot` owes, by themselves, and return the last one's tag."""
+    request = slot.connection.run_owed()
+    if not look(slot.connection):
+        await complete(slot, request, deadline)
+    request.result()
+    return request.tag
+
+
 async def run(slot: Slot, sql: str, deadline: float | None = None) -> str:
     """Run a command of our own by the simple protocol and return its command tag."""
+    if slot.connection.owed:
+        # They cannot go in front of the simple protocol.
+        await run_owed(slot, deadline)
     request = slot.submit(sql)
     if not look(slot.connection):
         await complete(slot, request, deadline)

@@ -97,6 +97,11 @@ class HookConnection(_Bound):
         self, sql: str, args: tuple[object, ...] | None, shape: int, target: object, *, first: bool
     ) -> "native.Request":
         slot = self._bound
+        if args is None and slot.connection.owed:
+            # It cannot go in front of the simple protocol.
+            owed = slot.connection.run_owed()
+            await self._finish(slot, owed, self._until)
+            owed.result()
         request = slot.connection.submit(sql, args, shape, target, first, None)
         await self._finish(slot, request, self._until)
         if request.stale and slot.connection.transaction_status == "I":

@@ -23,9 +23,10 @@ class Ticket:
         is_refused: The pool was closed meanwhile.
         number: Who came first has the lower one.
         generation: Of the pool, when it was taken: a ticket from before a fork is worth nothing after it.
+        owner: Who may serve it otherwise than by a connection; None is nobody.
     """
 
-    __slots__ = ("_wake", "generation", "is_left", "is_refused", "is_served", "number", "slot")
+    __slots__ = ("_wake", "generation", "is_left", "is_refused", "is_served", "number", "owner", "slot")
 
     def __init__(self, wake: Callable[[], object], number: int = 0, generation: int = 0) -> None:
         self._wake = wake
@@ -35,6 +36,7 @@ class Ticket:
         self.is_left = False
         self.number = number
         self.generation = generation
+        self.owner: object = None
 
     def serve(self, slot: "Slot | None") -> None:
         """Hand over a connection or, with None, the place to open one in."""
@@ -89,6 +91,20 @@ class TicketQueue:
             if not ticket.is_left:
                 self.waiting -= 1
                 return ticket
+        return None
+
+    def pop_of(self, owner: object) -> Ticket | None:
+        """Take the oldest out where it is the owner's; None where it is not, or nobody waits."""
+        tickets = self._tickets
+        while tickets:
+            ticket = tickets[0]
+            if ticket.is_left:
+                tickets.popleft()
+            elif ticket.owner is owner:
+                self.waiting -= 1
+                return tickets.popleft()
+            else:
+                return None
         return None
 
     def leave(self, ticket: Ticket) -> None:

@@ -117,11 +117,12 @@ class Slot:
             self.established.sock.close()
 
     def settle(self) -> None:
-        """Count what was just set as how the session was opened: no reset is due because of it.
+        """Count what was just set as how the session was opened: no reset is due because of it."""
+        self.connection.settle()
 
-        The one place that says so to the native half. Without its help such a session is reset, and made
-        ready by `on_connect` again, each time it comes back.
-        """
+    def owe_reset(self) -> None:
+        """Have the session reset in front of the next borrower's first statement, at no round trip."""
+        self.connection.owe(RESET_SQL)
 
 
 _logger: Final = logging.getLogger("hyperdjango.database")

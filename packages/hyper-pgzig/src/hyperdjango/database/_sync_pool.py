@@ -229,5 +229,8 @@ class SyncPoolFace(Face):
                 _logger.exception("the hook on_release failed; its connection is closed")
                 raise
         if connection.session_changed and not slot.is_condemned:
-            _sync_replies.run(slot, RESET_SQL, time.monotonic() + RESET_SECONDS)
-            self._prepare_session(slot)
+            if self._pool.hooks.on_connect is None:
+                slot.owe_reset()
+            else:
+                _sync_replies.run(slot, RESET_SQL, time.monotonic() + RESET_SECONDS)
+                self._prepare_session(slot)

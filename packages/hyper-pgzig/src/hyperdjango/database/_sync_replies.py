@@ -48,7 +48,7 @@ def complete(slot: Slot, request: "native.Request", deadline: float | None = Non
             _learn_types(slot, deadline)
     except BaseException as error:
         if slot.connection.busy:
-            _recover(slot, error)
+            _recover(slot, request, error)
         if type(error) is TimeoutError:
             raise QueryTimeout("the call's timeout has passed and the statement was cancelled") from None
         raise
@@ -79,11 +79,11 @@ def _learn_types(slot: Slot, deadline: float | None) -> None:
     raise InterfaceError(TYPES_KEEP_CHANGING)
 
 
-def _recover(slot: Slot, error: BaseException) -> None:
+def _recover(slot: Slot, request: "native.Request", error: BaseException) -> None:
     """Cancel what runs on `slot` and read the rest of its answer, or close it where that takes too long."""
     connection = slot.connection
     deadline = time.monotonic() + RECOVERY_SECONDS
-    connection.drop(error)
+    connection.drop(request, error)
     try:
         _sync_io.run(cancel_steps(slot.established.cancel_target), RECOVERY_SECONDS)
         if _wait(connection, deadline) != DONE:
@@ -96,8 +96,19 @@ def _recover(slot: Slot, error: BaseException) -> None:
         slot.close()
 
 
+def run_owed(slot: Slot, deadline: float | None = None) -> str:
+    """Run the commands that `slot` owes, by themselves, and return the last one's tag."""
+    request = slot.connection.run_owed()
+    complete(slot, request, deadline)
+    request.result()
+    return request.tag
+
+
 def run(slot: Slot, sql: str, deadline: float | None = None) -> str:
     """Run a command of our own by the simple protocol and return its command tag."""
+    if slot.connection.owed:
+        # They cannot go in front of the simple protocol.
+        run_owed(slot, deadline)
     request = slot.submit(sql)
     complete(slot, request, deadline)
     request.result()

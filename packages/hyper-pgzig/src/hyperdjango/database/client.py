@@ -1,6 +1,7 @@
 """Database: the asyncio face of the driver."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from hyperdjango.database import _async_replies, _batches, _shape
 from hyperdjango.database._async_pool import AsyncPoolFace
 from hyperdjango.database._deadline import check_timeout, deadline_after
+from hyperdjango.database._dispatch import ATTEMPTS, Call, Dispatcher, bury_dead
 from hyperdjango.database._introspection import OID_OF_TYPE
 from hyperdjango.database._slot import Slot
 from hyperdjango.database._statements import is_script
@@ -32,6 +34,8 @@ class Database(AsyncPoolFace):
 
     def _prepare(self) -> None:
         self._pending = set()
+        self._local = _Local()
+        self._dispatchers: list[Dispatcher] = []
         self._current: ContextVar[Transaction | None] = ContextVar("hyperdjango_transaction", default=None)
 
     @classmethod
@@ -81,7 +85,8 @@ class Database(AsyncPoolFace):
         PostgreSQL docs: protocol-flow, "Extended Query".
         """
         shape, target = (_shape.DICT, None) if into is dict else _shape.shape_of(into)
-        rows: list[Any] = await self._run(sql, args, shape, target, False, timeout)
+        request = await self._complete(sql, args, shape, target, False, None, timeout)
+        rows: list[Any] = request.result()
         return rows
 
     @overload
@@ -102,14 +107,16 @@ class Database(AsyncPoolFace):
         Later rows are read and dropped. Arguments and errors as for `query`.
         """
         shape, target = (_shape.DICT, None) if into is dict else _shape.shape_of(into)
-        return await self._run(sql, args, shape, target, True, timeout)
+        request = await self._complete(sql, args, shape, target, True, None, timeout)
+        return request.result()
 
     async def query_val(self, sql: str, *args: object, timeout: float | None = None) -> Any:
         """Return the first column of the first row, or None when there is no row.
 
         Arguments and errors as for `query`.
         """
-        return await self._run(sql, args, _shape.VALUE, None, True, timeout)
+        request = await self._complete(sql, args, _shape.VALUE, None, True, None, timeout)
+        return request.result()
 
     async def execute(self, sql: str, *args: object, timeout: float | None = None) -> CommandStatus:
         """Run a command and say what it did.
@@ -234,70 +241,116 @@ class Database(AsyncPoolFace):
 
         With `first_set`, `args` is a batch of sets, and this is the number of the first in the errors.
         """
-        deadline = None if timeout is None else deadline_after(asyncio.get_running_loop().time(), timeout)
+        request = await self._complete(sql, args, _shape.DISCARD, None, False, first_set, timeout)
+        _batches.finish(request, first_set)
+        return request
+
+    async def _complete(  # noqa: PLR0917 - ours alone; a keyword costs time on the hot path
+        self,
+        sql: str,
+        args: tuple[object, ...] | None,
+        shape: int,
+        target: object,
+        first: bool,
+        first_set: int | None,
+        timeout: float | None,
+    ) -> "native.Request":
+        """Run one statement where it belongs and return its finished request."""
+        state = _async_replies.current()
+        deadline = None if timeout is None else deadline_after(state.loop.time(), timeout)
         transaction = self._current.get()
         if transaction is not None:
-            async with transaction.slot(deadline) as slot:
-                return await self._finished(slot, sql, args, deadline, first_set)
-        slot = await self._acquire(deadline)
-        try:
-            return await self._finished(slot, sql, args, deadline, first_set)
-        finally:
-            await self._release(slot)
+            return await transaction.complete(sql, args, shape, target, first, first_set, deadline)
+        pool = self._pool
+        if not pool.is_plain:
+            return await self._borrowed(sql, args, shape, target, first, first_set, deadline)
+        if not state.in_flight:
+            # Nobody else is under way: the reply is waited for right here, if that has paid before.
+            slot = pool.take_idle()
+            if slot is not None:
+                request = await self._alone(slot, sql, args, shape, target, first, first_set, deadline)
+                if request is not None:
+                    return request
+        if not pool.is_open:
+            await self._open_on_use()
+        dispatcher = self._dispatcher(state)
+        for attempt in range(ATTEMPTS):
+            call = Call(dispatcher, sql, args, shape, target, first, first_set)
+            request = await dispatcher.run(call, deadline)
+            if not (request.stale or request.undone) or attempt == ATTEMPTS - 1:
+                break
+        return request
 
-    async def _finished(
+    async def _alone(  # noqa: PLR0917 - ours alone; a keyword costs time on the hot path
         self,
         slot: Slot,
         sql: str,
         args: tuple[object, ...] | None,
-        deadline: float | None,
-        first_set: int | None,
-    ) -> "native.Request":
-        connection = slot.connection
-        request = connection.submit(sql, args, _shape.DISCARD, None, False, first_set)
-        if not _async_replies.look(slot.connection):
-            await _async_replies.complete(slot, request, deadline)
-        if request.stale and connection.transaction_status == "I":
-            # The plan was made for what the table was before; nothing has run.
-            request = connection.submit(sql, args, _shape.DISCARD, None, False, first_set)
-            if not _async_replies.look(slot.connection):
-                await _async_replies.complete(slot, request, deadline)
-        _batches.finish(request, first_set)
-        return request
-
-    async def _run(  # noqa: PLR0917 - ours alone; a keyword costs time on the hot path
-        self,
-        sql: str,
-        args: tuple[object, ...],
         shape: int,
         target: object,
         first: bool,
-        timeout: float | None,
-    ) -> Any:
-        transaction = self._current.get()
-        if transaction is not None:
-            deadline = None if timeout is None else deadline_after(asyncio.get_running_loop().time(), timeout)
-            async with transaction.slot(deadline) as slot:
-                request = slot.connection.submit(sql, args, shape, target, first, None)
-                if not _async_replies.look(slot.connection):
-                    await _async_replies.complete(slot, request, deadline)
-                return request.result()
-        deadline = None if timeout is None else deadline_after(asyncio.get_running_loop().time(), timeout)
-        slot_or_none = self._pool.take_idle()
-        slot = slot_or_none if slot_or_none is not None else await self._acquire(deadline)
+        first_set: int | None,
+        deadline: float | None,
+    ) -> "native.Request | None":
+        """Run a statement on an idle connection; None: it has not run and is to be sent again."""
         connection = slot.connection
         try:
-            request = connection.submit(sql, args, shape, target, first, None)
-            if not _async_replies.look(slot.connection):
-                await _async_replies.complete(slot, request, deadline)
-            if request.stale and connection.transaction_status == "I":
-                # The plan was made for what the table was before; nothing has run.
-                request = connection.submit(sql, args, shape, target, first, None)
-                if not _async_replies.look(slot.connection):
-                    await _async_replies.complete(slot, request, deadline)
-            return request.result()
-        finally:
+            if args is None and connection.owed:
+                await _async_replies.run_owed(slot, deadline)
+            request = connection.submit(sql, args, shape, target, first, first_set)
+        except BaseException:
+            await self._release(slot)
+            raise
+        is_answered = _async_replies.look(connection)
+        if is_answered or request.done:
             if slot.is_reusable():
                 self._pool.put_back(slot)
             else:
                 await self._release(slot)
+            if not is_answered:
+                await _async_replies.turn()
+        else:
+            dispatcher = self._dispatcher(_async_replies.current())
+            call = Call(dispatcher, sql, args, shape, target, first, first_set)
+            await dispatcher.finish(slot, request, call, deadline)
+        return None if request.stale or request.undone else request
+
+    async def _borrowed(  # noqa: PLR0917 - ours alone
+        self,
+        sql: str,
+        args: tuple[object, ...] | None,
+        shape: int,
+        target: object,
+        first: bool,
+        first_set: int | None,
+        deadline: float | None,
+    ) -> "native.Request":
+        """Run a statement on a connection that is lent for it alone, as hooks and the leak warning want it."""
+        slot = await self._acquire(deadline)
+        try:
+            if args is None and slot.connection.owed:
+                await _async_replies.run_owed(slot, deadline)
+            for _ in range(2):
+                request = slot.connection.submit(sql, args, shape, target, first, first_set)
+                if not _async_replies.look(slot.connection):
+                    await _async_replies.complete(slot, request, deadline)
+                if not request.stale or slot.connection.transaction_status != "I":
+                    break
+        finally:
+            await self._release(slot)
+        return request
+
+    def _dispatcher(self, state: _async_replies.LoopState) -> Dispatcher:
+        """The dispatcher of the running loop."""
+        dispatcher = self._local.dispatcher
+        if dispatcher is None or dispatcher.loop is not state.loop:
+            bury_dead(self._dispatchers)
+            dispatcher = self._local.dispatcher = Dispatcher(self, state)
+            self._dispatchers.append(dispatcher)
+        return dispatcher
+
+
+class _Local(threading.local):
+    """Of the thread's event loop, for one Database."""
+
+    dispatcher: Dispatcher | None = None

@@ -103,9 +103,7 @@ class Pool(Upkeep):
 
     def take_idle(self) -> Slot | None:
         """Return an idle connection that is alive; None where there is none, or where hooks are to run."""
-        if self.hooks.on_acquire is not None or self.leak_timeout is not None:
-            return None
-        return self._take_alive()
+        return self._take_alive() if self.is_plain else None
 
     def _take_alive(self) -> Slot | None:
         while True:
@@ -134,25 +132,55 @@ class Pool(Upkeep):
         Raises:
             InterfaceError: The pool is closed or closing.
         """
+        ticket = Ticket(wake)
+        self.enter_with(ticket)
+        return ticket
+
+    def enter_with(self, ticket: Ticket) -> None:
+        """As `enter`, with a ticket of the caller's own make."""
         with self._lock:
             if not self._is_open:
                 raise InterfaceError("the pool is closed")
             self._arrivals += 1
-            ticket = Ticket(wake, self._arrivals, self.generation)
+            ticket.number, ticket.generation = self._arrivals, self.generation
             if not self._queue.waiting:
                 if self._idle:
                     ticket.slot, ticket.is_served = self._pop_idle(), True
-                    return ticket
+                    return
                 if self._may_grow():
                     self._total += 1
                     ticket.is_served = True
-                    return ticket
+                    return
             self._queue.append(ticket)
             self._waited += 1
             self._serve_place()
             if self.backoff.until != 0.0:
                 self._wake_housekeeper()
-        return ticket
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether somebody waits in the queue. No lock is taken: it may be over by now."""
+        return self._queue.waiting > 0
+
+    def take_ticket(self, owner: object) -> Ticket | None:
+        """Take the oldest ticket out of the queue, where it is the owner's: it is served otherwise.
+
+        Who cannot do so after all gives it back by `return_ticket`.
+        """
+        with self._lock:
+            return self._queue.pop_of(owner)
+
+    def return_ticket(self, ticket: Ticket) -> None:
+        """Put a ticket back where it stood."""
+        with self._lock:
+            if not self._is_open or ticket.generation != self.generation:
+                ticket.refuse()
+            elif self._idle:
+                # It came back while the queue seemed to be empty.
+                ticket.serve(self._pop_idle())
+            else:
+                self._queue.insert(ticket)
+                self._serve_place()
 
     def requeue(self, ticket: Ticket, wake: Callable[[], object]) -> Ticket:
         """Give back a place in which the server would let nobody in, for the old place in the queue.

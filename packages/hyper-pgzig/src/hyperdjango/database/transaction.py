@@ -27,6 +27,7 @@ from hyperdjango.database.errors import (
 if TYPE_CHECKING:
     from contextvars import Token
 
+    from hyperdjango.database._native import native
     from hyperdjango.database.client import Database
 
 P = ParamSpec("P")
@@ -119,6 +120,24 @@ class Transaction:
             yield self._slot
         finally:
             self._lock.release()
+
+    async def complete(  # noqa: PLR0917 - ours alone; a keyword costs time on the hot path
+        self,
+        sql: str,
+        args: tuple[object, ...] | None,
+        shape: int,
+        target: object,
+        first: bool,
+        first_set: int | None,
+        deadline: float | None,
+    ) -> "native.Request":
+        """Run one statement on the pinned connection and return its finished request."""
+        async with self.slot(deadline) as slot:
+            connection = slot.connection
+            request = connection.submit(sql, args, shape, target, first, first_set)
+            if not _async_replies.look(connection):
+                await _async_replies.complete(slot, request, deadline)
+            return request
 
     async def run(self, sql: str) -> str:
         """Run a transaction command and return its tag."""
