@@ -265,6 +265,17 @@ def test_asyncio_run_twice_on_one_database(url: str) -> None:
         tasks = []
         asyncio.run(main())
         """,
+        # A loop that is forgotten: the interpreter throws its tasks away at the very end.
+        """
+        db = Database(URL, 1, 1)
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(db.connect())
+        call = db.query("SELECT pg_sleep(30)")
+        task = loop.create_task(call)
+        loop.run_until_complete(asyncio.sleep(0.2))
+        task._log_destroy_pending = False
+        sys.modules["kept_to_the_end"] = call
+        """,
         # A transaction block that is never left.
         """
         db = SyncDatabase(URL, 1, 1, leak_timeout=0.05).connect()
@@ -280,7 +291,7 @@ def test_asyncio_run_twice_on_one_database(url: str) -> None:
         db._pool.discard(slot)
         """,
     ],
-    ids=["running", "waiting", "loop", "block", "lingering"],
+    ids=["running", "waiting", "loop", "forgotten", "block", "lingering"],
 )
 def test_the_interpreter_ends_with_work_under_way(url: str, work: str) -> None:
     run(url, work)

@@ -303,6 +303,17 @@ def test_objects_and_partials_may_be_hooks(open_face: OpenFace, url: str) -> Non
     assert seen == ["object", "partial"]
 
 
+@pytest.mark.parametrize("name", ["on_connect", "on_acquire"])
+def test_the_calls_timeout_holds_for_its_hooks(open_face: OpenFace, url: str, kind: str, name: str) -> None:
+    hooks: dict[str, Any] = {name: Calls("SELECT pg_sleep(30)").of(kind)}
+    face = open_face(url, 0, 1, **hooks)
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        face.query("SELECT 1", timeout=0.3)
+    assert time.monotonic() - began < 5
+    until(lambda: face.pool_stats()["total"] == 0)
+
+
 @pytest.mark.parametrize("name", ["on_connect", "on_acquire", "on_release"])
 def test_a_hook_must_be_a_function(name: str) -> None:
     options: dict[str, Any] = {name: "SELECT 1"}

@@ -174,7 +174,7 @@ class AsyncPoolFace(Face):
             on_acquire = pool.hooks.on_acquire
             if on_acquire is not None:
                 try:
-                    await on_acquire.run(slot)
+                    await on_acquire.run(slot, until)
                 except BaseException:
                     pool.discard(slot)
                     raise
@@ -225,16 +225,16 @@ class AsyncPoolFace(Face):
             raise
         slot = pool.adopt(established)
         try:
-            await self._prepare_session(slot)
+            await self._prepare_session(slot, until)
         except BaseException:
             pool.discard(slot)
             raise
         return slot
 
-    async def _prepare_session(self, slot: Slot) -> None:
+    async def _prepare_session(self, slot: Slot, until: float | None = None) -> None:
         on_connect = self._pool.hooks.on_connect
         if on_connect is not None:
-            await on_connect.run(slot)
+            await on_connect.run(slot, until)
             slot.settle()
 
     def _run_later(self, work: Coroutine[object, object, None]) -> None:

@@ -163,9 +163,7 @@ class Dispatcher:
         assert call.request is not None
         return call.request
 
-    async def finish(
-        self, slot: Slot, request: "native.Request", call: Call, deadline: float | None
-    ) -> None:
+    async def finish(self, slot: Slot, request: "native.Request", call: Call, deadline: float | None) -> None:
         """Wait for a request that was sent on a connection of its own and is not answered yet."""
         call.request = request
         timer = None if deadline is None else self.loop.call_at(deadline, call.on_time)
@@ -408,7 +406,6 @@ class Dispatcher:
                 self._pool.discard(slot)
             else:
                 await self._database._release(slot)
-
 
     def bury(self) -> None:
         """Close what is under way: the loop was closed, and nobody will read the answers."""

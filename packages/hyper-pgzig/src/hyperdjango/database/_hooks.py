@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hyperdjango.database import _async_replies, _shape, _sync_replies
 from hyperdjango.database._statements import is_script
-from hyperdjango.database.errors import InterfaceError
+from hyperdjango.database.errors import AcquireTimeout, InterfaceError
 from hyperdjango.database.status import CommandStatus
 
 if TYPE_CHECKING:
@@ -21,25 +21,27 @@ if TYPE_CHECKING:
     from hyperdjango.database._slot import Slot
 
 Row: TypeAlias = dict[str, Any]
-Finish: TypeAlias = "Callable[[Slot, native.Request], Awaitable[None]]"
+Finish: TypeAlias = "Callable[[Slot, native.Request, float | None], Awaitable[None]]"
 
 
-async def _finish_on_loop(slot: "Slot", request: "native.Request") -> None:
-    await _async_replies.complete(slot, request)
+async def _finish_on_loop(slot: "Slot", request: "native.Request", until: float | None) -> None:
+    await _async_replies.complete(slot, request, until)
 
 
-async def _finish_blocking(slot: "Slot", request: "native.Request") -> None:
+async def _finish_blocking(slot: "Slot", request: "native.Request", until: float | None) -> None:
     """Answer without suspending, so that a blocking caller can drive the hook."""
-    _sync_replies.complete(slot, request)
+    _sync_replies.complete(slot, request, until)
 
 
 class _Bound:
     """What both kinds of connection have in common: they are bound to one session while the hook runs."""
 
-    __slots__ = ("_slot",)
+    __slots__ = ("_slot", "_until")
 
-    def __init__(self, slot: "Slot") -> None:
+    def __init__(self, slot: "Slot", until: float | None) -> None:
         self._slot: Slot | None = slot
+        # The end of the call that the hook runs for, by the clock of whoever waits.
+        self._until = until
 
     @property
     def _bound(self) -> "Slot":
@@ -67,8 +69,8 @@ class HookConnection(_Bound):
 
     __slots__ = ("_finish",)
 
-    def __init__(self, slot: "Slot", finish: Finish) -> None:
-        super().__init__(slot)
+    def __init__(self, slot: "Slot", finish: Finish, until: float | None = None) -> None:
+        super().__init__(slot, until)
         self._finish = finish
 
     async def query(self, sql: str, *args: object, into: Callable[..., Any] = dict) -> list[Any]:
@@ -95,12 +97,17 @@ class HookConnection(_Bound):
         self, sql: str, args: tuple[object, ...] | None, shape: int, target: object, *, first: bool
     ) -> "native.Request":
         slot = self._bound
+        if args is None and slot.connection.owed:
+            # It cannot go in front of the simple protocol.
+            owed = slot.connection.run_owed()
+            await self._finish(slot, owed, self._until)
+            owed.result()
         request = slot.connection.submit(sql, args, shape, target, first, None)
-        await self._finish(slot, request)
+        await self._finish(slot, request, self._until)
         if request.stale and slot.connection.transaction_status == "I":
             # The plan was made for what the table was before; nothing has run.
             request = slot.connection.submit(sql, args, shape, target, first, None)
-            await self._finish(slot, request)
+            await self._finish(slot, request, self._until)
         return request
 
 
@@ -128,7 +135,7 @@ class SyncHookConnection(_Bound):
         return status
 
     def _awaited(self) -> HookConnection:
-        return HookConnection(self._bound, _finish_blocking)
+        return HookConnection(self._bound, _finish_blocking, self._until)
 
 
 def _driven(coroutine: Coroutine[Any, Any, Any], name: str = "") -> Any:
@@ -172,25 +179,36 @@ class Hook:
             getattr(function, "__call__", None)  # noqa: B004 - an object whose call is a coroutine function
         )
 
-    async def run(self, slot: "Slot") -> None:
+    async def run(self, slot: "Slot", until: float | None = None) -> None:
         """Run it on an event loop.
 
+        Args:
+            slot: The connection.
+            until: By the loop's clock; None is no limit.
         Raises:
             Exception: What the function raises.
+            AcquireTimeout: It has not ended in time.
             InterfaceError: It left a transaction open.
         """
-        if not self._is_coroutine:
-            await self._run_in_thread(slot)
-        else:
-            connection = HookConnection(slot, _finish_on_loop)
-            try:
-                await self._function(connection)
-            finally:
-                connection.release()
+        limit = asyncio.timeout_at(until)
+        try:
+            async with limit:
+                await (self._run_on_loop(slot) if self._is_coroutine else self._run_in_thread(slot))
+        except TimeoutError:
+            if limit.expired():
+                raise AcquireTimeout(f"the hook {self._name} did not end in time") from None
+            raise
         self._check(slot)
 
+    async def _run_on_loop(self, slot: "Slot") -> None:
+        connection = HookConnection(slot, _finish_on_loop)
+        try:
+            await self._function(connection)
+        finally:
+            connection.release()
+
     async def _run_in_thread(self, slot: "Slot") -> None:
-        running = asyncio.ensure_future(asyncio.to_thread(self._call, slot))
+        running = asyncio.ensure_future(asyncio.to_thread(self._call, slot, None))
         try:
             await asyncio.shield(running)
         except BaseException:
@@ -200,12 +218,20 @@ class Hook:
                 running.add_done_callback(lambda ended: _heard(ended, slot))
             raise
 
-    def run_blocking(self, slot: "Slot") -> None:
-        """Run it in the caller's thread; errors as for `run`."""
+    def run_blocking(self, slot: "Slot", until: float | None = None) -> None:
+        """Run it in the caller's thread.
+
+        Args:
+            slot: The connection.
+            until: Of each statement, by time.monotonic; None is no limit.
+        Raises:
+            QueryTimeout: A statement has not ended in time.
+            Exception: As `run`.
+        """
         if not self._is_coroutine:
-            self._call(slot)
+            self._call(slot, until)
         else:
-            connection = HookConnection(slot, _finish_blocking)
+            connection = HookConnection(slot, _finish_blocking, until)
             try:
                 _driven(self._function(connection), self._name)
             finally:
@@ -215,7 +241,7 @@ class Hook:
     def run_on_loop_of_its_own(self, slot: "Slot") -> None:
         """Run it in a thread of ours, where a coroutine may await what it likes; errors as for `run`."""
         if not self._is_coroutine:
-            self._call(slot)
+            self._call(slot, None)
         else:
             connection = HookConnection(slot, _finish_blocking)
             try:
@@ -224,8 +250,8 @@ class Hook:
                 connection.release()
         self._check(slot)
 
-    def _call(self, slot: "Slot") -> None:
-        connection = SyncHookConnection(slot)
+    def _call(self, slot: "Slot", until: float | None) -> None:
+        connection = SyncHookConnection(slot, until)
         try:
             outcome = self._function(connection)
         finally:

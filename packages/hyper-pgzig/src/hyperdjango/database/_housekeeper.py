@@ -7,6 +7,7 @@ the pool by a weak reference only, and opens replacements by blocking.
 import contextlib
 import logging
 import queue
+import sys
 import threading
 import time
 import weakref
@@ -29,23 +30,18 @@ RETRY_SECONDS: Final = 5.0
 class Housekeeper:
     """The thread of one pool, while it is needed."""
 
-    __slots__ = ("_inbox", "_lock", "_pool")
+    __slots__ = ("_inbox", "_pool")
 
     def __init__(self, pool: "Upkeep") -> None:
         self._pool = weakref.ref(pool)
-        self._lock = threading.Lock()
         # SimpleQueue: the collector may call `put` while this very thread is inside `get`.
         self._inbox: queue.SimpleQueue[bool] | None = None
 
     def wake(self) -> None:
-        """Have the pool looked at soon."""
-        inbox = self._inbox
-        if inbox is None:
-            with self._lock:
-                inbox = self._inbox
-                if inbox is None:
-                    inbox = self._inbox = self._start()
-        inbox.put(True)
+        """Have the pool looked at soon. To be called under the pool's lock, as `stop` is."""
+        if self._inbox is None:
+            self._inbox = self._start()
+        self._inbox.put(True)
 
     def stop(self) -> None:
         """End the thread."""
@@ -63,8 +59,9 @@ class Housekeeper:
             _.atexit = False
         thread = threading.Thread(target=_keep, args=(reference, inbox), name="hyperdjango-pool", daemon=True)
         # Where the interpreter ends or the system has no more threads, nothing is kept in order any more.
-        with contextlib.suppress(RuntimeError):
-            thread.start()
+        if not sys.is_finalizing():
+            with contextlib.suppress(RuntimeError):
+                thread.start()
         return inbox
 
 

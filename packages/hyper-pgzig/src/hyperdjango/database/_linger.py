@@ -7,6 +7,7 @@ PostgreSQL docs: protocol-flow, "Canceling Requests in Progress" and "Terminatio
 
 import contextlib
 import socket
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Final
@@ -31,9 +32,11 @@ def start(pool: "Places", slot: "Slot") -> None:
         target=_linger, args=(pool, slot, pool.generation), name="hyperdjango-linger", daemon=True
     )
     try:
+        if sys.is_finalizing():
+            raise RuntimeError("a thread that is started now would never run")
         thread.start()
     except RuntimeError:
-        # The interpreter ends, or the system has no more threads.
+        # That, or the system has no more threads.
         slot.established.sock.close()
         pool.end_lingering(pool.generation)
 

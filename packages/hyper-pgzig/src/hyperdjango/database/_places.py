@@ -70,7 +70,8 @@ class Places:
         self.leak_timeout = leak_timeout
         self.hooks = Hooks() if hooks is None else hooks
         # A connection is anybody's as soon as it is idle: nothing is to be done at each hand-out and return.
-        self.is_plain = self.hooks.on_acquire is None and self.hooks.on_release is None and leak_timeout is None
+        hooked = self.hooks.on_acquire is not None or self.hooks.on_release is not None
+        self.is_plain = not hooked and leak_timeout is None
         self.type_map = type_map if type_map is not None else native.TypeMap()
         self.generation = 0
         self._opened = self._closed = self._lost = self._waited = self._timeouts = 0

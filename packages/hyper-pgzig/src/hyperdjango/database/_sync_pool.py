@@ -140,7 +140,7 @@ class SyncPoolFace(Face):
             on_acquire = pool.hooks.on_acquire
             if on_acquire is not None:
                 try:
-                    on_acquire.run_blocking(slot)
+                    on_acquire.run_blocking(slot, until)
                 except BaseException:
                     pool.discard(slot)
                     raise
@@ -187,16 +187,16 @@ class SyncPoolFace(Face):
             raise
         slot = pool.adopt(established)
         try:
-            self._prepare_session(slot)
+            self._prepare_session(slot, until)
         except BaseException:
             pool.discard(slot)
             raise
         return slot
 
-    def _prepare_session(self, slot: Slot) -> None:
+    def _prepare_session(self, slot: Slot, until: float | None = None) -> None:
         on_connect = self._pool.hooks.on_connect
         if on_connect is not None:
-            on_connect.run_blocking(slot)
+            on_connect.run_blocking(slot, until)
             slot.settle()
 
     def _release(self, slot: Slot, *, is_block: bool = False) -> None:

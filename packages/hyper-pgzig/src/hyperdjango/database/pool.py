@@ -83,7 +83,7 @@ class Pool(Upkeep):
             # Before anyone can give back a ticket that is neither in the queue nor refused.
             for ticket in self._queue.clear():
                 ticket.refuse()
-        self._housekeeper.stop()
+            self._housekeeper.stop()
         for slot in idle.values():
             slot.close()
         return is_drained
@@ -103,9 +103,7 @@ class Pool(Upkeep):
 
     def take_idle(self) -> Slot | None:
         """Return an idle connection that is alive; None where there is none, or where hooks are to run."""
-        if self.hooks.on_acquire is not None or self.leak_timeout is not None:
-            return None
-        return self._take_alive()
+        return self._take_alive() if self.is_plain else None
 
     def _take_alive(self) -> Slot | None:
         while True:
@@ -156,6 +154,8 @@ class Pool(Upkeep):
             self._queue.append(ticket)
             self._waited += 1
             self._serve_place()
+            if self.backoff.until != 0.0:
+                self._wake_housekeeper()
 
     @property
     def has_waiting(self) -> bool:
