@@ -17,7 +17,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
@@ -286,18 +285,6 @@ def test_no_public_coroutine_is_left_out() -> None:
     assert {case.covers for case in CASES.values()} >= public_coroutines()
 
 
-def through(url: str, proxy: Proxy) -> str:
-    parts = urlsplit(url)
-    user = parts.netloc.rpartition("@")[0]
-    return urlunsplit(parts._replace(netloc=f"{user}@127.0.0.1:{proxy.port}", query="sslmode=disable"))
-
-
-def port_of(url: str) -> int:
-    port = urlsplit(url).port
-    assert port is not None
-    return port
-
-
 _tags: Final = itertools.count(1000, 10)
 
 
@@ -306,7 +293,7 @@ async def subject_of(
     case: Case, proxy: Proxy, url: str, control: psycopg.Connection[Any]
 ) -> AsyncIterator[Subject]:
     proxy.delay = 0
-    db = Database(through(url, proxy), case.min_size, MAX_SIZE, application_name=APPLICATION)
+    db = Database(proxy.url(url), case.min_size, MAX_SIZE, application_name=APPLICATION)
     await db.connect()
     subject = Subject(db, next(_tags), control)
     try:
@@ -368,7 +355,7 @@ async def test_a_coroutine_may_be_cancelled_wherever_it_waits(url: str, case: Ca
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     allowed: dict[int, set[int]] = {}
     with (
-        Proxy(("127.0.0.1", port_of(url))) as proxy,
+        Proxy.before(url) as proxy,
         psycopg.connect(url, autocommit=True) as control,
     ):
         control.execute("CREATE TABLE written (tag int8)")
