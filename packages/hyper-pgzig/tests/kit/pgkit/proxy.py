@@ -275,8 +275,7 @@ class Proxy:
         """Make a proxy for the server of this URL."""
         parts = urlsplit(url)
         assert parts.hostname is not None
-        assert parts.port is not None
-        return cls((parts.hostname, parts.port))
+        return cls((parts.hostname, parts.port or 5432))
 
     def freeze(self) -> None:
         """Pass nothing on any more, keep all connections open: a host that hangs, a cable that is out."""
