@@ -102,6 +102,8 @@ class Link:
         if self.is_cancel_request and self._proxy.drop_cancel_requests:
             self._proxy.cancel_requests_dropped += 1
             return False
+        if self.is_cancel_request:
+            time.sleep(self._proxy.cancel_delay)
         self._backend = self._proxy.connect_upstream()
         self._backend.sendall(head)
         self.bytes_to_backend = len(head)
@@ -230,6 +232,7 @@ class Proxy:
         chunk_size: Write at most so many bytes at once; 1 dribbles.
         cut_after: Per direction, cut a connection once so many bytes of it went through.
         cut_with: `eof` or `reset`.
+        cancel_delay: Seconds a CancelRequest waits before the backend is called.
         drop_cancel_requests: Swallow CancelRequests, as a firewall would.
         refuse: Close new connections at once.
     """
@@ -240,6 +243,7 @@ class Proxy:
         self.chunk_size: int | None = None
         self.cut_after: dict[Direction, int | None] = {"to_backend": None, "to_frontend": None}
         self.cut_with: Ending = "eof"
+        self.cancel_delay = 0.0
         self.drop_cancel_requests = False
         self.cancel_requests_dropped = 0
         self.refuse = False
