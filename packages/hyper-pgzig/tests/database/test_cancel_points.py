@@ -333,9 +333,8 @@ async def must_be_whole(db: Database) -> None:
         assert await asyncio.gather(*(use(n) for n in range(MAX_SIZE))) == list(range(MAX_SIZE))
         found = await asyncio.gather(*(db.query_val(TAG, n) for n in range(4 * MAX_SIZE)))
     assert found == list(range(4 * MAX_SIZE))
-    stats = db.pool_stats()
-    assert (stats["busy"], stats["waiting"]) == (0, 0)
-    assert stats["total"] <= MAX_SIZE
+    await is_soon(lambda: db.pool_stats()["busy"] == 0, f"still busy: {db.pool_stats()}")
+    assert db.pool_stats()["total"] <= MAX_SIZE
 
 
 def has_open_transaction(control: psycopg.Connection[Any]) -> bool:
@@ -436,8 +435,7 @@ async def test_no_reply_reaches_another_caller_when_most_calls_are_cancelled(
             async with asyncio.timeout(60):
                 await asyncio.gather(*tasks, return_exceptions=True)
             assert not wrong, f"seed {seed}: {wrong[:5]}"
-        stats = db.pool_stats()
-        assert (stats["busy"], stats["waiting"]) == (0, 0), f"seed {seed}"
+        await is_soon(lambda: db.pool_stats()["busy"] == 0, f"seed {seed}: {db.pool_stats()}")
         assert await asyncio.gather(*(db.query_val(TAG, n) for n in range(100))) == list(range(100))
     print(f"seed {seed}: {dict(outcomes)}")  # pytest shows it with a failure
     assert outcomes["answered"] < CALLS / 2, f"seed {seed}: {outcomes}"

@@ -32,6 +32,12 @@ TASKS: Final = 8
 RECOVER_SECONDS_MAX: Final = 60.0
 
 
+@pytest.fixture
+def face(open_face: OpenFace, url: str) -> Face:
+    """A pool of one connection; with no min_size nobody but the test opens it."""
+    return open_face(url, min_size=0)
+
+
 def terminate(url: str, pid: int, wait_ms: int = 5000) -> None:
     with psycopg.connect(url, autocommit=True) as other:
         other.execute("SELECT pg_terminate_backend(%s, %s)", [pid, wait_ms])
@@ -183,7 +189,7 @@ async def test_eight_tasks_survive_a_restart_of_the_server(
             traffic.tell(tag, error)
             after = after + 1 if error is None and traffic.is_over.is_set() else 0
 
-    async with Database(own_server.url, 1, 4) as db:
+    async with Database(own_server.url, 0, 4) as db:
         restarting = asyncio.ensure_future(asyncio.to_thread(traffic.restart, mode))
         async with asyncio.timeout(RECOVER_SECONDS_MAX):
             await asyncio.gather(*(work(db, task) for task in range(TASKS)))
@@ -220,7 +226,7 @@ def test_eight_threads_survive_a_restart_of_the_server(own_server: EmbeddedServe
         if after < 3:
             traffic.unexpected.append(AssertionError("no call succeeds any more"))
 
-    with SyncDatabase(own_server.url, 1, 4) as db:
+    with SyncDatabase(own_server.url, 0, 4) as db:
         threads: list[Any] = [threading.Thread(target=work, args=(db, n)) for n in range(TASKS)]
         for thread in threads:
             thread.start()
@@ -236,7 +242,8 @@ def test_eight_threads_survive_a_restart_of_the_server(own_server: EmbeddedServe
 def test_while_the_server_is_down_calls_say_so_and_afterwards_they_succeed(
     own_server: EmbeddedServer, open_face: OpenFace
 ) -> None:
-    face = open_face(own_server.url, 2, 2)
+    face = open_face(own_server.url, 0, 2)
+    assert face.query_val("SELECT 1") == 1
     own_server.stop("immediate")
     try:
         for _ in range(3):

@@ -78,7 +78,7 @@ class Liar:
         script: Sequence[Step] = [*startup(), serve(ANSWERS, alter=self.once)]
         self.backend = ScriptedBackend(script, script, script, script, frontend_may_leave=True)
         self.backend.__enter__()
-        self.face: Face = open_face(self.backend.url(sslmode="disable"))
+        self.face: Face = open_face(self.backend.url(sslmode="disable"), min_size=0)
         for sql in ANSWERS:
             self.face.query(sql)
         self.once.is_armed = True
@@ -168,7 +168,7 @@ def test_a_reply_that_comes_once_more_while_nobody_waits_is_nobody_elses(open_fa
 
     script: Sequence[Step] = [*startup(), serve(ANSWERS, alter=record)]
     with ScriptedBackend(script, script, frontend_may_leave=True) as backend:
-        face: Face = open_face(backend.url(sslmode="disable"))
+        face: Face = open_face(backend.url(sslmode="disable"), min_size=0)
         for _ in range(2):
             assert face.query(SQL, into=tuple) == ROWS
         backend.conversations[0].send(b"".join(flights[-1]))
@@ -272,7 +272,7 @@ def test_a_cancel_request_that_comes_late_hits_no_other_statement(
     open_face: OpenFace, url: str, proxy: Proxy
 ) -> None:
     """The statement ends by itself just after its time is over, while the request is on its way."""
-    face = open_face(proxy.url(url))
+    face = open_face(proxy.url(url), min_size=0)
     for delay in (0.0, 0.05, 0.15, 0.25):
         proxy.cancel_delay = delay
         for _ in range(2):
@@ -286,7 +286,7 @@ def test_a_cancel_request_that_comes_late_hits_no_other_statement(
 def test_a_cancel_request_that_comes_late_hits_no_other_statement_of_a_block(
     open_face: OpenFace, url: str, proxy: Proxy
 ) -> None:
-    face = open_face(proxy.url(url))
+    face = open_face(proxy.url(url), min_size=0)
     proxy.cancel_delay = 0.1
     with face.transaction():
         with pytest.raises(QueryTimeout), face.transaction():
@@ -313,7 +313,7 @@ async def test_late_cancel_requests_among_many_tasks_hit_nobody(url: str, proxy:
 def test_a_cancel_request_that_is_dropped_costs_no_more_than_the_deadline(
     open_face: OpenFace, url: str, proxy: Proxy
 ) -> None:
-    face = open_face(proxy.url(url))
+    face = open_face(proxy.url(url), min_size=0)
     pid = face.query_val("SELECT pg_backend_pid()")
     proxy.drop_cancel_requests = True
     began = time.monotonic()
@@ -331,7 +331,7 @@ def test_a_cancel_request_that_nobody_takes_costs_no_more_than_the_deadline(
     open_face: OpenFace, url: str, proxy: Proxy
 ) -> None:
     """Its connection is refused."""
-    face = open_face(proxy.url(url))
+    face = open_face(proxy.url(url), min_size=0)
     pid = face.query_val("SELECT pg_backend_pid()")
     proxy.refuse = True
     began = time.monotonic()
