@@ -287,6 +287,16 @@ def test_a_pipeline_with_unknown_texts_costs_one_description_of_them_all(face: F
         face.pipeline(queries)
 
 
+def test_a_pipeline_with_unknown_texts_behind_a_changed_session(face: Face, proxy: Proxy) -> None:
+    """DISCARD ALL goes in front of the first statement, so the others are described after it."""
+    face.execute("SET work_mem = '77kB'")
+    with trips(proxy, 3):
+        face.pipeline([(ADD, (n,)) for n in range(10)] + [(f"SELECT $1::int - {n}", (n,)) for n in range(10)])
+    face.execute("SET work_mem = '77kB'")
+    with trips(proxy, 4):
+        face.pipeline([(f"SELECT $1::int * {n}", (n,)) for n in range(20)])
+
+
 def test_a_pipeline_known_to_the_pool_costs_one_on_a_new_connection(
     face: Face, proxy: Proxy, url: str
 ) -> None:

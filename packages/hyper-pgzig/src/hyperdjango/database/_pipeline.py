@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from hyperdjango.database import _async_replies, _shape, _sync_replies
-from hyperdjango.database._slot import NEEDS_TYPES, Slot
+from hyperdjango.database._slot import AGAIN, NEEDS_TYPES, WAITING, Slot
 from hyperdjango.database.errors import Error
 
 if TYPE_CHECKING:
@@ -64,13 +64,22 @@ class Work:
         self.is_first = False
         self._pinned = pinned
         self._sent = 0
+        self._is_described = False
 
     def unknown(self) -> "list[native.Request]":
-        """Write the descriptions that are to be asked for. Those that fail are tried again in their place."""
+        """Write the descriptions that are to be asked for. Those that fail are tried again in their place.
+
+        Not inside a transaction, which one that fails would spoil for the statements in front of it.
+        """
         connection = self.connection
-        texts = dict.fromkeys(item.sql for item in self.items if not connection.knows(item.sql))
-        if len(texts) < 2 or connection.owed:
-            return []  # nothing is gained; and what is owed belongs in front of a statement
+        # What is owed belongs in front of a statement: once that has run this is asked again.
+        if self._is_described or connection.closed or connection.owed or self._pinned is not None:
+            return []
+        self._is_described = True
+        rest = self.items[self._sent :]
+        texts = dict.fromkeys(item.sql for item in rest if not connection.knows(item.sql))
+        if len(texts) < 2:
+            return []  # nothing is gained
         return [connection.prepare(sql) for sql in texts]
 
     def feed(self) -> bool:
@@ -114,10 +123,12 @@ async def run(
     work = Work(slot, items, pinned)
     waiting: list[native.Request] = []
     try:
-        if work.unknown():
-            work.connection.push()
-            await _drain(work, waiting, deadline)
-        while work.feed():
+        while True:
+            if work.unknown():
+                work.connection.push()
+                await _drain(work, waiting, deadline)
+            if not work.feed():
+                break
             await _drain(work, waiting, deadline)
         for index in work.stale():
             item = items[index]
@@ -134,10 +145,12 @@ async def run(
 
 async def _drain(work: Work, waiting: "list[native.Request]", deadline: float | None) -> None:
     """Wait until nothing is under way; types that are met are asked for at the end."""
-    while await _async_replies.drain(work.slot, deadline) == NEEDS_TYPES:
+    progress = WAITING
+    while await _async_replies.drain(work.slot, deadline, progress) == NEEDS_TYPES:
         _set_aside(work, waiting)
         if not work.connection.busy:
             break
+        progress = AGAIN  # what stands behind it may be here already
     while waiting:
         request = waiting.pop(0)
         work.connection.restore_request(request)
@@ -151,10 +164,12 @@ def run_blocking(
     work = Work(slot, items, pinned)
     waiting: list[native.Request] = []
     try:
-        if work.unknown():
-            work.connection.push()
-            _drain_blocking(work, waiting, deadline)
-        while work.feed():
+        while True:
+            if work.unknown():
+                work.connection.push()
+                _drain_blocking(work, waiting, deadline)
+            if not work.feed():
+                break
             _drain_blocking(work, waiting, deadline)
         for index in work.stale():
             item = items[index]
