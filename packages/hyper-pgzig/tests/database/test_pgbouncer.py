@@ -187,9 +187,9 @@ def test_threads(pooler: PgBouncer, options: dict[str, Any]) -> None:
 
 
 def test_in_session_mode_statements_stay_prepared(url: str, open_face: OpenFace) -> None:
-    """A client keeps its session, so that nothing needs to be told or noticed."""
+    """A client keeps its session. That cannot be told from outside, so the user says it by a size."""
     with PgBouncer(url, "session", SERVER_SESSIONS) as pooler:
-        face: Face = open_face(pooler.url)
+        face: Face = open_face(pooler.url, statement_cache_size=100)
         for n in range(5):
             assert face.query_val("SELECT $1::int8", n) == n
             with face.transaction():

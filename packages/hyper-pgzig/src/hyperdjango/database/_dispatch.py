@@ -8,7 +8,6 @@ overtaken by a call that came later, but for a place or two that a handover take
 # Half of a Database, which uses what nobody else should:
 # pyright: reportPrivateUsage=false
 
-import asyncio
 import threading
 import time
 from typing import TYPE_CHECKING, Final
@@ -20,6 +19,8 @@ from hyperdjango.database.errors import AcquireTimeout, InterfaceError, QueryTim
 from hyperdjango.database.pool import Ticket
 
 if TYPE_CHECKING:
+    import asyncio
+
     from hyperdjango.database._async_pool import AsyncPoolFace
     from hyperdjango.database._native import native
 
