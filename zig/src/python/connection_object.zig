@@ -554,7 +554,7 @@ fn suspendRequest(_: *Object, self: *Link, _: []const *Object) py.Error!*Object 
     const request = Request.of(object);
     if (request.stage != .needs_types and request.stage != .held) return raise.raise("InterfaceError", "the request does not wait for types", .{});
     // Where it goes on, which may be another connection, its text is prepared anew.
-    if (request.parsed and request.parse_number != 0) {
+    if (request.stage == .needs_types and request.parsed and request.parse_number != 0) {
         self.closing.append(gpa, request.parse_number) catch return raise.outOfMemory();
         request.parsed = false;
     }

@@ -295,7 +295,7 @@ pub const Link = struct {
         request.parsed = true;
         // The statement that was sent along with Parse is known already; else it is made in `ready`.
         if (request.stage == .executing and request.parse_number != 0 and !request.one_trip) {
-            _ = self.cache.put(request.statement.?, request.parse_number) catch return raise.outOfMemory();
+            try submit.keepPrepared(self, request.statement.?, request.parse_number);
         }
     }
 
@@ -348,13 +348,7 @@ pub const Link = struct {
     /// What was prepared ahead is used by its name from now on.
     pub fn keepDescribed(self: *Link, request: *Request) py.Error!void {
         if (!request.parsed or request.parse_number == 0) return;
-        const statement = request.statement.?;
-        if (self.cache.find(statement.sql) != null) {
-            self.closing.append(gpa, request.parse_number) catch return raise.outOfMemory();
-            return;
-        }
-        while (self.cache.evict(1)) |number| self.closing.append(gpa, number) catch return raise.outOfMemory();
-        _ = self.cache.put(statement, request.parse_number) catch return raise.outOfMemory();
+        try submit.keepPrepared(self, request.statement.?, request.parse_number);
     }
 
     /// All replies are in. Rows may still wait for types.

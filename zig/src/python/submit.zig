@@ -92,8 +92,16 @@ pub fn learnOnTheWay(link: *Link, request: *Request) py.Error!void {
         if (number != 0) link.closing.append(gpa, number) catch return raise.outOfMemory();
         return;
     }
-    if (link.cache.evict(1)) |old| link.closing.append(gpa, old) catch return raise.outOfMemory();
-    _ = link.cache.put(request.statement.?, number) catch return raise.outOfMemory();
+    try keepPrepared(link, request.statement.?, number);
+}
+
+/// The backend has prepared `statement` as `number`: it is used by this name from now on. What another call
+/// has prepared of the same text meanwhile gives way, as does the least recently used.
+pub fn keepPrepared(link: *Link, statement: *Statement, number: u64) py.Error!void {
+    if (link.cache.capacity == 0) return;
+    if (link.cache.forget(statement.sql)) |old| link.closing.append(gpa, old) catch return raise.outOfMemory();
+    while (link.cache.evict(1)) |old| link.closing.append(gpa, old) catch return raise.outOfMemory();
+    _ = link.cache.put(statement, number) catch return raise.outOfMemory();
 }
 
 /// Whether a text was described, here or on another connection of the pool.
@@ -224,8 +232,8 @@ pub fn execute(link: *Link, request: *Request) py.Error!void {
     var with_parse = false;
     if (ready) {
         request.parse_number = link.cache.find(sql).?.number;
-    } else if (request.stage == .preparing and request.parsed and request.parse_number != 0) {
-        _ = link.cache.put(statement, request.parse_number) catch return raise.outOfMemory();
+    } else if (request.stage == .preparing and request.parsed and request.parse_number != 0 and link.cache.capacity > 0) {
+        try keepPrepared(link, statement, request.parse_number);
     } else {
         with_parse = true;
         request.parse_number = if (link.cache.capacity > 0) link.cache.nextNumber() else 0;

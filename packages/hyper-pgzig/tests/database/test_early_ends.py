@@ -206,3 +206,20 @@ def test_a_backend_that_never_stops_talking_is_not_handed_out(talker: int) -> No
         await database.disconnect()
 
     asyncio.run(asyncio.wait_for(main(), 10))
+
+
+def test_a_cancel_of_disconnect_that_comes_with_the_last_connection_is_a_cancel() -> None:
+    async def main(url: str) -> None:
+        database = await Database(url, 1, 1).connect()
+        slot = database._pool.take_idle()  # pyright: ignore[reportPrivateUsage]
+        assert slot is not None
+        task = asyncio.ensure_future(database.disconnect())
+        await asyncio.sleep(0.01)
+        database._pool.give_back(slot)  # pyright: ignore[reportPrivateUsage]
+        await asyncio.sleep(0)  # the event is set now, the task not yet woken
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with ScriptedBackend([*startup(), serve({SQL: SIMPLE_SELECT})]) as backend:
+        asyncio.run(main(backend.url()))

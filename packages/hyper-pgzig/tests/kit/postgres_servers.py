@@ -29,6 +29,7 @@ from hyperdjango.database._embedded_server import (
     ServerOptions,
     find_server_binaries,
 )
+from pgbouncer import NO_PGBOUNCER
 from psycopg import sql
 
 Kind = Literal["embedded", "system"]
@@ -39,6 +40,11 @@ PLACES: Final[Mapping[Kind, Sequence[str]]] = {
 }
 FIXTURES: Final = frozenset({"database_url", "server", "embedded_server", "system_server", "start_server"})
 NO_SYSTEM_SERVER: Final = "no system PostgreSQL server under /usr/lib/postgresql or by pg_config"
+REMEDIES: Final[Mapping[str, str]] = {
+    NO_SYSTEM_SERVER: "Install one (Debian: apt-get install postgresql) to test TLS, every authentication "
+    "method and pgcrypto",
+    NO_PGBOUNCER: "Install it (Debian: apt-get install pgbouncer) to test what a pooler in between changes",
+}
 GIVEN_URL: Final = os.environ.get("DATABASE_URL") or None
 SERVERS: Final = ("given",) if GIVEN_URL else ("embedded", "system")
 
@@ -156,14 +162,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say in one line that nobody overlooks how much was not tested."""
-    skipped = [
-        report for report in terminalreporter.getreports("skipped") if NO_SYSTEM_SERVER in report.longreprtext
-    ]
-    if skipped:
-        count = f"{len(skipped)} test{'s' if len(skipped) > 1 else ''}"
-        terminalreporter.write_line(
-            f"!!! {count} SKIPPED: {NO_SYSTEM_SERVER}. Install one (Debian: apt-get install postgresql) "
-            "to test TLS, every authentication method and pgcrypto.",
-            yellow=True,
-            bold=True,
-        )
+    for reason, remedy in REMEDIES.items():
+        skipped = [
+            report for report in terminalreporter.getreports("skipped") if reason in report.longreprtext
+        ]
+        if skipped:
+            count = f"{len(skipped)} test{'s' if len(skipped) > 1 else ''}"
+            terminalreporter.write_line(f"!!! {count} SKIPPED: {reason}. {remedy}.", yellow=True, bold=True)

@@ -214,3 +214,21 @@ def test_a_real_server_through_the_proxy(database_url: str) -> None:
             proxy.cut()
             with pytest.raises(psycopg.OperationalError):
                 connection.execute("SELECT 1")
+
+
+def test_one_connection_is_cut_after_so_many_more_bytes(echo: Echo) -> None:
+    with (
+        Proxy(echo.address) as proxy,
+        socket.create_connection((proxy.host, proxy.port)) as spared,
+        spared.makefile("rb") as back,
+    ):
+        spared.sendall(HELLO)
+        assert back.read(8) == HELLO
+        with socket.create_connection((proxy.host, proxy.port)) as sock, sock.makefile("rb") as cut:
+            sock.sendall(HELLO)
+            assert cut.read(8) == HELLO
+            proxy.last_session.cut_in("to_frontend", 3)
+            sock.sendall(b"abcdef")
+            assert cut.read() == b"abc"
+        spared.sendall(b"abcdef")
+        assert back.read(6) == b"abcdef"

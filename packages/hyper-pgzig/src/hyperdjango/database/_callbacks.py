@@ -2,7 +2,7 @@
 
 import inspect
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from hyperdjango.database.errors import InterfaceError
@@ -41,11 +41,21 @@ def run_blocking(callbacks: Sequence[Callable[[], Any]]) -> None:
             outcome = function()
             if inspect.iscoroutine(outcome):
                 outcome.close()
-                raise InterfaceError("on_commit of SyncDatabase takes plain functions, not coroutine functions")
+                raise InterfaceError(
+                    "on_commit of SyncDatabase takes plain functions, not coroutine functions"
+                )
         except Exception as error:
             failure = _kept(failure, error)
     if failure is not None:
         raise failure
+
+
+async def finish(outcome: Awaitable[object]) -> None:
+    """Wait for what a callback outside of any transaction has begun; nobody else does."""
+    try:
+        await outcome
+    except Exception:
+        _logger.exception("a callback of on_commit failed")
 
 
 def _kept(failure: Exception | None, error: Exception) -> Exception:

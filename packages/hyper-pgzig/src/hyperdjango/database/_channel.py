@@ -151,7 +151,7 @@ class Channel:
         except MemoryError as error:
             connection.drop(None, error)
             connection.close()
-        except BaseException as error:  # noqa: BLE001 - whoever waits is to see it, whatever it is
+        except BaseException as error:
             # A callback of the user's, which may come between any two messages: the first request has it.
             connection.drop(None, error)
             progress = AGAIN

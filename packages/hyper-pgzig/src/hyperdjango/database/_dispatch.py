@@ -266,7 +266,7 @@ class Dispatcher:
         else:
             try:
                 self._start(call, slot)
-            except BaseException as error:  # noqa: BLE001 - the call is to see it, whatever it is
+            except BaseException as error:
                 call.fail(error)
 
     def _start(self, call: Call, slot: Slot) -> None:
@@ -319,7 +319,7 @@ class Dispatcher:
                         request = connection.submit(*arguments, None)
                     else:
                         request = connection.append(*arguments, BUDGET_LATE_NS)
-            except BaseException as error:  # noqa: BLE001 - the call is to see it, whatever it is
+            except BaseException as error:
                 call.is_left = True
                 call.fail(error)
                 continue

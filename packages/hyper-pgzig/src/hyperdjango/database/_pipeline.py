@@ -43,7 +43,9 @@ def items_of(queries: Iterable[Query]) -> list[Item]:
             if isinstance(sql, str) and isinstance(values, (tuple, list)):
                 items.append(Item(sql, tuple(cast("Sequence[object]", values))))
                 continue
-        raise TypeError(f"query {index} of the pipeline must be SQL or a pair of SQL and a sequence of values")
+        raise TypeError(
+            f"query {index} of the pipeline must be SQL or a pair of SQL and a sequence of values"
+        )
     return items
 
 
@@ -187,13 +189,17 @@ def _set_aside(work: Work, waiting: "list[native.Request]") -> None:
 def _check_begun(work: Work, pinned: "Pinned | None") -> None:
     """The block's first statement was in here: where BEGIN has failed, no other may follow."""
     first = work.outcomes[0]
-    if pinned is not None and work.is_first and first is not None and not isinstance(first, Exception) and first.failed:
+    if (
+        pinned is not None
+        and work.is_first
+        and first is not None
+        and not isinstance(first, Exception)
+        and first.failed
+    ):
         pinned.check_begun()
 
 
-def results(
-    outcomes: "list[native.Request | Exception | None]", *, return_exceptions: bool
-) -> list[Any]:
+def results(outcomes: "list[native.Request | Exception | None]", *, return_exceptions: bool) -> list[Any]:
     """Return the rows of each statement, as tuples.
 
     Raises:

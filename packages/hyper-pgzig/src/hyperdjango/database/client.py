@@ -1,6 +1,7 @@
 """Database: the asyncio face of the driver."""
 
 import asyncio
+import inspect
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextvars import ContextVar
@@ -267,12 +268,12 @@ class Database(AsyncPoolFace):
 
     atomic = transaction
 
-    async def on_commit(self, function: Callable[[], object]) -> None:
+    def on_commit(self, function: Callable[[], object]) -> None:
         """Call `function` once the running transaction is committed, and never if it is rolled back.
 
-        Outside a transaction block it is called at once. Of a nested block that is rolled back nothing is
-        called. Functions are called in order, after the connection went back; the transaction stands,
-        whatever they do: the block raises the first error, those after it are logged.
+        Outside a transaction block it is called at once, a coroutine function as a task. Of a nested block
+        that is rolled back nothing is called. Functions are called in order, after the connection went back;
+        the transaction stands, whatever they do: the block raises the first error, those after it are logged.
 
         Args:
             function: A plain or a coroutine function without arguments.
@@ -280,11 +281,13 @@ class Database(AsyncPoolFace):
             TransactionClosed: The block has ended.
         """
         transaction = self._current.get()
-        if transaction is None:
-            await _callbacks.run([function])
-        else:
+        if transaction is not None:
             transaction.check_usable()
             transaction.callbacks.append(function)
+            return
+        outcome = function()
+        if inspect.isawaitable(outcome):
+            self._run_later(_callbacks.finish(outcome))
 
     async def run(
         self,

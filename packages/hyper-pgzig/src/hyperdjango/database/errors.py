@@ -94,7 +94,7 @@ class QueryTimeout(OperationalError, TimeoutError):
 
 
 class AcquireTimeout(OperationalError, TimeoutError):
-    """All connections stayed busy for `acquire_timeout`; nothing was sent."""
+    """No connection became free, or could be opened, in time; nothing was sent."""
 
 
 def class_for(sqlstate: str | None) -> type[DatabaseError]:

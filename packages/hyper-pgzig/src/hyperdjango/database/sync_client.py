@@ -36,9 +36,7 @@ class SyncDatabase(SyncPoolFace):
     """
 
     def _prepare(self) -> None:
-        self._current: ContextVar[Pinned | None] = ContextVar(
-            "hyperdjango_sync_transaction", default=None
-        )
+        self._current: ContextVar[Pinned | None] = ContextVar("hyperdjango_sync_transaction", default=None)
 
     @classmethod
     def over(cls, pool: Pool, settings: PoolSettings, *, opens_on_use: bool) -> Self:

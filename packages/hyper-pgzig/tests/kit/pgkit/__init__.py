@@ -17,7 +17,7 @@ from pgkit.backend import (
     Step,
 )
 from pgkit.messages import Column
-from pgkit.proxy import Proxy
+from pgkit.proxy import Direction, Ending, Link, Proxy
 from pgkit.scram import ScramServer
 from pgkit.serve import SIMPLE_SELECT, Answer, serve
 from pgkit.steps import (
@@ -45,8 +45,11 @@ __all__ = [
     "Answer",
     "Column",
     "Conversation",
+    "Direction",
     "EndOfScript",
+    "Ending",
     "FrontendLeft",
+    "Link",
     "Proxy",
     "ScramServer",
     "Script",

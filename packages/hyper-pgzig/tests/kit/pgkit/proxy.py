@@ -13,6 +13,7 @@ import time
 from collections import deque
 from types import TracebackType
 from typing import Final, Literal, Self
+from urllib.parse import urlsplit, urlunsplit
 
 from pgkit.frontend import CANCEL_REQUEST_CODE
 
@@ -36,7 +37,11 @@ class _Pipe:
 
 
 class Link:
-    """One connection through the proxy, and what was counted on it."""
+    """One connection through the proxy, and what was counted on it.
+
+    Attributes:
+        cut_after: As the proxy's, for this connection alone; the smaller of the two counts.
+    """
 
     def __init__(self, proxy: "Proxy", frontend: socket.socket) -> None:
         self._proxy = proxy
@@ -50,12 +55,24 @@ class Link:
         self.bytes_to_backend = 0
         self.bytes_to_frontend = 0
         self.is_cancel_request = False
+        self.cut_after: dict[Direction, int | None] = {"to_backend": None, "to_frontend": None}
         self.thread = threading.Thread(target=self._run, name="pgkit-proxy-link", daemon=True)
 
     def cut(self, how: Ending = "eof") -> None:
         """End this connection now, on both sides."""
         self._ended = self._ended or how
         self.wake()
+
+    def bytes_so_far(self, direction: Direction) -> int:
+        """How many bytes came from the other side for this direction."""
+        return self.bytes_to_backend if direction == "to_backend" else self.bytes_to_frontend
+
+    def cut_in(self, direction: Direction, count: int) -> None:
+        """End this connection once so many more bytes went through; with 0, when the next one comes.
+
+        To be called while nothing is on its way.
+        """
+        self.cut_after[direction] = self.bytes_so_far(direction) + count
 
     def wake(self) -> None:
         """Make the link look at the proxy's attributes again."""
@@ -85,6 +102,8 @@ class Link:
         if self.is_cancel_request and self._proxy.drop_cancel_requests:
             self._proxy.cancel_requests_dropped += 1
             return False
+        if self.is_cancel_request:
+            time.sleep(self._proxy.cancel_delay)
         self._backend = self._proxy.connect_upstream()
         self._backend.sendall(head)
         self.bytes_to_backend = len(head)
@@ -159,7 +178,8 @@ class Link:
     def _write(self, pipe: _Pipe, data: memoryview, direction: Direction) -> int:
         """Write what the proxy's limits allow; 0 when the target is full or the connection was cut."""
         size = len(data) if self._proxy.chunk_size is None else min(self._proxy.chunk_size, len(data))
-        limit = self._proxy.cut_after[direction]
+        limits = (self.cut_after[direction], self._proxy.cut_after[direction])
+        limit = min((each for each in limits if each is not None), default=None)
         if limit is not None:
             size = min(size, limit - pipe.forwarded)
         sent = 0
@@ -212,6 +232,7 @@ class Proxy:
         chunk_size: Write at most so many bytes at once; 1 dribbles.
         cut_after: Per direction, cut a connection once so many bytes of it went through.
         cut_with: `eof` or `reset`.
+        cancel_delay: Seconds a CancelRequest waits before the backend is called.
         drop_cancel_requests: Swallow CancelRequests, as a firewall would.
         refuse: Close new connections at once.
     """
@@ -222,6 +243,7 @@ class Proxy:
         self.chunk_size: int | None = None
         self.cut_after: dict[Direction, int | None] = {"to_backend": None, "to_frontend": None}
         self.cut_with: Ending = "eof"
+        self.cancel_delay = 0.0
         self.drop_cancel_requests = False
         self.cancel_requests_dropped = 0
         self.refuse = False
@@ -240,6 +262,24 @@ class Proxy:
         Read it before and after; two flights that the network joins into one count once.
         """
         return sum(link.round_trips for link in self.links)
+
+    @property
+    def last_session(self) -> Link:
+        """The newest connection that is no CancelRequest."""
+        return next(link for link in reversed(self.links) if not link.is_cancel_request)
+
+    def url(self, url: str) -> str:
+        """Return the URL of a server with this proxy in its place; without TLS, which would blind it."""
+        parts = urlsplit(url)
+        user = parts.netloc.rpartition("@")[0]
+        return urlunsplit(parts._replace(netloc=f"{user}@{self.host}:{self.port}", query="sslmode=disable"))
+
+    @classmethod
+    def before(cls, url: str) -> Self:
+        """Make a proxy for the server of this URL."""
+        parts = urlsplit(url)
+        assert parts.hostname is not None
+        return cls((parts.hostname, parts.port or 5432))
 
     def freeze(self) -> None:
         """Pass nothing on any more, keep all connections open: a host that hangs, a cable that is out."""
