@@ -242,6 +242,8 @@ class Dispatcher:
     def _follow(self, call: Call, budget_ns: int) -> bool:
         """Write a call behind others, where there is room."""
         for channel in self.channels:
+            if channel.slot.needs_care:
+                continue  # it is to be closed once it is empty
             request = channel.connection.append(
                 call.sql, call.args or (), call.shape, call.target, call.first, budget_ns
             )
@@ -301,11 +303,11 @@ class Dispatcher:
     def _on_room(self, channel: Channel) -> None:
         """Send those of ours whose turn it is behind what is under way on a channel."""
         pool = self._pool
-        if not pool.has_waiting or not channel.is_attached:
+        if not pool.has_waiting or not channel.is_attached or channel.slot.needs_care:
             return
         connection = channel.connection
         is_empty = not connection.busy
-        if is_empty and not channel.slot.is_reusable():
+        if is_empty and not connection.is_clean:
             return
         while True:
             call = pool.take_ticket(self)
