@@ -139,7 +139,7 @@ def test_the_reply_to_another_statement_is_refused(lie: Lie) -> None:
     liar.must_be_honest_again()
 
 
-@pytest.mark.parametrize("method", ["query", "query_one", "query_val"])
+@pytest.mark.parametrize("method", ["query", "query_one", "query_val", "execute"])
 def test_rows_for_a_statement_without_rows_are_refused(lie: Lie, method: str) -> None:
     liar = lie(UPDATED, lambda _: OTHERS_REPLY)
     with pytest.raises(ProtocolError):
