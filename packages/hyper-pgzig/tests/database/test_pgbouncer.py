@@ -17,7 +17,7 @@ from pgbouncer import PgBouncer
 from pgkit.face import Face, OpenFace
 
 UNNAMED: Final[dict[str, Any]] = {"statement_cache_size": 0}
-OPTIONS: Final[dict[str, dict[str, Any]]] = {"no names": UNNAMED}
+OPTIONS: Final[dict[str, dict[str, Any]]] = {"no names": UNNAMED, "nothing set": {}}
 CLIENTS: Final = 8
 SERVER_SESSIONS: Final = 2
 PID: Final = "SELECT pg_backend_pid()"

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 from hyperdjango.database import _async_io, _shape
 from hyperdjango.database._cancel import cancel_steps
 from hyperdjango.database._introspection import ROUNDS_MAX, TYPES_KEEP_CHANGING, introspect
-from hyperdjango.database._slot import AGAIN, DONE, NEEDS_TYPES, WAITING, Slot
-from hyperdjango.database.errors import InterfaceError, QueryTimeout
+from hyperdjango.database._slot import AGAIN, DONE, NEEDS_TYPES, WAITING, Slot, time_is_over
+from hyperdjango.database.errors import InterfaceError
 
 if TYPE_CHECKING:
     from hyperdjango.database._native import native
@@ -215,7 +215,7 @@ async def complete(slot: Slot, request: "native.Request", deadline: float | None
         if connection.busy:
             await _recover(slot, request, error)
         if type(error) is TimeoutError:
-            raise QueryTimeout("the call's timeout has passed and the statement was cancelled") from None
+            raise time_is_over(slot) from None
         raise
 
 
@@ -310,7 +310,7 @@ async def drain(slot: Slot, deadline: float | None = None) -> int:
         elif connection.busy:
             await recover(slot)
         if type(error) is TimeoutError:
-            raise QueryTimeout("the call's timeout has passed and the statements were cancelled") from None
+            raise time_is_over(slot) from None
         raise
     finally:
         state.in_flight -= 1

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from hyperdjango.database import _async_replies
 from hyperdjango.database._channel import TYPES_NEEDED, Channel
-from hyperdjango.database._slot import Slot
+from hyperdjango.database._slot import Slot, time_is_over
 from hyperdjango.database.errors import AcquireTimeout, InterfaceError, QueryTimeout
 from hyperdjango.database.pool import Ticket
 
@@ -47,6 +47,7 @@ class Call(Ticket):
         "first",
         "first_set",
         "future",
+        "is_dropped",
         "request",
         "shape",
         "sql",
@@ -77,6 +78,7 @@ class Call(Ticket):
         self.channel: Channel | None = None
         self.request: native.Request | None = None
         self.until: float | None = None
+        self.is_dropped = False
 
     def _served(self) -> None:
         """The turn has come, on any thread and under the pool's lock: the loop does the rest."""
@@ -99,6 +101,14 @@ class Call(Ticket):
         """End the call before anything of it was sent."""
         if not self.future.done():
             self.future.set_exception(error)
+
+    def time_is_over(self) -> QueryTimeout:
+        """Return the exception for a call that was under way when its time passed."""
+        if self.channel is None or self.is_dropped:
+            return QueryTimeout(
+                "the call's timeout has passed; the statement was sent, its answer is dropped"
+            )
+        return time_is_over(self.channel.slot)
 
     def on_time(self) -> None:
         """The deadline of the call has passed, or while it still waits its turn that of waiting."""
@@ -153,7 +163,7 @@ class Dispatcher:
         except BaseException as error:
             await self._abandon(call, error)
             if type(error) is TimeoutError:
-                raise QueryTimeout(_TIME_IS_OVER) from None
+                raise call.time_is_over() from None
             raise
         finally:
             if timer is not None:
@@ -176,7 +186,7 @@ class Dispatcher:
         except BaseException as error:
             await self._abandon(call, error)
             if type(error) is TimeoutError:
-                raise QueryTimeout(_TIME_IS_OVER) from None
+                raise call.time_is_over() from None
             raise
         finally:
             if timer is not None:
@@ -394,6 +404,7 @@ class Dispatcher:
             return  # it was answered in the same moment
         channel.forget(request, error)
         if channel.live:
+            call.is_dropped = True
             return  # its neighbours go on; its own answer is dropped when it comes
         self._close_channel(channel)
         slot = channel.slot
@@ -425,6 +436,3 @@ def bury_dead(dispatchers: list[Dispatcher]) -> None:
         if dispatcher.loop.is_closed():
             dispatchers.remove(dispatcher)
             dispatcher.bury()
-
-
-_TIME_IS_OVER: Final = "the call's timeout has passed and the statement was cancelled"
