@@ -6,7 +6,7 @@ Backends are counted by their process IDs, and what they do is what pg_stat_acti
 import asyncio
 import statistics
 import time
-from typing import Final
+from typing import Any, Final
 
 from hyperdjango._demo.tour import STATIONS, Tour, duration
 from hyperdjango._demo.trips import Trips, text_of
@@ -24,10 +24,10 @@ RUNNING: Final = """SELECT count(*) FROM pg_stat_activity
 
 async def at_once(tour: Tour) -> str:
     """Look up stations by their keys, thousands at the same time, over a few connections."""
-    sql = f"SELECT name, pg_backend_pid() FROM {tour.table('station')} WHERE id = $1"
+    sql = f"SELECT name, pg_backend_pid() AS pid FROM {tour.table('station')} WHERE id = $1"
 
-    async def look_up() -> list[tuple[str, int] | None]:
-        calls = (tour.db.query_one(sql, number % STATIONS, into=tuple) for number in range(LOOKUPS))
+    async def look_up() -> list[dict[str, Any] | None]:
+        calls = (tour.db.query_one(sql, number % STATIONS) for number in range(LOOKUPS))
         return list(await asyncio.gather(*calls))
 
     await look_up()  # the pool grows, and every connection learns the text
@@ -36,7 +36,7 @@ async def at_once(tour: Tour) -> str:
     rows = [row for row in await look_up() if row is not None]
     each = (time.perf_counter() - began) / LOOKUPS
     pieces = text_of(trips.take(), "piece")
-    backends = len({pid for _, pid in rows})
+    backends = len({row["pid"] for row in rows})
     return f"{len(rows):,} lookups by {backends} backends, {each * 1e6:.0f} µs each; sent in {pieces}"
 
 
@@ -77,7 +77,7 @@ async def pipeline(tour: Tour) -> str:
         await tour.db.query_val(text, *values)
     apart = text_of(trips.take(), "piece")
     return (
-        f"{done} lookups sent in {together}, one by one in {apart}; beside a {type(results[0]).__name__} too"
+        f"{done} lookups done beside a {type(results[0]).__name__}; sent in {together}, one by one in {apart}"
     )
 
 
