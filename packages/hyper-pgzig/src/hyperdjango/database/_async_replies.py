@@ -30,7 +30,7 @@ TURN_SECONDS: Final = 0.001
 RECOVERY_SECONDS: Final = 0.2
 
 
-# Calls that are woken in one turn of the loop. More save a select for each few of them; but what the callers do
+# Calls that are woken in one turn of the loop. More would save a select now and then; but what the callers do
 # between two calls is theirs, and everybody else on the loop waits for all of it.
 WAKES_MAX: Final = 2
 
