@@ -176,7 +176,7 @@ class Channel:
         request.waiter = None
         if not future.done():
             self.has_woken = True
-            future.set_result(outcome)
+            self._state.wake(future, outcome)
 
     def _watch_writing(self) -> None:
         wants = self.connection.wants_write
