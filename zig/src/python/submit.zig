@@ -381,6 +381,7 @@ pub fn resolve(link: *Link, request: *Request) py.Error!bool {
     const sql = try textOf(request.sql);
     const statement = Statement.create(gpa, sql, parameters, described.fields.items, null) catch |err| return createFailed(err);
     statement.generation = generation;
+    statement.has_rows = request.has_rows;
     statement.types_generation.store(types_generation, .monotonic);
     try learn(link, request, statement);
     return true;
@@ -401,9 +402,10 @@ pub fn adopt(link: *Link, request: *Request) py.Error!void {
         old.release();
         return;
     }
-    if (old.matches(described.fields.items, described.formats.items)) return;
+    if (old.has_rows == request.has_rows and old.matches(described.fields.items, described.formats.items)) return;
     const statement = Statement.create(gpa, old.sql, old.parameters, described.fields.items, described.formats.items) catch |err| return createFailed(err);
     statement.generation = generation;
+    statement.has_rows = request.has_rows;
     if (link.cache.forget(old.sql)) |number| {
         _ = link.cache.put(statement, number) catch {
             statement.release();

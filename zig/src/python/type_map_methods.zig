@@ -10,6 +10,7 @@ const Definition = type_map.Definition;
 
 pub const table = [_]py.MethodDef{
     method("knows", knows, &.{"oid"}, "Whether this type and all it contains are known."),
+    method("note_pooler", notePooler, &.{}, "A pooler stands between: from now on no connection prepares anything under a name."),
     method("add_text", addText, &.{ "oid", "name" }, "A type that travels in text format and becomes str."),
     method("add_string", addString, &.{ "oid", "name" }, "A type whose binary form is its text: enum, citext."),
     method("add_alias", addAlias, &.{ "oid", "name", "same_as" }, "A domain, or an extension's twin of a known type."),
@@ -106,6 +107,12 @@ fn addComposite(map: *type_map.TypeMap, arguments: Arguments) Failure!*Object {
 fn addRange(map: *type_map.TypeMap, arguments: Arguments) Failure!*Object {
     try expectCount(arguments, 3);
     return add(map, arguments, .{ .name = undefined, .kind = .range, .part = try oidOf(arguments[2]) });
+}
+
+fn notePooler(map: *type_map.TypeMap, arguments: Arguments) Failure!*Object {
+    try expectCount(arguments, 0);
+    map.has_pooler.store(true, .release);
+    return py.none();
 }
 
 fn addMultirange(map: *type_map.TypeMap, arguments: Arguments) Failure!*Object {

@@ -60,6 +60,7 @@ class TypeMap:
         exact_intervals: bool = False,  # Interval instead of timedelta
     ) -> TypeMap: ...
     def knows(self, oid: int, /) -> bool: ...
+    def note_pooler(self) -> None: ...  # from now on no connection prepares anything under a name
     def add_text(self, oid: int, name: str, /) -> None: ...  # always text format, str
     def add_string(
         self, oid: int, name: str, /

@@ -190,6 +190,38 @@ async def decorated(subject: Subject) -> Any:
     return await work()
 
 
+async def pipeline(subject: Subject) -> Any:
+    return await subject.db.pipeline([(TAG, (subject.tag,)), "SELECT 1", (TAG, (subject.tag + 1,))])
+
+
+async def pipeline_in_a_block(subject: Subject) -> None:
+    async with subject.db.transaction():
+        assert await subject.db.pipeline([(INSERT, (subject.tag,)), "SELECT 1"]) == [[], [(1,)]]
+
+
+async def callback_after_commit(subject: Subject) -> None:
+    async def write() -> None:
+        await subject.db.execute(INSERT, subject.tag)
+
+    async with subject.db.transaction():
+        await subject.db.query_val(TAG, subject.tag)
+        subject.db.on_commit(write)
+
+
+async def run_twice(subject: Subject) -> Any:
+    """The first time the backend asks for another."""
+    failed: list[int] = []
+
+    async def work() -> Any:
+        await subject.db.execute(INSERT, subject.tag)
+        if not failed:
+            failed.append(1)
+            await subject.db.execute("DO $$BEGIN RAISE 'again' USING ERRCODE = '40001'; END$$")
+        return subject.tag
+
+    return await subject.db.run(work)
+
+
 async def session_change(subject: Subject) -> Any:
     return await subject.db.execute("SET search_path TO pg_catalog")
 
@@ -240,6 +272,13 @@ CASES: Final[dict[str, Case]] = {
     "execute_many of an async iterable": Case(
         lambda s: s.db.execute_many(INSERT, sets(s.tag, 5)), "execute_many", warm, times=5
     ),
+    "pipeline": Case(
+        pipeline, "pipeline", warm, lambda s, r: bool(r == [[(s.tag,)], [(1,)], [(s.tag + 1,)]])
+    ),
+    "pipeline at first use": Case(pipeline, "pipeline"),
+    "pipeline in a block": Case(pipeline_in_a_block, "pipeline", warm, times=1),
+    "a callback after the commit": Case(callback_after_commit, "transaction", warm, times=1),
+    "run": Case(run_twice, "run", warm, is_tag, 1),
     "register_codec": Case(lambda s: s.db.register_codec("box", encode=str, decode=str), "register_codec"),
     "a block": Case(block, "transaction", warm, times=1),
     "a block at first use": Case(block, "transaction", times=1),

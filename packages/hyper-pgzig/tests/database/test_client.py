@@ -399,7 +399,7 @@ async def test_a_call_within_its_time_is_left_alone(one: Database) -> None:
     assert await one.query_val("SELECT 2") == 2
 
 
-@pytest.mark.parametrize("limit", [0, -1, 1e-9])
+@pytest.mark.parametrize("limit", [0, 1e-9])
 async def test_no_time_at_all_is_over_at_once(one: Database, limit: float) -> None:
     with pytest.raises(TimeoutError):
         await one.query("SELECT pg_sleep(20)", timeout=limit)

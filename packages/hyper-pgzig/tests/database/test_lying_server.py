@@ -139,7 +139,7 @@ def test_the_reply_to_another_statement_is_refused(lie: Lie) -> None:
     liar.must_be_honest_again()
 
 
-@pytest.mark.parametrize("method", ["query", "query_one", "query_val"])
+@pytest.mark.parametrize("method", ["query", "query_one", "query_val", "execute"])
 def test_rows_for_a_statement_without_rows_are_refused(lie: Lie, method: str) -> None:
     liar = lie(UPDATED, lambda _: OTHERS_REPLY)
     with pytest.raises(ProtocolError):
@@ -231,8 +231,14 @@ def test_a_connection_that_is_in_a_transaction_after_commit_is_not_handed_on_lik
     liar.must_be_honest_again()
 
 
+def with_tag(tag: str) -> Alter:
+    """Put another command tag in place of that of COMMIT."""
+    instead = messages.command_complete(tag)
+    return lambda flight: [instead if reply == COMMITTED else reply for reply in flight]
+
+
 def test_a_commit_that_is_answered_by_rollback_raises(lie: Lie) -> None:
-    liar = lie(COMMITTED, lambda _: [messages.command_complete("ROLLBACK"), READY])
+    liar = lie(COMMITTED, with_tag("ROLLBACK"))
     with pytest.raises(InFailedSqlTransaction, match="not committed"):
         block(liar.face)
     liar.must_be_honest_again()
@@ -240,7 +246,7 @@ def test_a_commit_that_is_answered_by_rollback_raises(lie: Lie) -> None:
 
 @pytest.mark.parametrize("tag", ["COMMIT 1", "SET", ""])
 def test_a_commit_that_is_answered_by_another_tag_raises(lie: Lie, tag: str) -> None:
-    liar = lie(COMMITTED, lambda _: [messages.command_complete(tag), READY])
+    liar = lie(COMMITTED, with_tag(tag))
     with pytest.raises((InFailedSqlTransaction, ProtocolError)):
         block(liar.face)
     liar.must_be_honest_again()

@@ -17,7 +17,7 @@ from pgbouncer import PgBouncer
 from pgkit.face import Face, OpenFace
 
 UNNAMED: Final[dict[str, Any]] = {"statement_cache_size": 0}
-OPTIONS: Final[dict[str, dict[str, Any]]] = {"no names": UNNAMED}
+OPTIONS: Final[dict[str, dict[str, Any]]] = {"no names": UNNAMED, "nothing set": {}}
 CLIENTS: Final = 8
 SERVER_SESSIONS: Final = 2
 PID: Final = "SELECT pg_backend_pid()"
@@ -187,9 +187,9 @@ def test_threads(pooler: PgBouncer, options: dict[str, Any]) -> None:
 
 
 def test_in_session_mode_statements_stay_prepared(url: str, open_face: OpenFace) -> None:
-    """A client keeps its session, so that nothing needs to be told or noticed."""
+    """A client keeps its session. That cannot be told from outside, so the user says it by a size."""
     with PgBouncer(url, "session", SERVER_SESSIONS) as pooler:
-        face: Face = open_face(pooler.url)
+        face: Face = open_face(pooler.url, statement_cache_size=100)
         for n in range(5):
             assert face.query_val("SELECT $1::int8", n) == n
             with face.transaction():

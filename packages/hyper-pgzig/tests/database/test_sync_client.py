@@ -138,7 +138,7 @@ def test_a_call_past_its_time_is_cancelled_and_the_connection_kept(
     assert one.query_val("SELECT pg_backend_pid()") == pid
 
 
-@pytest.mark.parametrize("limit", [0, -1, 1e-9])
+@pytest.mark.parametrize("limit", [0, 1e-9])
 def test_no_time_at_all_is_over_at_once(one: SyncDatabase, limit: float) -> None:
     with pytest.raises(TimeoutError):
         one.query("SELECT pg_sleep(20)", timeout=limit)

@@ -27,8 +27,8 @@ from hyperdjango.database import (
     SyncDatabase,
     TransactionClosed,
     UniqueViolation,
-    client,
-    sync_client,
+    _async_pool,
+    _sync_pool,
 )
 from pgkit.face import Face, OpenFace
 from pgkit.freeze import frozen
@@ -309,7 +309,7 @@ def test_a_timeout_inside_a_block_cancels_the_statement_and_fails_the_block(tabl
 def test_a_block_that_fails_over_a_frozen_backend_ends_in_time(
     table: Face, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (client, sync_client):
+    for module in (_async_pool, _sync_pool):
         monkeypatch.setattr(module, "RESET_SECONDS", 0.3)
     pid = table.query_val("SELECT pg_backend_pid()")
     with ExitStack() as stack:

@@ -4,13 +4,14 @@ Replies come in the order of sending. Each readiness of the socket is one call i
 completes any number of requests; whoever waits for one of them has left a future with it.
 """
 
-import asyncio
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from hyperdjango.database._slot import AGAIN, DONE, NEEDS_TYPES, Slot
 
 if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
     from hyperdjango.database._async_replies import LoopState
     from hyperdjango.database._native import native
 
@@ -177,7 +178,7 @@ class Channel:
         request.waiter = None
         if not future.done():
             self.has_woken = True
-            future.set_result(outcome)
+            self._state.wake(future, outcome)
 
     def _watch_writing(self) -> None:
         wants = self.connection.wants_write

@@ -8,10 +8,11 @@ PostgreSQL docs: libpq-connect, "Specifying Multiple Hosts"; protocol-flow, "Sta
 from __future__ import annotations
 
 import random
+import secrets
 import ssl
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from hyperdjango.database._authenticate import ServerError, startup_steps
 from hyperdjango.database._cancel import CancelTarget, cancel_steps
@@ -19,7 +20,7 @@ from hyperdjango.database._connect_failures import Failure, gathered
 from hyperdjango.database._native import native
 from hyperdjango.database._password import password_steps
 from hyperdjango.database._session_attributes import UnwantedSession, check_steps
-from hyperdjango.database._socket import Refused, open_steps, resolve_steps
+from hyperdjango.database._socket import Refused, open_steps, resolve_steps, round_trip_ns
 from hyperdjango.database._steps import RunInThread, SetDeadline, Steps
 from hyperdjango.database._tls import TlsError, TlsFilter, negotiate_steps
 from hyperdjango.database._tls_context import context_for
@@ -35,6 +36,11 @@ if TYPE_CHECKING:
 __all__ = ["CancelTarget", "Established", "cancel_steps", "connect_steps"]
 
 Encryption = Literal["plain", "tls", "tls-or-plain"]
+
+# Prepared statements per connection, where nothing else was asked for.
+STATEMENTS: Final = 256
+# No system gives a process a higher number. Poolers make theirs up, to know whom a CancelRequest is for.
+PROCESS_ID_MAX: Final = 2**22
 
 _random = random.SystemRandom()
 
@@ -64,7 +70,7 @@ def connect_steps(
     parameters: ConnectParameters,
     type_map: native.TypeMap,
     *,
-    statement_cache_size: int = 256,
+    statement_cache_size: int | None = None,
     message_size_max: int = 2**30,
 ) -> Steps[Established]:
     """Open one connection.
@@ -118,7 +124,7 @@ class _Attempt:
         self,
         parameters: ConnectParameters,
         type_map: native.TypeMap,
-        statement_cache_size: int,
+        statement_cache_size: int | None,
         message_size_max: int,
     ) -> None:
         self.final = False
@@ -221,12 +227,16 @@ class _Attempt:
         return filter_
 
     def _start_steps(self, sock: socket.socket, attempt: _Try, tls: TlsFilter | None) -> Steps[Established]:
+        size = self._statement_cache_size
         connection = native.Connection(
             sock.fileno(),
             tls,
             self._type_map,
             message_size_max=self._message_size_max,
-            statement_cache_size=self._statement_cache_size,
+            statement_cache_size=STATEMENTS if size is None else size,
+            # Behind a pooler two connections can meet on one backend.
+            statement_prefix=f"h{secrets.token_hex(5)}_",
+            round_trip_ns=round_trip_ns(sock),
         )
         try:
             result = yield from startup_steps(connection, sock, self._parameters, attempt.host, tls)
@@ -234,6 +244,8 @@ class _Attempt:
         except BaseException:
             connection.close()
             raise
+        if size is None and not 0 < result.process_id <= PROCESS_ID_MAX:
+            self._type_map.note_pooler()
         target = CancelTarget(
             self._parameters,
             attempt.host,

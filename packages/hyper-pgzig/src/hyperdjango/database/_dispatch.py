@@ -8,18 +8,19 @@ overtaken by a call that came later, but for a place or two that a handover take
 # Half of a Database, which uses what nobody else should:
 # pyright: reportPrivateUsage=false
 
-import asyncio
 import threading
 import time
 from typing import TYPE_CHECKING, Final
 
 from hyperdjango.database import _async_replies
 from hyperdjango.database._channel import TYPES_NEEDED, Channel
-from hyperdjango.database._slot import Slot
+from hyperdjango.database._slot import Slot, time_is_over
 from hyperdjango.database.errors import AcquireTimeout, InterfaceError, QueryTimeout
 from hyperdjango.database.pool import Ticket
 
 if TYPE_CHECKING:
+    import asyncio
+
     from hyperdjango.database._async_pool import AsyncPoolFace
     from hyperdjango.database._native import native
 
@@ -46,6 +47,7 @@ class Call(Ticket):
         "first",
         "first_set",
         "future",
+        "is_dropped",
         "request",
         "shape",
         "sql",
@@ -76,6 +78,7 @@ class Call(Ticket):
         self.channel: Channel | None = None
         self.request: native.Request | None = None
         self.until: float | None = None
+        self.is_dropped = False
 
     def _served(self) -> bool:
         """The turn has come, on any thread and under the pool's lock: the loop does the rest."""
@@ -99,6 +102,14 @@ class Call(Ticket):
         """End the call before anything of it was sent."""
         if not self.future.done():
             self.future.set_exception(error)
+
+    def time_is_over(self) -> QueryTimeout:
+        """Return the exception for a call that was under way when its time passed."""
+        if self.channel is None or self.is_dropped:
+            return QueryTimeout(
+                "the call's timeout has passed; the statement was sent, its answer is dropped"
+            )
+        return time_is_over(self.channel.slot)
 
     def on_time(self) -> None:
         """The deadline of the call has passed, or while it still waits its turn that of waiting."""
@@ -153,7 +164,7 @@ class Dispatcher:
         except BaseException as error:
             await self._abandon(call, error)
             if type(error) is TimeoutError:
-                raise QueryTimeout(_TIME_IS_OVER) from None
+                raise call.time_is_over() from None
             raise
         finally:
             if timer is not None:
@@ -176,7 +187,7 @@ class Dispatcher:
         except BaseException as error:
             await self._abandon(call, error)
             if type(error) is TimeoutError:
-                raise QueryTimeout(_TIME_IS_OVER) from None
+                raise call.time_is_over() from None
             raise
         finally:
             if timer is not None:
@@ -242,6 +253,8 @@ class Dispatcher:
     def _follow(self, call: Call, budget_ns: int) -> bool:
         """Write a call behind others, where there is room."""
         for channel in self.channels:
+            if channel.slot.needs_care:
+                continue  # it is to be closed once it is empty
             request = channel.connection.append(
                 call.sql, call.args or (), call.shape, call.target, call.first, budget_ns
             )
@@ -301,11 +314,11 @@ class Dispatcher:
     def _on_room(self, channel: Channel) -> None:
         """Send those of ours whose turn it is behind what is under way on a channel."""
         pool = self._pool
-        if not pool.has_waiting or not channel.is_attached:
+        if not pool.has_waiting or not channel.is_attached or channel.slot.needs_care:
             return
         connection = channel.connection
         is_empty = not connection.busy
-        if is_empty and not channel.slot.is_reusable():
+        if is_empty and not connection.is_clean:
             return
         while True:
             call = pool.take_ticket(self)
@@ -392,6 +405,7 @@ class Dispatcher:
             return  # it was answered in the same moment
         channel.forget(request, error)
         if channel.live:
+            call.is_dropped = True
             return  # its neighbours go on; its own answer is dropped when it comes
         self._close_channel(channel)
         slot = channel.slot
@@ -423,6 +437,3 @@ def bury_dead(dispatchers: list[Dispatcher]) -> None:
         if dispatcher.loop.is_closed():
             dispatchers.remove(dispatcher)
             dispatcher.bury()
-
-
-_TIME_IS_OVER: Final = "the call's timeout has passed and the statement was cancelled"

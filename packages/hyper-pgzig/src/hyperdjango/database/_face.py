@@ -33,7 +33,7 @@ class Face:
         on_connect: HookFunction | None = None,
         on_acquire: HookFunction | None = None,
         on_release: HookFunction | None = None,
-        statement_cache_size: int = 256,
+        statement_cache_size: int | None = None,
         max_message_size: int = 2**30,
         server_settings: Mapping[str, object] | None = None,
         ssl_context: "ssl.SSLContext | None" = None,
@@ -57,7 +57,8 @@ class Face:
             on_connect: Called with a HookConnection for each new connection before anybody has it.
             on_acquire: Called with one at each hand-out.
             on_release: Called with one before a connection goes back.
-            statement_cache_size: Prepared statements per connection; 0 prepares none under a name.
+            statement_cache_size: Prepared statements per connection; 0 prepares none under a name. None is
+                256, and 0 once a pooler is noticed between.
             max_message_size: The longest message accepted from the backend, in bytes.
             server_settings: Run-time parameters for every session.
             ssl_context: Used in place of what the ssl… keys say.

@@ -5,13 +5,14 @@ in front of the next statement, so that they cost no round trip, and not at all 
 PostgreSQL docs: sql-begin, sql-savepoint, sql-release-savepoint, sql-rollback-to.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from hyperdjango.database._identifiers import quote_identifier
 from hyperdjango.database.errors import InFailedSqlTransaction, InterfaceError, TransactionClosed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hyperdjango.database._native import native
     from hyperdjango.database._slot import Slot
 

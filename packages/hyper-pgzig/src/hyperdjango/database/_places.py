@@ -52,7 +52,7 @@ class Places:
         *,
         min_size: int,
         max_size: int,
-        statement_cache_size: int,
+        statement_cache_size: int | None,
         message_size_max: int,
         type_map: "native.TypeMap | None" = None,
         max_lifetime: float | None = None,

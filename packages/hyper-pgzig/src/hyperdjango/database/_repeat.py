@@ -1,5 +1,4 @@
-"""What is sent again: a call that has not run, and with `run` a whole transaction that the backend says
-would have gone well alone.
+"""What is sent again: a call that has not run; and with `run` a transaction that lost to another one.
 
 PostgreSQL docs: mvcc-serialization-failure-handling.
 """

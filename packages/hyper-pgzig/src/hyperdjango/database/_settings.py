@@ -22,7 +22,7 @@ class PoolSettings:
     min_size: int
     max_size: int
     acquire_timeout: float | None
-    statement_cache_size: int
+    statement_cache_size: int | None
     max_message_size: int
     max_lifetime: float | None = MAX_LIFETIME
     idle_timeout: float | None = IDLE_TIMEOUT
@@ -42,7 +42,7 @@ class PoolSettings:
             raise ValueError(
                 f"max_message_size must be from 1024 to {2**31 - 1} bytes, not {self.max_message_size}"
             )
-        if self.statement_cache_size < 0:
+        if self.statement_cache_size is not None and self.statement_cache_size < 0:
             raise ValueError(f"statement_cache_size must not be negative, it is {self.statement_cache_size}")
 
     def make_pool(

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from hyperdjango.database import _shape
-from hyperdjango.database.errors import InterfaceError
+from hyperdjango.database.errors import InterfaceError, QueryTimeout
 
 if TYPE_CHECKING:
     from hyperdjango.database._connect import Established
@@ -123,6 +123,16 @@ class Slot:
     def owe_reset(self) -> None:
         """Have the session reset in front of the next borrower's first statement, at no round trip."""
         self.connection.owe(RESET_SQL)
+
+
+def time_is_over(slot: Slot) -> QueryTimeout:
+    """Return the exception for a call under way on `slot` whose time has passed, after it was recovered."""
+    if slot.connection.closed:
+        return QueryTimeout(
+            "the call's timeout has passed and its connection did not answer a cancel request in time; it "
+            "was closed, and whether the statement was carried out is not known"
+        )
+    return QueryTimeout("the call's timeout has passed and the statement was cancelled")
 
 
 _logger: Final = logging.getLogger("hyperdjango.database")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 from hyperdjango.database import _shape, _sync_io
 from hyperdjango.database._cancel import cancel_steps
 from hyperdjango.database._introspection import ROUNDS_MAX, TYPES_KEEP_CHANGING, introspect
-from hyperdjango.database._slot import DONE, NEEDS_TYPES, WAITING, Slot
-from hyperdjango.database.errors import InterfaceError, QueryTimeout
+from hyperdjango.database._slot import DONE, NEEDS_TYPES, WAITING, Slot, time_is_over
+from hyperdjango.database.errors import InterfaceError
 
 if TYPE_CHECKING:
     from hyperdjango.database._native import native
@@ -52,7 +52,7 @@ def complete(slot: Slot, request: "native.Request", deadline: float | None = Non
         if connection.busy:
             _recover(slot, request, error)
         if type(error) is TimeoutError:
-            raise QueryTimeout("the call's timeout has passed and the statement was cancelled") from None
+            raise time_is_over(slot) from None
         raise
 
 
@@ -126,7 +126,7 @@ def drain(slot: Slot, deadline: float | None = None) -> int:
         if connection.busy:
             recover(slot)
         if type(error) is TimeoutError:
-            raise QueryTimeout("the call's timeout has passed and the statements were cancelled") from None
+            raise time_is_over(slot) from None
         raise
 
 

@@ -375,9 +375,9 @@ class Database(AsyncPoolFace):
             # Nobody else is under way: the reply is waited for right here, if that has paid before.
             slot = pool.take_idle()
             if slot is not None:
-                request = await self._alone(slot, sql, args, shape, target, first, first_set, deadline)
-                if request is not None:
-                    return request
+                answered = await self._alone(slot, sql, args, shape, target, first, first_set, deadline)
+                if answered is not None:
+                    return answered
         if not pool.is_open:
             await self._open_on_use()
         dispatcher = self._dispatcher(state)
@@ -432,7 +432,7 @@ class Database(AsyncPoolFace):
         first_set: int | None,
         deadline: float | None,
     ) -> "native.Request":
-        """Run a statement on a connection that is lent for it alone, as hooks and the leak warning want it."""
+        """Run a statement on a connection lent for it alone, as hooks and the leak warning want it."""
         slot = await self._acquire(deadline)
         try:
             if args is None and slot.connection.owed:
