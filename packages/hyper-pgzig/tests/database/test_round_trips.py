@@ -273,7 +273,11 @@ def test_a_pipeline_of_known_texts_costs_one(face: Face, proxy: Proxy) -> None:
         assert face.pipeline([(ADD, (n,)) for n in range(20)]) == [[(n + 1,)] for n in range(20)]
     with trips(proxy, 1):
         face.pipeline([(ADD, (1,)), (INSERT, (1,))] * 10)
-    with trips(proxy, 2), face.transaction():
+    # In a block what stands behind its BEGIN leaves once that has gone well.
+    with trips(proxy, 3), face.transaction():
+        face.pipeline([(ADD, (n,)) for n in range(20)])
+    with trips(proxy, 3), face.transaction():
+        face.query(ADD, 1)
         face.pipeline([(ADD, (n,)) for n in range(20)])
     with trips(proxy, 0):
         assert face.pipeline([]) == []

@@ -63,6 +63,7 @@ class Work:
         self.outcomes: list[native.Request | Exception | None] = [None] * len(items)
         self.is_first = False
         self._pinned = pinned
+        self._first: int | None = None
         self._sent = 0
         self._is_described = False
 
@@ -83,17 +84,24 @@ class Work:
         return [connection.prepare(sql) for sql in texts]
 
     def feed(self) -> bool:
-        """Write as many statements as may be under way. False: nothing is left to write or to wait for."""
+        """Write as many statements as may be under way. False: nothing is left to write or to wait for.
+
+        The first of a block goes alone: what stood behind a BEGIN that fails would run outside of it.
+        """
         connection = self.connection
+        self._look_at_first()
         while self._sent < len(self.items):
             index, item = self._sent, self.items[self._sent]
             try:
+                if self._pinned is not None:
+                    self._pinned.check_usable()
                 if connection.busy:
                     request = connection.append(item.sql, item.args, _shape.TUPLE, None, False, None)
                 else:
                     request = connection.submit(item.sql, item.args, _shape.TUPLE, None, False, None)
-                    if self._pinned is not None:
-                        self.is_first = self._pinned.sent()
+                    if self._pinned is not None and self._pinned.sent():
+                        self.is_first = True
+                        self._first = index
             except Exception as error:
                 self.outcomes[index] = error
                 self._sent += 1
@@ -102,8 +110,21 @@ class Work:
                 break
             self.outcomes[index] = request
             self._sent += 1
+            if index == self._first:
+                break
         connection.push()
         return connection.busy
+
+    def _look_at_first(self) -> None:
+        """The first statement of the block is complete: it may have to be sent again, or be the last."""
+        if self._first is None or self._pinned is None:
+            return
+        index, self._first = self._first, None
+        request = self.outcomes[index]
+        assert request is not None
+        assert not isinstance(request, Exception)
+        if self._pinned.is_to_repeat(request):
+            self._sent = index
 
     def stale(self) -> list[int]:
         """The statements that were prepared for what is no more, and have not run: to be sent again."""
@@ -139,7 +160,6 @@ async def run(
         if work.is_first and pinned is not None:
             pinned.check_begun()
         raise
-    _check_begun(work, pinned)
     return work.outcomes
 
 
@@ -180,7 +200,6 @@ def run_blocking(
         if work.is_first and pinned is not None:
             pinned.check_begun()
         raise
-    _check_begun(work, pinned)
     return work.outcomes
 
 
@@ -199,19 +218,6 @@ def _set_aside(work: Work, waiting: "list[native.Request]") -> None:
     request = work.connection.suspend_request()
     assert request is not None
     waiting.append(request)
-
-
-def _check_begun(work: Work, pinned: "Pinned | None") -> None:
-    """The block's first statement was in here: where BEGIN has failed, no other may follow."""
-    first = work.outcomes[0]
-    if (
-        pinned is not None
-        and work.is_first
-        and first is not None
-        and not isinstance(first, Exception)
-        and first.failed
-    ):
-        pinned.check_begun()
 
 
 def results(outcomes: "list[native.Request | Exception | None]", *, return_exceptions: bool) -> list[Any]:
