@@ -12,6 +12,7 @@ from typing import Any, Final
 import psycopg
 import pytest
 from hyperdjango.database import (
+    DatabaseError,
     DataError,
     DivisionByZero,
     Error,
@@ -189,7 +190,7 @@ def test_one_that_fails_keeps_the_statement_from_running(connection: "native.Con
     connection.owe("SELECT 1/0")
     request = submit(connection, insert)
     finish(connection)
-    with pytest.raises(Error) as caught:
+    with pytest.raises(DatabaseError) as caught:
         request.result()
     assert caught.value.sqlstate == "3B001"
     connection.owe("ROLLBACK")
@@ -223,13 +224,11 @@ def test_a_value_that_does_not_fit_leaves_it_owed(connection: "native.Connection
 def test_with_a_reset_owed_the_session_is_clean_for_the_next(connection: "native.Connection") -> None:
     assert connection.is_clean
     ask(connection, "SET work_mem = '77kB'")
-    assert connection.session_changed
-    assert not connection.is_clean
+    assert (connection.session_changed, connection.is_clean) == (True, False)
     connection.owe("DISCARD ALL")
-    assert connection.is_clean
-    assert not connection.session_changed
+    assert (connection.session_changed, connection.is_clean) == (False, True)
     connection.owe("BEGIN")
-    assert not connection.is_clean
+    assert (connection.session_changed, connection.is_clean) == (False, False)
     assert ask(connection, "SHOW work_mem") != [("77kB",)]
 
 
@@ -383,11 +382,12 @@ def test_a_connection_that_is_closed_owes_to_nobody(url: str) -> None:
         connection = established.connection
         connection.owe("BEGIN")
         connection.close()
-        for call in (
+        calls: list[Callable[[], object]] = [
             lambda: submit(connection, "SELECT 1"),
             connection.run_owed,
             lambda: connection.prepare("SELECT 1"),
-        ):
+        ]
+        for call in calls:
             with pytest.raises(Error):
                 call()
         assert connection.append("SELECT 1", (), _shape.TUPLE, None, False, None) is None

@@ -69,7 +69,7 @@ def connections(db: Database) -> list[Any]:
 
 def depth(db: Database) -> int:
     """The most that is under way on one connection."""
-    return max(each.depth for each in connections(db))
+    return int(max(each.depth for each in connections(db)))
 
 
 async def under_way(*calls: Awaitable[Any]) -> list["asyncio.Task[Any]"]:
@@ -643,6 +643,8 @@ def test_threads_and_loops_share_two_connections_and_nobody_starves(url: str) ->
             finished.release()
 
     async def on_loop() -> None:
+        done = 0
+
         async def calls(base: int) -> None:
             nonlocal done
             n = base
@@ -652,7 +654,6 @@ def test_threads_and_loops_share_two_connections_and_nobody_starves(url: str) ->
                 done += 1
                 count(done)
 
-        done = 0
         await asyncio.gather(*(calls(1000 * k) for k in range(8)))
 
     def on_thread() -> None:
@@ -669,7 +670,7 @@ def test_threads_and_loops_share_two_connections_and_nobody_starves(url: str) ->
         except BaseException as error:
             wrong.append(error)
 
-    targets: list[Callable[[], object]] = [lambda: asyncio.run(on_loop())] * 3 + [on_thread] * 4
+    targets: list[Callable[[], object]] = [*[lambda: asyncio.run(on_loop())] * 3, *[on_thread] * 4]
     threads = [threading.Thread(target=work, args=(each,)) for each in targets]
     for thread in threads:
         thread.start()

@@ -379,10 +379,9 @@ class Both:
             url, min_size=1, max_size=2, **options
         )
         self.runner = asyncio.Runner()
+        opened: Any = self.database.connect()
         if kind == "async":
-            self.runner.run(self.database.connect())
-        else:
-            self.database.connect()
+            self.runner.run(opened)
 
     def close(self) -> None:
         if self.kind == "async":
@@ -518,7 +517,7 @@ async def test_run_inside_a_block_is_refused(url: str) -> None:
         sync.transaction(),
         pytest.raises(InterfaceError, match="run"),
     ):
-        sync.run(never)
+        sync.run(lambda: None)
 
 
 async def in_pairs(db: Database, work: Callable[[int, Any], Any], **modes: Any) -> list[int]:
