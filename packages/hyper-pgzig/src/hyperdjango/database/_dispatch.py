@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # A call goes behind others of this much work, rather than wake another backend and socket for it.
 BUDGET_SOON_NS: Final = 200_000
 # Behind this much work, where no connection is idle.
-BUDGET_LATE_NS: Final = 1_500_000
+BUDGET_LATE_NS: Final = 500_000
 # The first request of a connection may take so long until nothing more is sent behind it.
 STUCK_SECONDS: Final = 0.005
 STUCK_NS: Final = int(STUCK_SECONDS * 1e9)

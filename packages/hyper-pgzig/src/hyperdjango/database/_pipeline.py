@@ -79,12 +79,11 @@ class Work:
         while self._sent < len(self.items):
             index, item = self._sent, self.items[self._sent]
             try:
-                if connection.busy:
-                    request = connection.append(item.sql, item.args, _shape.TUPLE, None, False, None)
-                else:
+                request = connection.append(item.sql, item.args, _shape.TUPLE, None, False, None)
+                if request is None and not connection.busy:
                     request = connection.submit(item.sql, item.args, _shape.TUPLE, None, False, None)
                     if self._pinned is not None:
-                        self.is_first = self._pinned.sent()
+                        self.is_first |= self._pinned.sent()
             except Exception as error:
                 self.outcomes[index] = error
                 self._sent += 1
