@@ -37,7 +37,7 @@ def items_of(queries: Iterable[Query]) -> list[Item]:
         if isinstance(query, str):
             items.append(Item(query, ()))
             continue
-        pair: object = query
+        pair = cast("object", query)
         if isinstance(pair, (tuple, list)) and len(cast("Sequence[object]", pair)) == 2:
             sql, values = cast("Sequence[object]", pair)
             if isinstance(sql, str) and isinstance(values, (tuple, list)):

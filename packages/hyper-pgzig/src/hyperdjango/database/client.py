@@ -14,7 +14,7 @@ from hyperdjango.database._dispatch import Call, Dispatcher, bury_dead
 from hyperdjango.database._introspection import OID_OF_TYPE
 from hyperdjango.database._pipeline import Query
 from hyperdjango.database._repeat import ATTEMPTS, NOT_INSIDE, check_retries, is_repeatable, pause_before
-from hyperdjango.database._slot import DONE
+from hyperdjango.database._slot import DONE, Slot
 from hyperdjango.database._statements import is_script
 from hyperdjango.database.errors import DatabaseError, InterfaceError, QueryTimeout
 from hyperdjango.database.status import CommandStatus
@@ -397,12 +397,13 @@ class Database(AsyncPoolFace):
         if not pool.is_open:
             await self._open_on_use()
         dispatcher = self._dispatcher(state)
-        for attempt in range(ATTEMPTS):
+        attempts = 0
+        while True:
             call = Call(dispatcher, sql, args, shape, target, first, first_set)
             request = await dispatcher.run(call, deadline)
-            if not (request.stale or request.undone) or attempt == ATTEMPTS - 1:
-                break
-        return request
+            attempts += 1
+            if not (request.stale or request.undone) or attempts == ATTEMPTS:
+                return request
 
     async def _borrowed(  # noqa: PLR0917 - ours alone
         self,
@@ -419,14 +420,22 @@ class Database(AsyncPoolFace):
         try:
             if args is None and slot.connection.owed:
                 await _async_replies.run_owed(slot, deadline)
-            for _ in range(2):
-                request = slot.connection.submit(sql, args, shape, target, first, first_set)
-                if not _async_replies.look(slot.connection):
-                    await _async_replies.complete(slot, request, deadline)
-                if not request.stale or slot.connection.transaction_status != "I":
-                    break
+            request = await self._once(slot, (sql, args, shape, target, first, first_set), deadline)
+            if request.stale and slot.connection.transaction_status == "I":
+                request = await self._once(slot, (sql, args, shape, target, first, first_set), deadline)
+            return request
         finally:
             await self._release(slot)
+
+    @staticmethod
+    async def _once(
+        slot: Slot,
+        arguments: "tuple[str, tuple[object, ...] | None, int, object, bool, int | None]",
+        deadline: float | None,
+    ) -> "native.Request":
+        request = slot.connection.submit(*arguments)
+        if not _async_replies.look(slot.connection):
+            await _async_replies.complete(slot, request, deadline)
         return request
 
     def _dispatcher(self, state: _async_replies.LoopState) -> Dispatcher:

@@ -273,7 +273,8 @@ class SyncDatabase(SyncPoolFace):
                 if transaction.is_closed:
                     # A copied context: the thread that has the block has left it during this statement.
                     transaction.slot.close()
-        for attempt in range(ATTEMPTS):
+        attempts = 0
+        while True:
             slot = self._acquire(deadline)
             connection = slot.connection
             try:
@@ -286,9 +287,9 @@ class SyncDatabase(SyncPoolFace):
                     self._pool.put_back(slot)
                 else:
                     self._release(slot)
-            if not (request.stale or request.undone) or attempt == ATTEMPTS - 1:
-                break
-        return request
+            attempts += 1
+            if not (request.stale or request.undone) or attempts == ATTEMPTS:
+                return request
 
 
 def _in_transaction(
