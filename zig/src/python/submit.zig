@@ -469,7 +469,8 @@ pub fn resume_(link: *Link, request: *Request) py.Error!void {
         .needs_types => {
             if (!try resolve(link, request)) return;
             request.stage = .preparing;
-            try execute(link, request);
+            // It was to be learned, not to be run.
+            if (!request.describe_only) try execute(link, request);
         },
         .held => {
             if (request.statement == null) {

@@ -330,11 +330,15 @@ async def _round_trip(slot: Slot, state: LoopState, deadline: float) -> None:
         await _Drive(slot.connection, state).run(deadline)
 
 
-async def drain(slot: Slot, deadline: float | None = None) -> int:
+async def drain(slot: Slot, deadline: float | None = None, progress: int = WAITING) -> int:
     """Wait until nothing is under way on `slot`, or the first request waits for types: DONE or NEEDS_TYPES.
 
     When the wait ends early, what is left is cancelled and dropped, and the connection clean or closed.
 
+    Args:
+        slot: The connection.
+        deadline: By the loop's clock; None is no limit.
+        progress: AGAIN where more may have been received already, which the socket would not say.
     Raises:
         QueryTimeout: The deadline has passed.
     """
@@ -344,7 +348,7 @@ async def drain(slot: Slot, deadline: float | None = None) -> int:
     state = current()
     state.in_flight += 1
     try:
-        return await _Drive(connection, state).run(deadline)
+        return await _Drive(connection, state).run(deadline, progress)
     except BaseException as error:
         if isinstance(error, GeneratorExit):
             slot.close()  # the coroutine was thrown away: it must not wait any more

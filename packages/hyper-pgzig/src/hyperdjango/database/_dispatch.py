@@ -80,17 +80,18 @@ class Call(Ticket):
         self.until: float | None = None
         self.is_dropped = False
 
-    def _served(self) -> None:
+    def _served(self) -> bool:
         """The turn has come, on any thread and under the pool's lock: the loop does the rest."""
         dispatcher = self.dispatcher
-        if threading.get_ident() == dispatcher.thread_id:
-            dispatcher.loop.call_soon(dispatcher.begin, self)
-            return
+        loop = dispatcher.loop
         try:
-            dispatcher.loop.call_soon_threadsafe(dispatcher.begin, self)
+            if threading.get_ident() == dispatcher.thread_id:
+                loop.call_soon(dispatcher.begin, self)
+            else:
+                loop.call_soon_threadsafe(dispatcher.begin, self)
         except RuntimeError:
-            # The loop was closed with its tasks: their tickets were given back when they were cancelled.
-            return
+            return False  # the loop was closed, and maybe its tasks were never cancelled
+        return True
 
     def say(self, outcome: str) -> None:
         """Let the coroutine behind the call go on with something else than a result."""

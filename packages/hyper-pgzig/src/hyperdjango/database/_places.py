@@ -136,12 +136,12 @@ class Places:
         """Return a connection that is known to be reusable."""
         with self._lock:
             if self._is_open:
-                ticket = self._queue.pop() if self._queue.waiting else None
-                if ticket is not None:
-                    ticket.serve(slot)
-                else:
-                    slot.idle_since = 0.0
-                    self._idle[slot.number] = slot
+                while self._queue.waiting:
+                    ticket = self._queue.pop()
+                    if ticket is not None and ticket.serve(slot):
+                        return
+                slot.idle_since = 0.0
+                self._idle[slot.number] = slot
                 return
         self.discard(slot)
 
@@ -205,11 +205,11 @@ class Places:
 
     def _serve_place(self) -> None:
         """Let the oldest ticket open a connection where there is room for one."""
-        if self._queue.waiting and self._is_open and self._may_grow():
+        while self._queue.waiting and self._is_open and self._may_grow():
             ticket = self._queue.pop()
-            if ticket is not None:
+            if ticket is not None and ticket.serve(None):
                 self._total += 1
-                ticket.serve(None)
+                return
 
     def stats(self) -> dict[str, int]:
         """Return the figures that docs/pool.md describes."""

@@ -17,6 +17,8 @@ LEFT_MAX: Final = 64
 class Ticket:
     """A place in the queue. `wake` is called once, from any thread, when the ticket is served or refused.
 
+    It returns False where nobody can be woken any more, as the event loop was closed.
+
     Attributes:
         is_served: The turn has come.
         slot: The connection; None when served means: open one, the place is yours.
@@ -38,11 +40,16 @@ class Ticket:
         self.generation = generation
         self.owner: object = None
 
-    def serve(self, slot: "Slot | None") -> None:
-        """Hand over a connection or, with None, the place to open one in."""
+    def serve(self, slot: "Slot | None") -> bool:
+        """Hand over a connection or, with None, the place to open one in. False: nobody takes it."""
         self.slot = slot
         self.is_served = True
-        self._wake()
+        if self._wake() is not False:
+            return True
+        self.slot = None
+        self.is_served = False
+        self.is_left = True
+        return False
 
     def refuse(self) -> None:
         """Say that nothing will come."""

@@ -43,11 +43,13 @@ def complete(slot: Slot, request: "native.Request", deadline: float | None = Non
     """
     if request.done:
         return
+    connection = slot.connection
     try:
-        if _wait(slot.connection, deadline) == NEEDS_TYPES:
+        # One that was put aside for its types has nothing more to come before they are known.
+        if connection.progress == NEEDS_TYPES or _wait(connection, deadline) == NEEDS_TYPES:
             _learn_types(slot, deadline)
     except BaseException as error:
-        if slot.connection.busy:
+        if connection.busy:
             _recover(slot, request, error)
         if type(error) is TimeoutError:
             raise time_is_over(slot) from None

@@ -321,11 +321,15 @@ class Database(AsyncPoolFace):
         if self._current.get() is not None:
             raise InterfaceError(NOT_INSIDE)
         for attempt in range(retries + 1):
+            transaction = None
             try:
                 async with self.transaction(None, isolation, read_only, deferrable):
+                    transaction = self._current.get()
                     return await function()
             except DatabaseError as error:
-                if attempt == retries or not is_repeatable(error):
+                # A callback of what is committed may fail with just such an error.
+                is_committed = transaction is not None and transaction.is_committed
+                if attempt == retries or is_committed or not is_repeatable(error):
                     raise
             await asyncio.sleep(pause_before(attempt + 1))
         raise AssertionError  # the last attempt has returned or raised

@@ -175,11 +175,15 @@ class SyncDatabase(SyncPoolFace):
         if self._current.get() is not None:
             raise InterfaceError(NOT_INSIDE)
         for attempt in range(retries + 1):
+            transaction = None
             try:
                 with self.transaction(None, isolation, read_only, deferrable):
+                    transaction = self._current.get()
                     return function()
             except DatabaseError as error:
-                if attempt == retries or not is_repeatable(error):
+                # A callback of what is committed may fail with just such an error.
+                is_committed = transaction is not None and transaction.is_committed
+                if attempt == retries or is_committed or not is_repeatable(error):
                     raise
             time.sleep(pause_before(attempt + 1))
         raise AssertionError  # the last attempt has returned or raised
@@ -225,6 +229,7 @@ class SyncDatabase(SyncPoolFace):
                 transaction.is_closed = True
             if transaction.commit():
                 check_committed(_sync_replies.run_owed(slot, deadline))
+            transaction.is_committed = True
         finally:
             if token is not None:
                 self._current.reset(token)
