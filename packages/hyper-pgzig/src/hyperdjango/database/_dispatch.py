@@ -383,8 +383,8 @@ class Dispatcher:
                 call.is_left = True
             elif call.slot is not None:
                 self._pool.give_back_unused(call.slot)
-            else:
-                self._pool.abandon_place(call.generation)
+            elif call.place is not None:
+                self._pool.abandon_place(call.place)
             return
         if channel is None or request is None:
             return
