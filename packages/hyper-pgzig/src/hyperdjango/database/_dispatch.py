@@ -392,7 +392,7 @@ class Dispatcher:
             await self._release(channel)
         if request.waiter is not call.future or not channel.is_attached:
             return  # it was answered in the same moment
-        channel.forget(request, error)
+        channel.forget(request)
         if channel.live:
             return  # its neighbours go on; its own answer is dropped when it comes
         self._close_channel(channel)

@@ -64,14 +64,11 @@ class Housekeeper:
         self._thread = None
 
     def _start(self) -> None:
-        reference = self._pool
-        pool = reference()
+        pool = self._pool()
         if pool is None:
             return
-        if self._thread is None:
-            # Ends the thread when the pool is thrown away.
-            _ = weakref.finalize(pool, self.inbox.put, True)
-            _.atexit = False
+        # Ends the thread when the pool is thrown away. No finalize(), into which an interrupt could fall.
+        reference = weakref.ref(pool, self.inbox.put)
         self._thread = threading.Thread(
             target=_keep, args=(reference, self.inbox), name="hyperdjango-pool", daemon=True
         )

@@ -128,6 +128,11 @@ class Slot:
         self.connection.owe(RESET_SQL)
 
 
+def nobody_waits() -> InterfaceError:
+    """Return what becomes of a request whose caller has gone: nobody sees it."""
+    return InterfaceError("nobody waits for this statement any more")
+
+
 _logger: Final = logging.getLogger("hyperdjango.database")
 
 

@@ -12,7 +12,7 @@ import time
 from types import TracebackType
 from typing import Final, Self
 
-from hyperdjango.database import _sync_io, _sync_replies
+from hyperdjango.database import _interrupts, _sync_io, _sync_replies
 from hyperdjango.database._deadline import check_timeout
 from hyperdjango.database._face import Face
 from hyperdjango.database._opening import Crowded, establish_steps, patience_from
@@ -94,6 +94,7 @@ class SyncPoolFace(Face):
             ValueError: `timeout` is negative or not a number.
         """
         timeout = check_timeout(timeout)
+        _interrupts.let_go()
         drained = _Bell()
         draining = self._pool.close(drained.ring)
         if draining is None:
@@ -161,8 +162,10 @@ class SyncPoolFace(Face):
         try:
             if not ticket.number:
                 self._pool.enter_with(ticket)
-            if not ticket.is_served and not ticket.is_refused and not served.wait(until):
-                raise AcquireTimeout("no connection became free in time")
+            if not ticket.is_served and not ticket.is_refused:
+                _interrupts.let_go()
+                if not served.wait(until):
+                    raise AcquireTimeout("no connection became free in time")
             if ticket.is_refused:
                 raise InterfaceError("the pool was closed while the call waited for a connection")
         except BaseException as error:

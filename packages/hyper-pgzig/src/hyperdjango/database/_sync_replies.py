@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from hyperdjango.database import _shape, _sync_io
 from hyperdjango.database._cancel import cancel_steps
 from hyperdjango.database._introspection import ROUNDS_MAX, TYPES_KEEP_CHANGING, introspect
-from hyperdjango.database._slot import DONE, NEEDS_TYPES, WAITING, Slot
+from hyperdjango.database._slot import DONE, NEEDS_TYPES, WAITING, Slot, nobody_waits
 from hyperdjango.database.errors import InterfaceError, QueryTimeout
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def complete(slot: Slot, request: "native.Request", deadline: float | None = Non
             _learn_types(slot, deadline)
     except BaseException as error:
         if slot.connection.busy:
-            _recover(slot, request, error)
+            _recover(slot, request)
         if type(error) is TimeoutError:
             raise QueryTimeout("the call's timeout has passed and the statement was cancelled") from None
         raise
@@ -79,13 +79,14 @@ def _learn_types(slot: Slot, deadline: float | None) -> None:
     raise InterfaceError(TYPES_KEEP_CHANGING)
 
 
-def _recover(slot: Slot, request: "native.Request", error: BaseException) -> None:
+def _recover(slot: Slot, request: "native.Request") -> None:
     """Cancel what runs on `slot` and read the rest of its answer, or close it where that takes too long."""
     connection = slot.connection
     if connection.progress == NEEDS_TYPES:
         connection.suspend_request()  # nothing is owed
         return
-    connection.drop(request, error)
+    # Not what has ended the wait: its traceback would keep the slot, by way of the connection.
+    connection.drop(request, nobody_waits())
     recover(slot)
 
 
