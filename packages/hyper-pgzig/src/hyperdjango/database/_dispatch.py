@@ -394,8 +394,8 @@ class Dispatcher:
                 call.is_left = True
             elif call.slot is not None:
                 self._pool.give_back_unused(call.slot)
-            else:
-                self._pool.abandon_place(call.generation)
+            elif call.place is not None:
+                self._pool.abandon_place(call.place)
             return
         if channel is None or request is None:
             return
@@ -403,7 +403,7 @@ class Dispatcher:
             await self._release(channel)
         if request.waiter is not call.future or not channel.is_attached:
             return  # it was answered in the same moment
-        channel.forget(request, error)
+        channel.forget(request)
         if channel.live:
             call.is_dropped = True
             return  # its neighbours go on; its own answer is dropped when it comes
