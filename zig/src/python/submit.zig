@@ -117,6 +117,7 @@ pub fn mayFollowInOrder(link: *Link, sql: []const u8) py.Error!bool {
     if (link.barriers > 0 or link.owed.items.len > 0 or link.bytes_in_flight >= service.bytes_max) return false;
     if (link.cache.find(sql) != null) return true;
     if (!isKnown(link, sql)) return false;
+    if (link.cache.capacity == 0) return true; // each brings its Parse along
     // A name is used a second time when the backend has confirmed it.
     var requests = link.queue.iterator();
     while (requests.next()) |object| {

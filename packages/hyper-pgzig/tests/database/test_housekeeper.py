@@ -65,7 +65,7 @@ def test_a_connection_that_ages_in_use_is_replaced_when_it_comes_back(open_face:
 
 def test_connections_opened_together_do_not_end_together(url: str) -> None:
     with SyncDatabase(url, 8, 8, max_lifetime=1000) as db:
-        lives = [slot.expires_at - slot.created_at for slot in db._pool._slots.values()]
+        lives = [slot.expires_at - slot.created_at for slot in db._pool._idle.values()]
     assert all(900 <= life <= 1000 for life in lives)
     assert len(set(lives)) == 8
 

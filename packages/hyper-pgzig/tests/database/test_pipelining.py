@@ -64,7 +64,7 @@ async def warm(db: Database, sql: str, *values: object) -> None:
 
 
 def connections(db: Database) -> list[Any]:
-    return [slot.connection for slot in db._pool._slots.values()]
+    return [slot.connection for slot in db._pool.slots()]
 
 
 def depth(db: Database) -> int:

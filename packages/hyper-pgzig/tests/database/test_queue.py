@@ -21,26 +21,30 @@ def _ticket(number: int) -> Ticket:
 
 def test_tickets_come_out_in_their_order_without_those_that_left() -> None:
     queue = TicketQueue()
-    tickets = [_ticket(n) for n in range(1, 11)]
+    found: list[int] = []
+    tickets = [Ticket(lambda n=n: found.append(n), n) for n in range(1, 11)]  # type: ignore[misc]
     for ticket in tickets:
         queue.append(ticket)
     for n in (0, 4, 9):
         queue.leave(tickets[n])
     assert (queue.waiting, queue.waiting_max) == (7, 10)
-    found = []
-    while (next_one := queue.pop()) is not None:
-        found.append(next_one.number)
+    while queue.serve(None, None):
+        pass
     assert found == [2, 3, 4, 6, 7, 8, 9]
     assert queue.waiting == 0
 
 
 def test_who_is_put_back_stands_before_those_who_came_later() -> None:
     queue = TicketQueue()
+    refused: list[int] = []
+    tickets = {n: Ticket(lambda n=n: refused.append(n), n) for n in (4, 6, 8, 5, 1, 9)}  # type: ignore[misc]
     for number in (4, 6, 8):
-        queue.append(_ticket(number))
+        queue.append(tickets[number])
     for number in (5, 1, 9):
-        queue.insert(_ticket(number))
-    assert [ticket.number for ticket in queue.clear()] == [1, 4, 5, 6, 8, 9]
+        queue.insert(tickets[number])
+    queue.refuse_all()
+    assert refused == [1, 4, 5, 6, 8, 9]
+    assert queue.waiting == 0
 
 
 def test_leaving_costs_nothing_however_many_wait() -> None:
@@ -53,7 +57,7 @@ def test_leaving_costs_nothing_however_many_wait() -> None:
         queue.leave(ticket)
     assert queue.waiting == 0
     assert len(queue._tickets) <= LEFT_MAX  # pyright: ignore[reportPrivateUsage]
-    assert queue.pop() is None
+    assert not queue.serve(None, None)
 
 
 def test_ten_thousand_tasks_on_four_connections_are_served_in_order(url: str) -> None:

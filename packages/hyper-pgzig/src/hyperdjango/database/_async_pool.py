@@ -15,6 +15,7 @@ from hyperdjango.database import _async_io, _async_replies
 from hyperdjango.database._deadline import check_timeout
 from hyperdjango.database._face import Face
 from hyperdjango.database._opening import Crowded, establish_steps, patience_from
+from hyperdjango.database._place import Place
 from hyperdjango.database._slot import RESET_SECONDS, RESET_SQL, ROLLBACK_SQL, Slot, warn_of_open_transaction
 from hyperdjango.database.errors import AcquireTimeout, InterfaceError, NotConnected
 from hyperdjango.database.pool import DRAIN_SECONDS, Ticket
@@ -41,33 +42,31 @@ class AsyncPoolFace(Face):
         loop = asyncio.get_running_loop()
         while True:
             settled = asyncio.Event()
-            places = pool.open(lambda settled=settled: _wake(loop, settled))  # type: ignore[misc]
-            if places is not None:
+            opening = pool.open(lambda settled=settled: _wake(loop, settled))  # type: ignore[misc]
+            if opening is not None:
                 break
             await settled.wait()
-        if places:
+        if opening.places:
             try:
-                await self._fill(places)
+                await self._fill(opening.places)
             finally:
                 pool.end_opening()
         return self
 
-    async def _fill(self, places: int) -> None:
+    async def _fill(self, places: list[Place]) -> None:
         pool = self._pool
-        begun = 0
 
         async def open_one() -> Slot:
-            nonlocal begun
-            begun += 1
-            return await self._open_slot()
+            return await self._open_slot(places.pop())
 
-        opening = [asyncio.ensure_future(open_one()) for _ in range(places)]
+        opening = [asyncio.ensure_future(open_one()) for _ in places]
         failure: BaseException | None = None
         try:
             await asyncio.gather(*opening, return_exceptions=True)
         except BaseException:
-            pool.close(lambda: None)
-            pool.end_draining()
+            draining = pool.close(lambda: None)
+            if draining is not None:
+                pool.end_draining(draining)
             raise
         finally:
             for opened in opening:
@@ -77,8 +76,8 @@ class AsyncPoolFace(Face):
                 else:
                     failure = failure or error
             # Those that were cancelled before they ran have not given their places back.
-            for _ in range(places - begun):
-                pool.abandon_place()
+            for place in places:
+                pool.abandon_place(place)
         if failure is not None:
             await self.disconnect(timeout=0)
             raise failure
@@ -97,7 +96,8 @@ class AsyncPoolFace(Face):
         timeout = check_timeout(timeout)
         loop = asyncio.get_running_loop()
         drained = asyncio.Event()
-        if self._pool.close(lambda: _wake(loop, drained)):
+        draining = self._pool.close(lambda: _wake(loop, drained))
+        if draining is None:
             return
         try:
             if timeout != 0:
@@ -106,7 +106,7 @@ class AsyncPoolFace(Face):
                     async with asyncio.timeout(timeout):
                         await drained.wait()
         finally:
-            self._pool.end_draining()
+            self._pool.end_draining(draining)
 
     async def __aenter__(self) -> Self:
         """Open the pool."""
@@ -166,8 +166,9 @@ class AsyncPoolFace(Face):
         while True:
             slot = pool.claim(ticket)
             if slot is None:
+                assert ticket.place is not None
                 try:
-                    slot = await self._open_slot(until, began=began, may_wait=True)
+                    slot = await self._open_slot(ticket.place, until, began=began, may_wait=True)
                 except Crowded:
                     served = asyncio.Event()
                     ticket = pool.requeue(ticket, lambda served=served: _wake(loop, served))  # type: ignore[misc]
@@ -199,18 +200,18 @@ class AsyncPoolFace(Face):
             raise
 
     async def _open_slot(
-        self, until: float | None = None, *, began: float | None = None, may_wait: bool = False
+        self, place: Place, until: float | None = None, *, began: float | None = None, may_wait: bool = False
     ) -> Slot:
         """Open a connection in a place that is ours; the place is given up when that fails.
 
         Args:
+            place: Where.
             until: By the loop's clock; None is no limit.
             began: When the call began, by time.monotonic; None is now.
             may_wait: Raise Crowded, the place still ours, where the server takes no more and others of the
                 pool have connections.
         """
         pool = self._pool
-        generation = pool.generation
         now = time.monotonic()
         left = None if until is None else until - asyncio.get_running_loop().time()
         patience = patience_from(pool, now if began is None else began, None if left is None else now + left)
@@ -221,11 +222,11 @@ class AsyncPoolFace(Face):
         except Crowded:
             raise
         except BaseException as error:
-            pool.abandon_place(generation)
+            pool.abandon_place(place)
             if type(error) is TimeoutError:
                 raise AcquireTimeout("no connection could be opened in time") from None
             raise
-        slot = pool.adopt(established)
+        slot = pool.adopt(established, place)
         try:
             await self._prepare_session(slot, until)
         except BaseException:

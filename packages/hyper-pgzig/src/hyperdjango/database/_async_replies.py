@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hyperdjango.database import _async_io, _shape
 from hyperdjango.database._cancel import cancel_steps
 from hyperdjango.database._introspection import ROUNDS_MAX, TYPES_KEEP_CHANGING, introspect
-from hyperdjango.database._slot import AGAIN, DONE, NEEDS_TYPES, WAITING, Slot, time_is_over
+from hyperdjango.database._slot import AGAIN, DONE, NEEDS_TYPES, WAITING, Slot, nobody_waits, time_is_over
 from hyperdjango.database.errors import InterfaceError
 
 if TYPE_CHECKING:
@@ -294,7 +294,8 @@ async def _recover(slot: Slot, request: "native.Request", error: BaseException) 
     if isinstance(error, GeneratorExit):
         slot.close()  # the coroutine was thrown away: it must not wait any more
         return
-    connection.drop(request, error)
+    # Not what has ended the wait: its traceback would keep the slot, by way of the connection.
+    connection.drop(request, nobody_waits())
     await recover(slot)
 
 

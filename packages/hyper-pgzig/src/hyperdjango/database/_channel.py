@@ -6,7 +6,7 @@ completes any number of requests; whoever waits for one of them has left a futur
 
 from typing import TYPE_CHECKING, Final
 
-from hyperdjango.database._slot import AGAIN, DONE, NEEDS_TYPES, Slot
+from hyperdjango.database._slot import AGAIN, DONE, NEEDS_TYPES, Slot, nobody_waits
 
 if TYPE_CHECKING:
     import asyncio
@@ -106,11 +106,11 @@ class Channel:
             self._push_soon()
             self._watch_writing()
 
-    def forget(self, request: "native.Request", error: BaseException) -> None:
+    def forget(self, request: "native.Request") -> None:
         """Nobody waits for `request` any more; what comes for it is dropped."""
         request.waiter = None
         self.live -= 1
-        self.connection.drop(request, error)
+        self.connection.drop(request, nobody_waits())
 
     def _push(self) -> None:
         self._is_pushing = False

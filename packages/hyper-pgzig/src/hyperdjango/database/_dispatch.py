@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # A call goes behind others of this much work, rather than wake another backend and socket for it.
 BUDGET_SOON_NS: Final = 200_000
 # Behind this much work, where no connection is idle.
-BUDGET_LATE_NS: Final = 1_500_000
+BUDGET_LATE_NS: Final = 500_000
 # The first request of a connection may take so long until nothing more is sent behind it.
 STUCK_SECONDS: Final = 0.005
 STUCK_NS: Final = int(STUCK_SECONDS * 1e9)
@@ -394,8 +394,8 @@ class Dispatcher:
                 call.is_left = True
             elif call.slot is not None:
                 self._pool.give_back_unused(call.slot)
-            else:
-                self._pool.abandon_place(call.generation)
+            elif call.place is not None:
+                self._pool.abandon_place(call.place)
             return
         if channel is None or request is None:
             return
@@ -403,7 +403,7 @@ class Dispatcher:
             await self._release(channel)
         if request.waiter is not call.future or not channel.is_attached:
             return  # it was answered in the same moment
-        channel.forget(request, error)
+        channel.forget(request)
         if channel.live:
             call.is_dropped = True
             return  # its neighbours go on; its own answer is dropped when it comes

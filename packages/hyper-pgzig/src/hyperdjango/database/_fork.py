@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from hyperdjango.database._places import Places
     from hyperdjango.database._slot import Slot
 
-_pools: Final["weakref.WeakSet[Places]"] = weakref.WeakSet()
+# No WeakSet: an interrupt that falls into its callback is lost, and into this one none can.
+_pools: Final["set[weakref.ref[Places]]"] = set()
 
 
 def watch(pool: "Places") -> None:
     """Have a pool's `after_fork` called in every child."""
-    _pools.add(pool)
+    _pools.add(weakref.ref(pool, _pools.discard))
 
 
 def drop(slot: "Slot") -> None:
@@ -42,8 +43,10 @@ def drop(slot: "Slot") -> None:
 
 
 def _after_in_child() -> None:
-    for pool in list(_pools):
-        pool.after_fork()
+    for each in _pools.copy():
+        pool = each()
+        if pool is not None:
+            pool.after_fork()
 
 
 if hasattr(os, "register_at_fork"):

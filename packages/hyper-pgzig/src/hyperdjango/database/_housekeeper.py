@@ -19,6 +19,7 @@ from hyperdjango.database._opening import establish_steps
 from hyperdjango.database.errors import ConnectionFailed
 
 if TYPE_CHECKING:
+    from hyperdjango.database._place import Place
     from hyperdjango.database._upkeep import Upkeep
 
 _logger: Final = logging.getLogger("hyperdjango.database")
@@ -28,56 +29,68 @@ RETRY_SECONDS: Final = 5.0
 
 
 class Housekeeper:
-    """The thread of one pool, while it is needed."""
+    """The thread of one pool, while it is needed.
 
-    __slots__ = ("_inbox", "_pool")
+    Attributes:
+        inbox: Whatever is put in wakes the thread, from anywhere: the collector may do so while this very
+            thread is inside `get`, which SimpleQueue allows.
+    """
+
+    __slots__ = ("_pool", "_thread", "inbox")
 
     def __init__(self, pool: "Upkeep") -> None:
         self._pool = weakref.ref(pool)
-        # SimpleQueue: the collector may call `put` while this very thread is inside `get`.
-        self._inbox: queue.SimpleQueue[bool] | None = None
+        self.inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a thread that would hear of something."""
+        return self._thread is not None
 
     def wake(self) -> None:
-        """Have the pool looked at soon. To be called under the pool's lock, as `stop` is."""
-        if self._inbox is None:
-            self._inbox = self._start()
-        self._inbox.put(True)
+        """Have the pool looked at soon. To be called under the pool's lock."""
+        # It may be dead: an interrupt has come before its start.
+        if self._thread is None or not self._thread.is_alive():
+            self._start()
+        self.inbox.put(True)
 
-    def stop(self) -> None:
-        """End the thread."""
-        inbox, self._inbox = self._inbox, None
-        if inbox is not None:
-            inbox.put(False)
+    def nudge(self) -> None:
+        """Have the thread look whether it is still needed, where there is one."""
+        self.inbox.put(True)
 
-    def _start(self) -> "queue.SimpleQueue[bool]":
-        inbox: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        reference = self._pool
-        pool = reference()
-        if pool is not None:
-            # Ends the thread when the pool is thrown away.
-            _ = weakref.finalize(pool, inbox.put, False)
-            _.atexit = False
-        thread = threading.Thread(target=_keep, args=(reference, inbox), name="hyperdjango-pool", daemon=True)
+    def ended(self) -> None:
+        """The thread ends. Called by itself, under the pool's lock."""
+        self._thread = None
+
+    def _start(self) -> None:
+        pool = self._pool()
+        if pool is None:
+            return
+        # Ends the thread when the pool is thrown away. No finalize(), into which an interrupt could fall.
+        reference = weakref.ref(pool, self.inbox.put)
+        self._thread = threading.Thread(
+            target=_keep, args=(reference, self.inbox), name="hyperdjango-pool", daemon=True
+        )
         # Where the interpreter ends or the system has no more threads, nothing is kept in order any more.
         if not sys.is_finalizing():
             with contextlib.suppress(RuntimeError):
-                thread.start()
-        return inbox
+                self._thread.start()
 
 
-def _keep(reference: "weakref.ref[Upkeep]", inbox: "queue.SimpleQueue[bool]") -> None:
+def _keep(reference: "weakref.ref[Upkeep]", inbox: "queue.SimpleQueue[object]") -> None:
     delay: float | None = None
     while True:
         with contextlib.suppress(queue.Empty):
-            if not inbox.get(timeout=delay):
-                return
-            while not inbox.empty():
-                if not inbox.get():
-                    return
+            inbox.get(timeout=delay)
+            while True:
+                inbox.get_nowait()
         pool = reference()
         if pool is None:
             return
         try:
+            if pool.ends_housekeeping():
+                return
             delay = _sweep(pool)
         except Exception:
             # A fault of ours: the thread goes on, and somebody hears of it.
@@ -93,21 +106,21 @@ def _sweep(pool: "Upkeep") -> float | None:
     # One after the other, so that few are away at a time.
     is_fine = True
     for slot in pool.take_due(now):
-        if pool.retire(slot):
-            is_fine &= _open(pool)
-    while is_fine and pool.take_place():
-        is_fine = _open(pool)
+        place = pool.retire(slot)
+        if place is not None:
+            is_fine &= _open(pool, place)
+    while is_fine and (place := pool.take_place()) is not None:
+        is_fine = _open(pool, place)
     due = pool.next_due(time.monotonic())
     return due if is_fine else RETRY_SECONDS if due is None else min(due, RETRY_SECONDS)
 
 
-def _open(pool: "Upkeep") -> bool:
+def _open(pool: "Upkeep", place: "Place") -> bool:
     """Open a connection in a place that is ours."""
-    generation = pool.generation
     try:
-        slot = pool.adopt(_sync_io.run(establish_steps(pool, patience=0.0)))
+        slot = pool.adopt(_sync_io.run(establish_steps(pool, patience=0.0)), place)
     except Exception as error:
-        pool.abandon_place(generation)
+        pool.abandon_place(place)
         if isinstance(error, ConnectionFailed) and error.sqlstate in REFUSALS:
             return True  # the next time is known: `Backoff`
         # Its text is the server's or ours and shows no secret.

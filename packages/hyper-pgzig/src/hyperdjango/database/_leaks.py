@@ -3,8 +3,8 @@
 The faces take down where, the housekeeper warns; only where `leak_timeout` is set.
 """
 
-import inspect
 import logging
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,8 +36,9 @@ def borrowing() -> Borrowing:
 
 def _where() -> str:
     lines: list[str] = []
-    # Not by the traceback module, which reads the source files.
-    frame: FrameType | None = inspect.currentframe()
+    # Not by the traceback module, which reads the source files. And not from our own frame on: an interrupt
+    # in here would leave a cycle behind, and in it the connection.
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None and len(lines) < FRAMES_MAX:
         code = frame.f_code
         if not code.co_filename.startswith(_OURS):

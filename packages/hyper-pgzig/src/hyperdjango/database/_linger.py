@@ -28,9 +28,7 @@ LINGER_SECONDS: Final = 2.0
 def start(pool: "Places", slot: "Slot") -> None:
     """Wait for the end of a connection's backend in a thread, then free its place."""
     # One thread for each: a frozen backend must not keep the others' places. There are at most max_size.
-    thread = threading.Thread(
-        target=_linger, args=(pool, slot, pool.generation), name="hyperdjango-linger", daemon=True
-    )
+    thread = threading.Thread(target=_linger, args=(pool, slot), name="hyperdjango-linger", daemon=True)
     try:
         if sys.is_finalizing():
             raise RuntimeError("a thread that is started now would never run")
@@ -38,16 +36,16 @@ def start(pool: "Places", slot: "Slot") -> None:
     except RuntimeError:
         # That, or the system has no more threads.
         slot.established.sock.close()
-        pool.end_lingering(pool.generation)
+        pool.abandon_place(slot.place)
 
 
-def _linger(pool: "Places", slot: "Slot", generation: int) -> None:
+def _linger(pool: "Places", slot: "Slot") -> None:
     try:
         with contextlib.suppress(OSError):  # TimeoutError, too
             _sync_io.run(_linger_steps(slot))
     finally:
         slot.established.sock.close()
-        pool.end_lingering(generation)
+        pool.abandon_place(slot.place)
 
 
 def _linger_steps(slot: "Slot") -> Steps[None]:

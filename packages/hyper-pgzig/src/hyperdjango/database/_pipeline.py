@@ -37,7 +37,7 @@ def items_of(queries: Iterable[Query]) -> list[Item]:
         if isinstance(query, str):
             items.append(Item(query, ()))
             continue
-        pair: object = query
+        pair = cast("object", query)
         if isinstance(pair, (tuple, list)) and len(cast("Sequence[object]", pair)) == 2:
             sql, values = cast("Sequence[object]", pair)
             if isinstance(sql, str) and isinstance(values, (tuple, list)):
@@ -95,9 +95,8 @@ class Work:
             try:
                 if self._pinned is not None:
                     self._pinned.check_usable()
-                if connection.busy:
-                    request = connection.append(item.sql, item.args, _shape.TUPLE, None, False, None)
-                else:
+                request = connection.append(item.sql, item.args, _shape.TUPLE, None, False, None)
+                if request is None and not connection.busy:
                     request = connection.submit(item.sql, item.args, _shape.TUPLE, None, False, None)
                     if self._pinned is not None and self._pinned.sent():
                         self.is_first = True

@@ -1,22 +1,26 @@
 """The places of a pool: how many there are, which connections have them, and when one is free again.
 
 The base of `pool.Pool`. A place is taken before a connection is opened in it, and is free when that failed or
-when the connection's backend is gone.
+when the connection's backend is gone, or when whoever had it was thrown away.
 """
 
+import contextlib
 import random
 import threading
+import weakref
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from hyperdjango.database import _fork, _linger
 from hyperdjango.database._backoff import Backoff
 from hyperdjango.database._hooks import Hooks
 from hyperdjango.database._native import native
+from hyperdjango.database._place import Draining, Holding, Opening, Place
 from hyperdjango.database._queue import TicketQueue
 from hyperdjango.database._slot import Slot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from hyperdjango.database._connect import Established
     from hyperdjango.database._conninfo import ConnectParameters
@@ -44,7 +48,6 @@ class Places:
     """
 
     _housekeeper: "Housekeeper"
-    _total: int
 
     def __init__(
         self,
@@ -83,36 +86,67 @@ class Places:
         self._lock = threading.RLock()
         self.backoff = Backoff()
         self._idle: dict[int, Slot] = {}
-        self._slots: dict[int, Slot] = {}
+        # All places that are taken, by number.
+        self._places: dict[int, Holding] = {}
+        # Those that were dropped.
+        self._orphans: deque[weakref.KeyedRef[int, Place]] = deque()
         self._queue = TicketQueue()
         self._arrivals = 0
-        self._total = 0
-        self._closing = 0
         self._is_open = False
-        self._is_opening = False
-        self._is_draining = False
+        self._opening: weakref.ref[Opening] | None = None
+        self._drains: list[weakref.ref[Draining]] = []
         self._last = _Last()
-        self._drained: list[Callable[[], object]] = []
+        # Those who wait for the end of an opening or a draining.
         self._settled: list[Callable[[], object]] = []
 
     def has_others(self) -> bool:
         """Whether there is a connection or an attempt at one beside the caller's own."""
-        return self._total > 1
+        return len(self._places) > 1
+
+    @property
+    def is_opening(self) -> bool:
+        """Whether somebody fills the places that `connect()` is to fill."""
+        return self._opening is not None and self._opening() is not None
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether somebody waits for running calls to end."""
+        return bool(self._drains) and any(each() is not None for each in self._drains)
 
     def _wake_housekeeper(self) -> None:
         # Under the lock: a pool that closes meanwhile ends the thread again.
         with self._lock:
-            if self._is_open:
+            if self._is_open or self.is_draining or self._settled:
                 self._housekeeper.wake()
 
-    def adopt(self, established: "Established") -> Slot:
+    def slots(self) -> list[Slot]:
+        """Return the connections that are open, whoever has them."""
+        with self._lock:
+            return [slot for each in self._places.values() if (slot := each.alive()) is not None]
+
+    def _take_place(self) -> Place:
+        """Count one place more, under the lock. It is the caller's."""
+        place = Place()
+        self._places[place.number] = Holding(place, self._orphans, self._housekeeper.inbox)
+        return place
+
+    def _holding_of(self, slot: Slot) -> Holding | None:
+        """Return what is known of a connection; None where it is not the pool's, or not any more."""
+        holding = self._places.get(slot.number)
+        return holding if holding is not None and holding.watch() is slot.place else None
+
+    def adopt(self, established: "Established", place: Place) -> Slot:
         """Make an open connection one of the pool's, in a place that the caller has."""
-        slot = Slot(established)
+        holding = self._places.get(place.number)
+        if holding is not None:  # None after a fork
+            holding.established, holding.is_closed = established, False
+        slot = Slot(established, place)
         if self.max_lifetime is not None:
             slot.expires_at = slot.created_at + self.max_lifetime * (1 - _random.random() * LIFETIME_JITTER)
         slot.needs_care = self.hooks.on_release is not None or self.leak_timeout is not None
         with self._lock:
-            self._slots[slot.number] = slot
+            if holding is not None:
+                holding.slot = weakref.ref(slot)
             self._opened += 1
         if self.max_lifetime is not None or self.idle_timeout is not None or self.leak_timeout is not None:
             self._wake_housekeeper()
@@ -136,25 +170,35 @@ class Places:
         """Return a connection that is known to be reusable."""
         with self._lock:
             if self._is_open:
-                while self._queue.waiting:
-                    ticket = self._queue.pop()
-                    if ticket is not None and ticket.serve(slot):
-                        return
+                if self._queue.waiting and self._hand_over(slot):
+                    return
                 slot.idle_since = 0.0
                 self._idle[slot.number] = slot
                 return
         self.discard(slot)
 
+    def _hand_over(self, slot: Slot) -> bool:
+        if self._orphans:
+            self.reclaim()
+            if self._holding_of(slot) is None:
+                return True  # the collector's: it has come back out of what was thrown away, and is closed
+        return self._queue.serve(slot, None)
+
     def discard(self, slot: Slot) -> None:
         """Close a connection; once its backend is gone, let someone else open another in its place."""
-        if not self._forget(slot):
-            return
+        if self._forget(slot):
+            self._let_go(slot)
+
+    def _let_go(self, slot: Slot) -> None:
+        """Free the place of a connection that is closed."""
         if slot.is_lingering:
             with self._lock:
-                self._closing += 1
+                holding = self._holding_of(slot)
+                if holding is not None:
+                    holding.is_closing = True
             _linger.start(self, slot)
         else:
-            self.abandon_place()
+            self.abandon_place(slot.place)
         if slot.is_condemned:
             self._wake_housekeeper()  # there may be fewer than min_size now
 
@@ -165,56 +209,95 @@ class Places:
             slot.close()
         finally:
             with self._lock:
-                is_ours = self._slots.pop(slot.number, None) is not None
-                self._closed += is_ours
-                self._lost += is_ours and is_lost
-        return is_ours
+                holding = self._holding_of(slot)
+                if holding is not None and not holding.is_closed:
+                    holding.is_closed = True
+                    self._closed += 1
+                    self._lost += is_lost
+        return holding is not None and not holding.is_closing
 
-    def end_lingering(self, generation: int) -> None:
-        """The backend of a connection that was closed under it has ended, or is not waited for any more."""
-        with self._lock:
-            if generation == self.generation:
-                self._closing -= 1
-        self.abandon_place(generation)
+    def abandon_place(self, place: Place) -> None:
+        """A place is free again: the oldest ticket may open a connection in one. Any number of calls."""
+        try:
+            with self._lock:
+                if self._places.pop(place.number, None) is not None:
+                    self._serve_place()
+                    self._tell_drained()
+        except BaseException:
+            # An interrupt: the housekeeper looks whether somebody waits.
+            self._wake_housekeeper()
+            raise
 
-    def abandon_place(self, generation: int | None = None) -> None:
-        """A place is free again: the oldest ticket may open a connection in it.
+    def reclaim(self) -> None:
+        """Close what was dropped by those who had it, and free its places."""
+        while self._orphans:
+            with self._lock:
+                slot = self._revive(self._orphans[0]) if self._orphans else None
+            if slot is not None:
+                try:
+                    slot.close()
+                finally:
+                    self._let_go(slot)
 
-        Args:
-            generation: Of the pool when the place was taken; None is now.
-        """
-        with self._lock:
-            if generation is not None and generation != self.generation:
-                return
-            self._total -= 1
-            self._serve_place()
-            if self._total:
-                return
-            drained, self._drained = self._drained, []
-            if drained:
-                self._is_draining = False
-                drained += self._settled
-                self._settled = []
-        for wake in drained:
-            wake()
+    def _revive(self, orphan: "weakref.KeyedRef[int, Place]") -> Slot | None:
+        """Make a connection of what was dropped, to be closed. None: there is none, the place is free."""
+        holding = self._places.get(orphan.key)
+        slot: Slot | None = None
+        if holding is not None and holding.watch is orphan:
+            place = Place(orphan.key)
+            # A finalizer of what the collector has found may have given it back.
+            self._idle.pop(orphan.key, None)
+            established = holding.established
+            if established is None:
+                self.abandon_place(place)
+            else:
+                again = Holding(place, self._orphans, self._housekeeper.inbox)
+                again.established, again.is_closed, again.is_closing = established, True, True
+                slot = Slot(established, place)
+                if established.connection.closed and established.sock.fileno() >= 0:
+                    # Closed by halves, or lost: nobody knows what its backend does.
+                    slot.is_closed = slot.is_lingering = True
+                if not holding.is_closed:
+                    self._closed += 1
+                self._places[orphan.key] = again
+        with contextlib.suppress(ValueError):
+            self._orphans.remove(orphan)
+        return slot
 
     def _may_grow(self) -> bool:
         # After a refusal the housekeeper tries, so that nobody gives up his place in the queue for an attempt
         # that may fail; but somebody must, where nobody has a connection that could come back.
-        return self._total < self.max_size and (self._total == 0 or self.backoff.until == 0.0)
+        total = len(self._places)
+        return total < self.max_size and (total == 0 or self.backoff.until == 0.0)
 
     def _serve_place(self) -> None:
         """Let the oldest ticket open a connection where there is room for one."""
-        while self._queue.waiting and self._is_open and self._may_grow():
-            ticket = self._queue.pop()
-            if ticket is not None and ticket.serve(None):
-                self._total += 1
-                return
+        if self._queue.waiting and self._is_open and self._may_grow():
+            place = self._take_place()
+            if not self._queue.serve(None, place):
+                del self._places[place.number]
+
+    def _tell_drained(self) -> None:
+        """Wake those who wait for the last connection, where there is none."""
+        if self._drains and not self._places:
+            _ring(draining.wake for draining in [each() for each in self._drains] if draining is not None)
+            self._drains = []
+            self.settle()
+
+    def settle(self) -> None:
+        """Wake those who wait for the end of an opening or a draining, where there is none."""
+        with self._lock:
+            if self._settled and not self.is_opening and not self.is_draining:
+                _ring(self._settled)
+                self._settled = []
 
     def stats(self) -> dict[str, int]:
         """Return the figures that docs/pool.md describes."""
+        if self._orphans:
+            self.reclaim()
         with self._lock:
-            idle, total, closing = list(self._idle.values()), self._total, self._closing
+            idle, total = list(self._idle.values()), len(self._places)
+            closing = sum(holding.is_closing for holding in self._places.values())
             figures = {
                 "total": total,
                 "idle": len(idle),
@@ -238,10 +321,24 @@ class Places:
 
         The pool stays open where it was: the child opens its own.
         """
-        slots, was_open = list(self._slots.values()), self._is_open
+        held = [(each, each.alive()) for each in self._places.values()]
+        was_open = self._is_open
         self._forget_everything()
         self._is_open = was_open
         self.generation += 1
         self._opened = self._closed = self._lost = self._waited = self._timeouts = 0
-        for slot in slots:
-            _fork.drop(slot)
+        for holding, slot in held:
+            if holding.established is not None:
+                _fork.drop(slot or Slot(holding.established, Place()))
+
+
+def _ring(wakes: "Iterable[Callable[[], object]]") -> None:
+    """Call all of them, and where an interrupt falls into it once more."""
+    wakes = list(wakes)
+    try:
+        for wake in wakes:
+            wake()
+    except BaseException:
+        for wake in wakes:
+            wake()
+        raise

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from hyperdjango.database._place import Place
     from hyperdjango.database._slot import Slot
 
 # So many tickets that were left may stand in the queue beside those that wait.
@@ -15,46 +16,57 @@ LEFT_MAX: Final = 64
 
 
 class Ticket:
-    """A place in the queue. `wake` is called once, from any thread, when the ticket is served or refused.
+    """A turn in the queue. `wake` is called from any thread when the ticket is served or refused.
+
+    That is once, or more often where an interrupt falls into it: nobody could say whether it was heard.
 
     It returns False where nobody can be woken any more, as the event loop was closed.
 
     Attributes:
+        is_waiting: It stands in the queue.
         is_served: The turn has come.
-        slot: The connection; None when served means: open one, the place is yours.
+        slot: The connection; None when served means: open one, `place` is yours.
+        place: Where to open one.
         is_refused: The pool was closed meanwhile.
         number: Who came first has the lower one.
         generation: Of the pool, when it was taken: a ticket from before a fork is worth nothing after it.
         owner: Who may serve it otherwise than by a connection; None is nobody.
     """
 
-    __slots__ = ("_wake", "generation", "is_left", "is_refused", "is_served", "number", "owner", "slot")
+    __slots__ = (
+        "generation",
+        "is_left",
+        "is_refused",
+        "is_served",
+        "is_waiting",
+        "number",
+        "owner",
+        "place",
+        "slot",
+        "wake",
+    )
 
     def __init__(self, wake: Callable[[], object], number: int = 0, generation: int = 0) -> None:
-        self._wake = wake
+        self.wake = wake
         self.slot: Slot | None = None
+        self.place: Place | None = None
         self.is_served = False
         self.is_refused = False
         self.is_left = False
+        self.is_waiting = False
         self.number = number
         self.generation = generation
         self.owner: object = None
 
-    def serve(self, slot: "Slot | None") -> bool:
-        """Hand over a connection or, with None, the place to open one in. False: nobody takes it."""
-        self.slot = slot
-        self.is_served = True
-        if self._wake() is not False:
-            return True
-        self.slot = None
-        self.is_served = False
-        self.is_left = True
-        return False
+    def serve(self, slot: "Slot") -> None:
+        """Hand over a connection to one that is not in the queue."""
+        self.slot, self.is_served = slot, True
+        self.wake()
 
     def refuse(self) -> None:
         """Say that nothing will come."""
         self.is_refused = True
-        self._wake()
+        self.wake()
 
 
 class TicketQueue:
@@ -72,33 +84,51 @@ class TicketQueue:
         self.waiting = 0
         self.waiting_max = 0
 
+    # CPython lets an interrupt in where a function begins, a loop begins anew and after a call. What belongs
+    # together stands in front of one call that does the rest.
+
     def append(self, ticket: Ticket) -> None:
         """Put a newcomer behind all others."""
+        self.waiting_max = max(self.waiting_max, self.waiting + 1)
+        ticket.is_waiting = True
+        self.waiting += 1
         self._tickets.append(ticket)
-        self._count()
 
     def insert(self, ticket: Ticket) -> None:
         """Put someone back where he stood before: in front of all who came later."""
-        for index, other in enumerate(self._tickets):
+        index = 0
+        for other in self._tickets:
             if other.number > ticket.number:
-                self._tickets.insert(index, ticket)
                 break
-        else:
-            self._tickets.append(ticket)
-        self._count()
-
-    def _count(self) -> None:
+            index += 1
+        self.waiting_max = max(self.waiting_max, self.waiting + 1)
+        ticket.is_waiting = True
         self.waiting += 1
-        self.waiting_max = max(self.waiting_max, self.waiting)
+        self._tickets.insert(index, ticket)
 
-    def pop(self) -> Ticket | None:
-        """Take the oldest out; None where nobody waits."""
-        while self._tickets:
-            ticket = self._tickets.popleft()
-            if not ticket.is_left:
+    def serve(self, slot: "Slot | None", place: "Place | None") -> bool:
+        """Hand the oldest a connection, or a place to open one in. False where nobody waits."""
+        tickets = self._tickets
+        while tickets:
+            ticket = tickets[0]
+            if ticket.is_left:
+                tickets.popleft()
+                continue
+            try:
+                ticket.slot, ticket.place, ticket.is_served = slot, place, True
+                ticket.is_waiting = False
                 self.waiting -= 1
-                return ticket
-        return None
+                tickets.popleft()
+                is_heard = ticket.wake()
+            except BaseException:
+                # An interrupt, after which nobody else would wake him.
+                ticket.wake()
+                raise
+            if is_heard is not False:
+                return True
+            # His loop was closed, and maybe his task was never cancelled.
+            ticket.slot, ticket.place, ticket.is_served, ticket.is_left = None, None, False, True
+        return False
 
     def pop_of(self, owner: object) -> Ticket | None:
         """Take the oldest out where it is the owner's; None where it is not, or nobody waits."""
@@ -108,6 +138,7 @@ class TicketQueue:
             if ticket.is_left:
                 tickets.popleft()
             elif ticket.owner is owner:
+                ticket.is_waiting = False
                 self.waiting -= 1
                 return tickets.popleft()
             else:
@@ -116,14 +147,24 @@ class TicketQueue:
 
     def leave(self, ticket: Ticket) -> None:
         """Take one out wherever it stands."""
-        ticket.is_left = True
+        ticket.is_left, ticket.is_waiting = True, False
         self.waiting -= 1
         if len(self._tickets) > 2 * self.waiting + LEFT_MAX:
             self._tickets = deque(each for each in self._tickets if not each.is_left)
 
-    def clear(self) -> list[Ticket]:
-        """Take all out, the oldest first."""
-        waiting = [each for each in self._tickets if not each.is_left]
-        self._tickets.clear()
-        self.waiting = 0
-        return waiting
+    def refuse_all(self) -> None:
+        """Take all out, the oldest first, and say to each that nothing will come."""
+        try:
+            self._refuse_all()
+        except BaseException:
+            # An interrupt: some might not have heard it.
+            self._refuse_all()
+            raise
+        finally:
+            self.waiting = 0
+            self._tickets.clear()
+
+    def _refuse_all(self) -> None:
+        for ticket in self._tickets:
+            if not ticket.is_left:
+                ticket.refuse()

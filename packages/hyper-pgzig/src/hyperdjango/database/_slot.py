@@ -1,7 +1,6 @@
 """One connection of a pool: the native Connection with its socket, and what the pool must remember of it."""
 
 import contextlib
-import itertools
 import logging
 import math
 import re
@@ -10,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from hyperdjango.database import _shape
+from hyperdjango.database._place import Place
 from hyperdjango.database.errors import InterfaceError, QueryTimeout
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ AGAIN: Final = 2
 NEEDS_TYPES: Final = 3
 
 _VERSION: Final = re.compile(r"(\d+)(?:\.(\d+))?")
-_numbers: Final = itertools.count(1)
 
 
 class Slot:
@@ -33,7 +32,8 @@ class Slot:
     Attributes:
         connection: The native half.
         established: The socket, the addresses and the cancellation key behind it.
-        number: Its own in this process.
+        place: Of the pool, that it has.
+        number: That of its place.
         created_at: When it was opened, by the monotonic clock.
         expires_at: When its `max_lifetime` is over.
         idle_since: When the housekeeper first saw it idle; 0 while it has not.
@@ -44,6 +44,7 @@ class Slot:
     """
 
     __slots__ = (
+        "__weakref__",
         "borrowing",
         "connection",
         "created_at",
@@ -55,12 +56,14 @@ class Slot:
         "is_lingering",
         "needs_care",
         "number",
+        "place",
     )
 
-    def __init__(self, established: "Established") -> None:
+    def __init__(self, established: "Established", place: Place) -> None:
         self.established = established
+        self.place = place
         self.connection: native.Connection = established.connection
-        self.number = next(_numbers)
+        self.number = place.number
         self.created_at = time.monotonic()
         self.expires_at = math.inf
         self.idle_since = 0.0
@@ -133,6 +136,11 @@ def time_is_over(slot: Slot) -> QueryTimeout:
             "was closed, and whether the statement was carried out is not known"
         )
     return QueryTimeout("the call's timeout has passed and the statement was cancelled")
+
+
+def nobody_waits() -> InterfaceError:
+    """Return what becomes of a request whose caller has gone: nobody sees it."""
+    return InterfaceError("nobody waits for this statement any more")
 
 
 _logger: Final = logging.getLogger("hyperdjango.database")

@@ -1,18 +1,22 @@
 """How the blocking face waits for a connection, opens one and gives it back: the base of SyncDatabase.
 
-KeyboardInterrupt may end every wait here; then the ticket, the place or the connection goes back at once.
+KeyboardInterrupt may come between any two steps here. Where it ends a wait, the ticket, the place or the
+connection goes back at once; where it comes between getting one and taking care of it, the pool takes back
+what was dropped (`_place`).
 """
 
+import contextlib
 import logging
 import threading
 import time
 from types import TracebackType
 from typing import Final, Self
 
-from hyperdjango.database import _sync_io, _sync_replies
+from hyperdjango.database import _interrupts, _sync_io, _sync_replies
 from hyperdjango.database._deadline import check_timeout
 from hyperdjango.database._face import Face
 from hyperdjango.database._opening import Crowded, establish_steps, patience_from
+from hyperdjango.database._place import Place
 from hyperdjango.database._slot import RESET_SECONDS, RESET_SQL, ROLLBACK_SQL, Slot, warn_of_open_transaction
 from hyperdjango.database.errors import AcquireTimeout, InterfaceError, NotConnected
 from hyperdjango.database.pool import DRAIN_SECONDS, Ticket
@@ -26,12 +30,16 @@ class _Bell:
     The collector may ring it from inside of the very wait, where the lock of an Event would be held.
     """
 
-    __slots__ = ("_lock", "ring")
+    __slots__ = ("_lock",)
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._lock.acquire()
-        self.ring = self._lock.release
+
+    def ring(self) -> None:
+        """Wake the one who waits, or will. Any number of calls."""
+        with contextlib.suppress(RuntimeError):  # it was rung, and nobody has waited yet
+            self._lock.release()
 
     def wait(self, until: float | None) -> bool:
         """Wait, until time.monotonic is `until`; False where the time is over."""
@@ -53,27 +61,26 @@ class SyncPoolFace(Face):
         pool = self._pool
         while True:
             settled = _Bell()
-            places = pool.open(settled.ring)
-            if places is not None:
+            opening = pool.open(settled.ring)
+            if opening is not None:
                 break
             settled.wait(None)
-        if places:
+        if opening.places:
             try:
-                self._fill(places)
+                self._fill(opening.places)
             finally:
                 pool.end_opening()
         return self
 
-    def _fill(self, places: int) -> None:
-        for opened in range(places):
-            try:
-                slot = self._open_slot(None)
-            except BaseException:
-                for _ in range(places - opened - 1):
-                    self._pool.abandon_place()
-                self.disconnect(timeout=0)
-                raise
-            self._pool.give_back_unused(slot)
+    def _fill(self, places: list[Place]) -> None:
+        try:
+            while places:
+                self._pool.give_back_unused(self._open_slot(places.pop()))
+        except BaseException:
+            for place in places:
+                self._pool.abandon_place(place)
+            self.disconnect(timeout=0)
+            raise
 
     def disconnect(self, timeout: float | None = DRAIN_SECONDS) -> None:
         """Wait until running calls are done, then close all connections. Any number of calls.
@@ -87,14 +94,16 @@ class SyncPoolFace(Face):
             ValueError: `timeout` is negative or not a number.
         """
         timeout = check_timeout(timeout)
+        _interrupts.let_go()
         drained = _Bell()
-        if self._pool.close(drained.ring):
+        draining = self._pool.close(drained.ring)
+        if draining is None:
             return
         try:
             if timeout != 0:
                 drained.wait(None if timeout is None else time.monotonic() + timeout)
         finally:
-            self._pool.end_draining()
+            self._pool.end_draining(draining)
 
     def __enter__(self) -> Self:
         """Open the pool."""
@@ -126,13 +135,14 @@ class SyncPoolFace(Face):
         if deadline is not None and (until is None or deadline < until):
             until = deadline
         served = _Bell()
-        ticket = pool.enter(served.ring)
+        ticket = Ticket(served.ring)
         while True:
             self._wait_for(ticket, served, until)
             slot = pool.claim(ticket)
             if slot is None:
+                assert ticket.place is not None
                 try:
-                    slot = self._open_slot(until, began=began, may_wait=True)
+                    slot = self._open_slot(ticket.place, until, began=began, may_wait=True)
                 except Crowded:
                     served = _Bell()
                     ticket = pool.requeue(ticket, served.ring)
@@ -148,10 +158,14 @@ class SyncPoolFace(Face):
             return slot
 
     def _wait_for(self, ticket: Ticket, served: _Bell, until: float | None) -> None:
-        """Wait until a ticket is served; gives it back where that ends early."""
+        """Wait until a ticket, new or put back, is served; gives it back where that ends early."""
         try:
-            if not ticket.is_served and not ticket.is_refused and not served.wait(until):
-                raise AcquireTimeout("no connection became free in time")
+            if not ticket.number:
+                self._pool.enter_with(ticket)
+            if not ticket.is_served and not ticket.is_refused:
+                _interrupts.let_go()
+                if not served.wait(until):
+                    raise AcquireTimeout("no connection became free in time")
             if ticket.is_refused:
                 raise InterfaceError("the pool was closed while the call waited for a connection")
         except BaseException as error:
@@ -159,18 +173,18 @@ class SyncPoolFace(Face):
             raise
 
     def _open_slot(
-        self, until: float | None = None, *, began: float | None = None, may_wait: bool = False
+        self, place: Place, until: float | None = None, *, began: float | None = None, may_wait: bool = False
     ) -> Slot:
         """Open a connection in a place that is ours; the place is given up when that fails.
 
         Args:
+            place: Where.
             until: By time.monotonic; None is no limit.
             began: When the call began; None is now.
             may_wait: Raise Crowded, the place still ours, where the server takes no more and others of the
                 pool have connections.
         """
         pool = self._pool
-        generation = pool.generation
         now = time.monotonic()
         patience = patience_from(pool, now if began is None else began, until)
         try:
@@ -181,11 +195,11 @@ class SyncPoolFace(Face):
         except Crowded:
             raise
         except BaseException as error:
-            pool.abandon_place(generation)
+            pool.abandon_place(place)
             if type(error) is TimeoutError:
                 raise AcquireTimeout("no connection could be opened in time") from None
             raise
-        slot = pool.adopt(established)
+        slot = pool.adopt(established, place)
         try:
             self._prepare_session(slot, until)
         except BaseException:

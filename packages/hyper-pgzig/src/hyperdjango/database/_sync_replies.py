@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from hyperdjango.database import _shape, _sync_io
 from hyperdjango.database._cancel import cancel_steps
 from hyperdjango.database._introspection import ROUNDS_MAX, TYPES_KEEP_CHANGING, introspect
-from hyperdjango.database._slot import DONE, NEEDS_TYPES, WAITING, Slot, time_is_over
+from hyperdjango.database._slot import DONE, NEEDS_TYPES, WAITING, Slot, nobody_waits, time_is_over
 from hyperdjango.database.errors import InterfaceError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def complete(slot: Slot, request: "native.Request", deadline: float | None = Non
             _learn_types(slot, deadline)
     except BaseException as error:
         if connection.busy:
-            _recover(slot, request, error)
+            _recover(slot, request)
         if type(error) is TimeoutError:
             raise time_is_over(slot) from None
         raise
@@ -81,13 +81,14 @@ def _learn_types(slot: Slot, deadline: float | None) -> None:
     raise InterfaceError(TYPES_KEEP_CHANGING)
 
 
-def _recover(slot: Slot, request: "native.Request", error: BaseException) -> None:
+def _recover(slot: Slot, request: "native.Request") -> None:
     """Cancel what runs on `slot` and read the rest of its answer, or close it where that takes too long."""
     connection = slot.connection
     if connection.progress == NEEDS_TYPES:
         connection.suspend_request()  # nothing is owed
         return
-    connection.drop(request, error)
+    # Not what has ended the wait: its traceback would keep the slot, by way of the connection.
+    connection.drop(request, nobody_waits())
     recover(slot)
 
 

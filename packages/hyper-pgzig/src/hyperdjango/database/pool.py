@@ -5,10 +5,12 @@ Ticket; whoever returns a connection hands it to the oldest ticket. How a ticket
 connection is opened, is the business of the two faces, `_async_pool` and `_sync_pool`.
 """
 
+import weakref
 from collections.abc import Callable
 from typing import Final
 
 from hyperdjango.database import _leaks
+from hyperdjango.database._place import Draining, Opening
 from hyperdjango.database._queue import Ticket
 from hyperdjango.database._slot import Slot
 from hyperdjango.database._upkeep import Upkeep
@@ -29,75 +31,76 @@ class Pool(Upkeep):
         """Whether connections can be taken."""
         return self._is_open
 
-    @property
-    def is_draining(self) -> bool:
-        """Whether it waits for running calls to end."""
-        return self._is_draining
-
-    def open(self, wake: Callable[[], object] = lambda: None) -> int | None:
+    def open(self, wake: Callable[[], object] = lambda: None) -> Opening | None:
         """Let connections be taken.
 
         Returns:
-            How many places the caller is to fill now, and to call `end_opening` after; 0 where it is open.
-            None: somebody else opens or drains it; `wake` is called when that is over, then ask again.
+            Whose places the caller is to fill now, and to call `end_opening` with after; it has none where
+            the pool is open. None: somebody else opens or drains it; `wake` is called when that is over, then
+            ask again.
         """
+        if self._orphans:
+            self.reclaim()
         with self._lock:
-            if self._is_opening or self._is_draining:
+            if self.is_opening or self.is_draining:
                 self._settled.append(wake)
+                self._hear_of_orphans()
                 return None
-            if self._is_open:
-                return 0
-            self._is_open = True
-            count = max(0, self.min_size - self._total)
-            self._total += count
-            self._is_opening = count > 0
-        return count
+            opening = Opening()
+            if not self._is_open:
+                for _ in range(self.min_size - len(self._places)):
+                    opening.places.append(self._take_place())
+                if opening.places:
+                    self._opening = weakref.ref(opening, self._housekeeper.inbox.put)
+                self._is_open = True
+        return opening
 
     def end_opening(self) -> None:
         """The places are filled, or that has failed."""
-        with self._lock:
-            self._is_opening = False
-            settled, self._settled = self._settled, []
-        for wake in settled:
-            wake()
+        self._opening = None
+        self.settle()
 
-    def close(self, wake: Callable[[], object]) -> bool:
+    def close(self, wake: Callable[[], object]) -> Draining | None:
         """Close the idle connections and let no new ones be taken.
 
         Those in use are closed when they come back; `wake` is called after the last.
 
         Returns:
-            Whether none is in use, so that nobody is woken. Else `end_draining` is to be called.
+            What `end_draining` is to be called with. None: nothing is in use, and nobody is woken.
         """
+        if self._orphans:
+            self.reclaim()
+        draining = Draining(wake)
         with self._lock:
             self._is_open = False
             idle, self._idle = self._idle, {}
-            for slot in idle.values():
-                del self._slots[slot.number]
-            self._closed += len(idle)
-            self._total -= len(idle)
-            is_drained = self._total == 0
-            if not is_drained:
-                self._drained.append(wake)
-                self._is_draining = True
-            # Before anyone can give back a ticket that is neither in the queue nor refused.
-            for ticket in self._queue.clear():
-                ticket.refuse()
-            self._housekeeper.stop()
+            self._queue.refuse_all()
         for slot in idle.values():
-            slot.close()
-        return is_drained
+            self.discard(slot)
+        with self._lock:
+            if self._places:
+                self._drains.append(weakref.ref(draining, self._housekeeper.inbox.put))
+                self._hear_of_orphans()
+                return draining
+            self._housekeeper.nudge()
+        return None
 
-    def end_draining(self) -> None:
+    def end_draining(self, draining: Draining) -> None:
         """Whoever waited for the last connection waits no more: what comes back from now on is closed."""
         with self._lock:
-            self._is_draining = False
+            self._drains = [each for each in self._drains if each() not in {None, draining}]
             if not self._is_open:
-                for slot in self._slots.values():
-                    slot.condemn()
-            settled, self._settled = self._settled, []
-        for wake in settled:
-            wake()
+                for holding in self._places.values():
+                    slot = holding.alive()
+                    if slot is not None:
+                        slot.condemn()
+            self.settle()
+            self._housekeeper.nudge()
+
+    def _hear_of_orphans(self) -> None:
+        """See to it that somebody hears of a place that is dropped: there are those who wait for one."""
+        if not self._housekeeper.is_running:
+            self._wake_housekeeper()
 
     # How connections are taken.
 
@@ -107,15 +110,23 @@ class Pool(Upkeep):
 
     def _take_alive(self) -> Slot | None:
         while True:
+            if self._orphans:
+                self.reclaim()
             with self._lock:
+                idle = self._idle
                 # Those who wait go first.
-                if not self._idle or self._queue.waiting or not self._is_open:
+                if not idle or self._queue.waiting or not self._is_open:
                     return None
-                slot = self._pop_idle()
+                # As `_pop_idle`, which costs a call.
+                last = self._last
+                slot = idle.pop(last.number, None)
+                if slot is None:
+                    _, slot = idle.popitem()
+                    last.number = slot.number
             if slot.connection.is_alive():
                 return slot
             self._forget(slot, is_dead=True)
-            self.abandon_place()
+            self.abandon_place(slot.place)
 
     def _pop_idle(self) -> Slot:
         """Take the one this thread used last, else the one used last."""
@@ -138,6 +149,8 @@ class Pool(Upkeep):
 
     def enter_with(self, ticket: Ticket) -> None:
         """As `enter`, with a ticket of the caller's own make."""
+        if self._orphans:
+            self.reclaim()
         with self._lock:
             if not self._is_open:
                 raise InterfaceError("the pool is closed")
@@ -148,11 +161,11 @@ class Pool(Upkeep):
                     ticket.slot, ticket.is_served = self._pop_idle(), True
                     return
                 if self._may_grow():
-                    self._total += 1
-                    ticket.is_served = True
+                    ticket.place, ticket.is_served = self._take_place(), True
                     return
             self._queue.append(ticket)
             self._waited += 1
+            self._hear_of_orphans()
             self._serve_place()
             if self.backoff.until != 0.0:
                 self._wake_housekeeper()
@@ -189,24 +202,26 @@ class Pool(Upkeep):
             A ticket of the old number. It is served, and the place still the caller's, where no other
             connection could come back.
         """
+        place = ticket.place
+        assert place is not None
         with self._lock:
             again = Ticket(wake, ticket.number, ticket.generation)
             if ticket.generation != self.generation or not self._is_open:
-                self.abandon_place(ticket.generation)
+                self.abandon_place(place)
                 again.is_refused = True
             elif self._idle:
                 again.slot, again.is_served = self._pop_idle(), True
-                self._total -= 1
-            elif self._total > 1:
-                self._total -= 1
+                self._places.pop(place.number, None)
+            elif len(self._places) > 1:
                 self._queue.insert(again)
+                self._places.pop(place.number, None)
                 self._wake_housekeeper()  # to grow again when the server may be willing
             else:
-                again.is_served = True
+                again.place, again.is_served = place, True
         return again
 
     def claim(self, ticket: Ticket) -> Slot | None:
-        """Return the connection of a ticket that was served; None: open one, the place is the caller's."""
+        """Return the connection of a ticket that was served; None: open one, in the ticket's place."""
         slot = ticket.slot
         if slot is None:
             return None
@@ -215,9 +230,10 @@ class Pool(Upkeep):
             return slot
         # Nobody loses his turn because a connection died.
         self._forget(slot, is_dead=True)
+        ticket.slot, ticket.place = None, slot.place
         other = self._take_alive()
         if other is not None:
-            self.abandon_place()
+            self.abandon_place(slot.place)
         return other
 
     def leave(self, ticket: Ticket, *, is_late: bool = False) -> None:
@@ -227,12 +243,13 @@ class Pool(Upkeep):
             if ticket.is_refused or ticket.is_left or ticket.generation != self.generation:
                 return
             if not ticket.is_served:
-                self._queue.leave(ticket)
+                if ticket.is_waiting:  # else an interrupt has come first
+                    self._queue.leave(ticket)
                 return
         if ticket.slot is not None:
             self.give_back_unused(ticket.slot)
-        else:
-            self.abandon_place()
+        elif ticket.place is not None:
+            self.abandon_place(ticket.place)
 
     def lend(self, slot: Slot) -> None:
         """Take down who has it, where leaks are looked out for."""

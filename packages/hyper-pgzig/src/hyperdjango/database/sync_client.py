@@ -16,6 +16,7 @@ from hyperdjango.database._pinned import Pinned, begin_sql, check_committed
 from hyperdjango.database._pipeline import Query
 from hyperdjango.database._repeat import ATTEMPTS, NOT_INSIDE, check_retries, is_repeatable, pause_before
 from hyperdjango.database._settings import PoolSettings
+from hyperdjango.database._slot import Slot
 from hyperdjango.database._statements import is_script
 from hyperdjango.database._sync_pool import SyncPoolFace
 from hyperdjango.database.errors import DatabaseError, InterfaceError
@@ -114,7 +115,11 @@ class SyncDatabase(SyncPoolFace):
         transaction = self._current.get()
         if transaction is not None:
             transaction.check_usable()
-            requests = _pipeline.run_blocking(transaction.slot, items, deadline, transaction)
+            try:
+                requests = _pipeline.run_blocking(transaction.slot, items, deadline, transaction)
+            except BaseException as error:
+                _end_interrupted(transaction.slot, error)
+                raise
         else:
             slot = self._acquire(deadline)
             try:
@@ -203,8 +208,14 @@ class SyncDatabase(SyncPoolFace):
         savepoint = outer.enter(savepoint_name)
         try:
             yield
-        except BaseException:
-            outer.leave(savepoint, failed=True)
+        except BaseException as error:
+            try:
+                _end_interrupted(outer.slot, error)
+                outer.leave(savepoint, failed=True)
+            except BaseException:
+                # Nobody knows whether the savepoint is rolled back: nothing of the transaction may stay.
+                outer.slot.close()
+                raise
             raise
         if outer.leave(savepoint, failed=False):
             _run_owed(outer, deadline)
@@ -216,13 +227,14 @@ class SyncDatabase(SyncPoolFace):
     @contextmanager
     def _outermost(self, begin: str, deadline: float | None) -> Generator[None, None, None]:
         slot = self._acquire(deadline)
-        token = None
+        transaction: Pinned | None = None
         try:
             transaction = Pinned(slot, begin)
-            token = self._current.set(transaction)
             try:
+                self._current.set(transaction)
                 yield
-            except BaseException:
+            except BaseException as error:
+                _end_interrupted(slot, error)
                 transaction.abandon()
                 raise
             finally:
@@ -231,10 +243,15 @@ class SyncDatabase(SyncPoolFace):
                 check_committed(_sync_replies.run_owed(slot, deadline))
             transaction.is_committed = True
         finally:
-            if token is not None:
-                self._current.reset(token)
-            # Rolls back what is not committed.
-            self._release(slot, is_block=True)
+            # Twice, as an interrupt may come in here; and not by a token, of which it may rob us.
+            try:
+                if self._current.get() is transaction:
+                    self._current.set(None)
+            finally:
+                if self._current.get() is transaction:
+                    self._current.set(None)
+                # Rolls back what is not committed.
+                self._release(slot, is_block=True)
         _callbacks.run_blocking(transaction.callbacks)
 
     def _run(
@@ -278,7 +295,8 @@ class SyncDatabase(SyncPoolFace):
                 if transaction.is_closed:
                     # A copied context: the thread that has the block has left it during this statement.
                     transaction.slot.close()
-        for attempt in range(ATTEMPTS):
+        attempts = 0
+        while True:
             slot = self._acquire(deadline)
             connection = slot.connection
             try:
@@ -291,9 +309,9 @@ class SyncDatabase(SyncPoolFace):
                     self._pool.put_back(slot)
                 else:
                     self._release(slot)
-            if not (request.stale or request.undone) or attempt == ATTEMPTS - 1:
-                break
-        return request
+            attempts += 1
+            if not (request.stale or request.undone) or attempts == ATTEMPTS:
+                return request
 
 
 def _in_transaction(
@@ -306,16 +324,32 @@ def _in_transaction(
     while True:
         if arguments[1] is None and slot.connection.owed:
             _run_owed(transaction, deadline)
-        request = slot.connection.submit(*arguments)
-        is_first = transaction.sent()
+        is_first = False
         try:
+            request = slot.connection.submit(*arguments)
+            is_first = transaction.sent()
             _sync_replies.complete(slot, request, deadline)
-        except BaseException:
-            if is_first:
+        except BaseException as error:
+            _end_interrupted(slot, error)
+            if is_first or (not isinstance(error, Exception) and _has_begun_unseen(transaction)):
                 transaction.check_begun()
             raise
         if not is_first or not transaction.is_to_repeat(request):
             return request
+
+
+def _end_interrupted(slot: Slot, error: BaseException) -> None:
+    """End the statement that an interrupt has torn from its call before anybody waited for it.
+
+    The connection is usable afterwards, or closed. Where no interrupt has come, others may be at work on it.
+    """
+    if not isinstance(error, Exception) and slot.connection.busy and not slot.connection.closed:
+        _sync_replies.recover(slot)
+
+
+def _has_begun_unseen(transaction: Pinned) -> bool:
+    """Whether BEGIN was sent before an interrupt, which came before anybody could take that down."""
+    return not transaction.slot.connection.owed and transaction.sent()
 
 
 def _run_owed(transaction: Pinned, deadline: float | None) -> None:

@@ -42,7 +42,7 @@ def _pieces_sent(db: Database) -> int | None:
     if sys.platform != "linux":
         return None
     total = 0
-    for slot in list(db._pool._slots.values()):
+    for slot in db._pool.slots():
         sock = slot.established.sock
         if sock.family not in {socket.AF_INET, socket.AF_INET6}:
             return None
