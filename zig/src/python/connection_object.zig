@@ -317,6 +317,7 @@ fn append(object: *Object, self: *Link, arguments: []const *Object) py.Error!*Ob
         const budget_ns = py.PyLong_AsLongLong(budget);
         if (budget_ns < 0) return if (py.PyErr_Occurred() != null) error.PythonError else valueError("budget_ns must not be negative");
         const found = self.cache.find(text) orelse return py.none();
+        if (!submit_file.isOfToday(self, found.statement)) return py.none();
         if (!service.hasRoom(self, found.statement, @intCast(budget_ns))) return py.none();
     }
     const made = try makeRequest(object, sql, values, shape, target, first_only, py.hd_none());

@@ -43,7 +43,7 @@ pub fn begin(link: *Link, request: *Request) py.Error!void {
     request.output_start = link.session.position();
     if (valueCount(request) > values_max) return raise.raise("DataError", "more than {d} parameters", .{values_max});
     if (link.cache.find(sql)) |found| {
-        if (found.statement.generation != link.map.catalog.generation.load(.acquire)) try forget(link, request.sql);
+        if (!isOfToday(link, found.statement)) try forget(link, request.sql);
     }
     if (!request.describe_only and try executeKnown(link, request, sql)) return;
     const output = &link.session.output;
@@ -104,6 +104,11 @@ pub fn keepPrepared(link: *Link, statement: *Statement, number: u64) py.Error!vo
     _ = link.cache.put(statement, number) catch return raise.outOfMemory();
 }
 
+/// Whether nothing has given types or tables another meaning since this was learned; else `begin` learns it anew.
+pub fn isOfToday(link: *const Link, statement: *const Statement) bool {
+    return statement.generation == link.map.catalog.generation.load(.acquire);
+}
+
 /// Whether a text was described, here or on another connection of the pool.
 pub fn isKnown(link: *Link, sql: []const u8) bool {
     if (link.cache.find(sql) != null) return true;
@@ -115,7 +120,7 @@ pub fn isKnown(link: *Link, sql: []const u8) bool {
 /// For a caller that has the connection to itself: whether a text can go out behind the others, in order.
 pub fn mayFollowInOrder(link: *Link, sql: []const u8) py.Error!bool {
     if (link.barriers > 0 or link.owed.items.len > 0 or link.bytes_in_flight >= service.bytes_max) return false;
-    if (link.cache.find(sql) != null) return true;
+    if (link.cache.find(sql)) |found| return isOfToday(link, found.statement);
     if (!isKnown(link, sql)) return false;
     if (link.cache.capacity == 0) return true; // each brings its Parse along
     // A name is used a second time when the backend has confirmed it.

@@ -554,6 +554,15 @@ async def test_types_that_are_met_by_calls_behind_each_other(url: str) -> None:
                 other.execute("DROP TYPE pair; DROP TYPE mood")
 
 
+async def test_a_codec_holds_for_calls_behind_each_other_too(url: str) -> None:
+    sql = "SELECT $1::int, 'x'::name"
+    async with opened(url) as db:
+        await warm(db, sql, 1)
+        await db.register_codec("name", encode=str, decode=str.upper)
+        tasks = await under_way(*(db.query(sql, n, into=tuple) for n in range(20)))
+        assert await outcomes(tasks) == [[(n, "X")] for n in range(20)]
+
+
 async def test_a_notice_whose_callback_raises_reaches_the_first_caller_alone(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as other:
         other.execute(
