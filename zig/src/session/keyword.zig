@@ -50,6 +50,8 @@ pub fn kindOf(sql: []const u8) Kind {
         if (std.ascii.eqlIgnoreCase(each, "into")) return if (with) .write else .other;
         if (std.ascii.findIgnoreCase(each, "advisory") != null) return .write;
         if (std.ascii.eqlIgnoreCase(before, "for")) {
+            // What follows a comment is not looked for.
+            if (std.mem.startsWith(u8, each, "/*") or std.mem.startsWith(u8, each, "--")) return .write;
             for ([_][]const u8{ "update", "share", "no", "key" }) |lock| if (std.ascii.eqlIgnoreCase(each, lock)) return .write;
         }
         if (with) for ([_][]const u8{ "insert", "update", "delete", "merge" }) |verb| {
@@ -109,6 +111,7 @@ test "what waits for nobody is told from what may wait for a lock, and from all 
         .{ .read, "SELECT substring(a for 3) FROM t" },
         .{ .write, "SELECT * FROM t FOR UPDATE" },
         .{ .write, "select * from t for\n no key update" },
+        .{ .write, "SELECT * FROM t FOR /* all */ UPDATE" },
         .{ .write, "SELECT pg_advisory_xact_lock(1)" },
         .{ .write, "INSERT INTO t VALUES (1)" },
         .{ .write, "WITH x AS (DELETE FROM t RETURNING *) SELECT * FROM x" },

@@ -14,6 +14,7 @@ import pytest
 from hyperdjango.database import Database, DivisionByZero, SyncDatabase
 from pgkit import Proxy
 from pgkit.face import Face, OpenFace
+from pgkit.until import until
 
 ADD: Final = "SELECT $1::int + 1 AS n"
 DIVIDE: Final = "SELECT 10 / $1::int AS n"
@@ -49,13 +50,19 @@ def trips(proxy: Proxy, count: int) -> Iterator[None]:
     assert proxy.round_trips - before == count
 
 
-def kill(url: str) -> None:
-    """End the pool's connections, and wait until they have ended."""
+def kill(url: str, proxy: Proxy) -> None:
+    """End the pool's connections, and wait until the driver could have read that they have ended."""
+    before = {
+        link: link.bytes_to_frontend
+        for link in proxy.links
+        if not link.is_cancel_request and link.thread.is_alive()
+    }
     with psycopg.connect(url, autocommit=True) as other:
         other.execute(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
+    until(lambda: all(link.bytes_to_frontend > count for link, count in before.items()))
 
 
 # One statement
@@ -75,7 +82,7 @@ def test_a_warm_statement_costs_one(face: Face, proxy: Proxy) -> None:
 
 def test_a_text_that_the_pool_knows_costs_one_on_a_new_connection(face: Face, proxy: Proxy, url: str) -> None:
     assert face.query_val("SELECT 5") == 5
-    kill(url)
+    kill(url, proxy)
     before = len(proxy.links)
     assert face.query_val("SELECT 5") == 5
     assert len(proxy.links) == before + 1
@@ -306,7 +313,7 @@ def test_a_pipeline_known_to_the_pool_costs_one_on_a_new_connection(
 ) -> None:
     queries = [(f"SELECT $1::int + {n}", (n,)) for n in range(20)]
     face.pipeline([*queries, "SELECT 1"])
-    kill(url)
+    kill(url, proxy)
     face.query("SELECT 1")
     with trips(proxy, 1):
         assert face.pipeline(queries) == [[(2 * n,)] for n in range(20)]

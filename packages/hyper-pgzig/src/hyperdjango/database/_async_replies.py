@@ -7,6 +7,7 @@ call of ours is under way on the loop, and gives the loop its turn once a millis
 
 import asyncio
 import contextlib
+import math
 import threading
 import time
 from collections import deque
@@ -48,6 +49,7 @@ class LoopState:
         "shows_ready",
         "since",
         "waking",
+        "watch_at",
         "woken",
     )
 
@@ -67,6 +69,8 @@ class LoopState:
         # Whoever is to be woken in later turns of the loop, and how many were in this one.
         self.waking: deque[tuple[asyncio.Future[str | None], str | None]] = deque()
         self.woken = 0
+        # When a dispatcher looks for backends that are stuck.
+        self.watch_at = math.inf
 
     def wake(self, future: "asyncio.Future[str | None]", outcome: str | None) -> None:
         """Let a call go on, in this turn of the loop or, where many are to, in one of the next.
@@ -98,7 +102,11 @@ class LoopState:
 
     def is_lone(self, in_flight: int) -> bool:
         """Whether no more than `in_flight` calls are under way and nobody else is about to run."""
-        return self.in_flight <= in_flight and len(self.ready) <= self.is_marked and not self.is_crowded
+        if self.in_flight > in_flight or self.is_crowded:
+            return False
+        others = len(self.ready) - self.is_marked
+        # A watch of ours that has come due stands there too.
+        return others <= 0 or (others == 1 and self.watch_at <= self.loop.time())
 
     def is_turn_due(self) -> bool:
         """Whether the others have waited long enough. To be asked after every call that did not wait."""

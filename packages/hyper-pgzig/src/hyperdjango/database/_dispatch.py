@@ -8,6 +8,7 @@ overtaken by a call that came later, but for a place or two that a handover take
 # Half of a Database, which uses what nobody else should:
 # pyright: reportPrivateUsage=false
 
+import math
 import threading
 import time
 from typing import TYPE_CHECKING, Final
@@ -306,8 +307,7 @@ class Dispatcher:
         self._state.in_flight += 1
         channel.began(request, call.future)
         if not self._is_watching:
-            self._is_watching = True
-            self.loop.call_later(STUCK_SECONDS, self._watch)
+            self._watch_later()
 
     # What happens on the channels.
 
@@ -376,10 +376,15 @@ class Dispatcher:
         """Find the connections whose backends wait for something, so that nothing more is sent to them."""
         if not self.channels:
             self._is_watching = False
+            self._state.watch_at = math.inf
             return
         for channel in self.channels:
             channel.connection.is_stuck(STUCK_NS)
-        self.loop.call_later(STUCK_SECONDS, self._watch)
+        self._watch_later()
+
+    def _watch_later(self) -> None:
+        self._is_watching = True
+        self._state.watch_at = self.loop.call_later(STUCK_SECONDS, self._watch).when()
 
     # How a call ends early.
 
@@ -400,6 +405,8 @@ class Dispatcher:
         if channel is None or request is None:
             return
         if channel.is_held:
+            if isinstance(error, GeneratorExit):
+                channel.slot.close()
             await self._release(channel)
         if request.waiter is not call.future or not channel.is_attached:
             return  # it was answered in the same moment
