@@ -10,8 +10,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hyperdjango._demo import trips
 from hyperdjango._demo.steps import STEPS
 from hyperdjango._demo.tour import duration
+from hyperdjango.database import Database
 
 COMMAND = [sys.executable, "-c", "from hyperdjango._cli import main; main()", "demo", "--rows", "2000"]
 
@@ -45,6 +47,11 @@ def test_the_demo_runs_every_step_on_a_server_of_its_own(temporary_folder: Path)
     assert "2,000 rows" in done.stdout
     assert "SQLSTATE 23505" in done.stdout
     assert "read back unchanged" in done.stdout
+    assert "2,000 lookups by " in done.stdout
+    assert "while 1 call slept 300.0 ms, " in done.stdout
+    assert "20 lookups done beside a DivisionByZero; sent in " in done.stdout
+    assert "behind a savepoint: 4 round trips; none at all: 0 round trips" in done.stdout
+    assert "QueryTimeout after " in done.stdout
     assert list(temporary_folder.glob("hyper-pg-*")) == []
 
 
@@ -89,3 +96,30 @@ def test_a_server_that_cannot_be_reached_is_one_line_and_exit_code_1() -> None:
 def test_times_have_a_unit_that_suits_them() -> None:
     assert duration(0.0123) == "12.3 ms"
     assert duration(2.5) == "2.50 s"
+
+
+async def test_what_is_sent_is_counted_by_the_kernel(database_url: str) -> None:
+    async with Database(database_url, 1, 1) as db:
+        await db.query_val("SELECT 1")
+        counted = trips.Trips(db)
+        assert counted.take() == 0
+        for _ in range(3):
+            await db.query_val("SELECT 1")
+        assert counted.take() == 3
+        assert trips.text_of(counted.take()) == "0 round trips"
+
+
+async def test_where_the_kernel_does_not_count_the_demo_says_so(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Database(database_url, 1, 1) as db:
+        monkeypatch.setattr(sys, "platform", "darwin")
+        assert trips.text_of(trips.Trips(db).take()) == trips.NOT_COUNTED
+
+
+def test_counts_have_their_unit() -> None:
+    assert [trips.text_of(count, "piece") for count in (0, 1, 2000)] == [
+        "0 pieces",
+        "1 piece",
+        "2,000 pieces",
+    ]

@@ -32,15 +32,14 @@ fn new(class: *py.TypeObject, arguments: *Object, keywords: ?*Object) callconv(.
 }
 
 fn create(class: *py.TypeObject, arguments: *Object, keywords: ?*Object) py.Error!*Object {
-    const names = [_]?[*:0]const u8{ "fd", "filter", "type_map", "message_size_max", "statement_cache_size", "statement_prefix", "round_trip_ns", null };
+    const names = [_]?[*:0]const u8{ "fd", "filter", "type_map", "message_size_max", "statement_cache_size", "statement_prefix", null };
     var fd: c_int = 0;
     var filter: ?*Object = null;
     var type_map: ?*Object = null;
     var message_size_max: c_longlong = 1 << 30;
     var cache_size: c_int = 256;
     var prefix: [*:0]const u8 = "h";
-    var rtt: c_longlong = 0;
-    if (py.PyArg_ParseTupleAndKeywords(arguments, keywords, "iOO|$LisL:Connection", &names, &fd, &filter, &type_map, &message_size_max, &cache_size, &prefix, &rtt) == 0)
+    if (py.PyArg_ParseTupleAndKeywords(arguments, keywords, "iOO|$Lis:Connection", &names, &fd, &filter, &type_map, &message_size_max, &cache_size, &prefix) == 0)
         return error.PythonError;
     const state: *module.ModuleState = @ptrCast(@alignCast(py.PyType_GetModuleState(class) orelse return error.PythonError));
     if (@as(*Object, @ptrCast(py.hd_type(type_map.?))) != state.type_map_type.?)
@@ -49,7 +48,6 @@ fn create(class: *py.TypeObject, arguments: *Object, keywords: ?*Object) py.Erro
     if (cache_size < 0) return valueError("statement_cache_size must not be negative");
     const prefix_bytes = std.mem.span(prefix);
     if (prefix_bytes.len == 0 or prefix_bytes.len > prepared.Prepared.prefix_size_max) return valueError("statement_prefix has 1 to 20 bytes");
-    if (rtt < 0) return valueError("round_trip_ns must not be negative");
 
     const object = try py.checked(py.hd_alloc(class));
     errdefer py.decref(object);
@@ -68,7 +66,6 @@ fn create(class: *py.TypeObject, arguments: *Object, keywords: ?*Object) py.Erro
         .filter = if (has_filter) py.incref(filter.?) else null,
         .parameters = parameters,
         .cache = .{ .gpa = gpa, .capacity = @intCast(cache_size), .prefix = kept_prefix },
-        .rtt_ns = @intCast(rtt),
     };
     self.session.connection.message_size_max = @intCast(message_size_max);
     if (has_filter) self.session.transport = .{ .filter = filter_file.around(filter.?) };
@@ -328,6 +325,7 @@ fn append(object: *Object, self: *Link, arguments: []const *Object) py.Error!*Ob
         py.decref(made);
         return py.none();
     }
+    if (self.queue.len == 0) self.progress = .waiting;
     try self.enqueue(made);
     return made;
 }
@@ -637,6 +635,20 @@ fn getDepth(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
     return py.PyLong_FromSize_t(linkOf(object).queue.len);
 }
 
+fn getRoundTrip(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+    return py.PyLong_FromUnsignedLongLong(linkOf(object).rtt_ns);
+}
+
+fn setRoundTrip(object: *Object, value: ?*Object, _: ?*anyopaque) callconv(.c) c_int {
+    const given = py.PyLong_AsLongLong(value orelse py.hd_none());
+    if (given < 0) {
+        if (py.PyErr_Occurred() == null) py.PyErr_SetString(py.PyExc_ValueError, "round_trip_ns must not be negative");
+        return -1;
+    }
+    linkOf(object).rtt_ns = @intCast(given);
+    return 0;
+}
+
 fn getOwed(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
     return py.PyLong_FromSize_t(linkOf(object).owed.items.len);
 }
@@ -746,6 +758,7 @@ const getters = [_]py.GetSetDef{
     .{ .name = "is_clean", .get = &getClean, .doc = "Open, nothing under way, no transaction, the session as it was opened: fit for the next borrower." },
     .{ .name = "session_changed", .get = &getSessionChanged, .doc = "Whether session state may differ from a fresh connection's, since it was opened or since DISCARD ALL." },
     .{ .name = "depth", .get = &getDepth, .doc = "How many requests are under way." },
+    .{ .name = "round_trip_ns", .get = &getRoundTrip, .set = &setRoundTrip, .doc = "The least that a round trip takes; calls that were alone on the connection lower it." },
     .{ .name = "owed", .get = &getOwed, .doc = "How many commands go in front of the next statement." },
     .{ .name = "has_pooler", .get = &getHasPooler, .doc = "A pooler was noticed between: nothing is prepared under a name." },
     .{ .name = "progress", .get = &getProgress, .doc = "What the last step of the request under way said." },
@@ -760,7 +773,7 @@ const getters = [_]py.GetSetDef{
 };
 
 const doc =
-    "Connection(fd, filter, type_map, *, message_size_max=1073741824, statement_cache_size=256, statement_prefix='h', round_trip_ns=0)\n--\n\n" ++
+    "Connection(fd, filter, type_map, *, message_size_max=1073741824, statement_cache_size=256, statement_prefix='h')\n--\n\n" ++
     "One session with a backend, over a socket it borrows.";
 
 const slots = [_]py.TypeSlot{

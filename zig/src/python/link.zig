@@ -197,6 +197,12 @@ pub const Link = struct {
     }
 
     fn row(self: *Link, request: *Request, body: []const u8) py.Error!void {
+        if (request.statement) |statement| if (!statement.has_rows) {
+            raise.set("ProtocolError", "a DataRow came for a statement that gives no rows", .{});
+            request.takeException();
+            self.closed = true;
+            return;
+        };
         if (!request.wantsRow()) return;
         // Once a type was missing, later rows wait too, to keep their order.
         if (request.statement == null or request.held.items.len > request.held_read) return self.hold(request, body);
@@ -303,6 +309,7 @@ pub const Link = struct {
     fn described(self: *Link, request: *Request, description: ?protocol.RowDescription) py.Error!void {
         request.description.clearRetainingCapacity();
         request.description_count = 0;
+        request.has_rows = description != null;
         if (description) |columns| {
             request.description.appendSlice(gpa, columns.reader.rest) catch return raise.outOfMemory();
             request.description_count = columns.count;

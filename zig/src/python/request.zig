@@ -98,6 +98,8 @@ pub const Request = struct {
     parameter_oids: std.ArrayList(u32) = .empty,
     description: std.ArrayList(u8) = .empty,
     description_count: u16 = 0,
+    /// The last description was a RowDescription, not NoData.
+    has_rows: bool = false,
     unknown: std.ArrayList(u32) = .empty,
     /// DataRows that wait for types: Int32 length and body, one after the other.
     held: std.ArrayList(u8) = .empty,

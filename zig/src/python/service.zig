@@ -9,7 +9,7 @@ const Request = @import("request.zig").Request;
 const Link = @import("link.zig").Link;
 
 /// Requests under way on one connection, and bytes of them.
-pub const depth_max = 64;
+pub const depth_max = 32;
 pub const bytes_max = 64 * 1024;
 /// A statement that takes longer is better off on a connection of its own.
 const quick_ns = std.time.ns_per_ms;

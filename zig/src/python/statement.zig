@@ -43,6 +43,8 @@ pub const Statement = struct {
     /// Afterwards names may lead to other tables.
     changes_path: bool,
     kind: keyword.Kind,
+    /// It was described by RowDescription, of no columns perhaps, and not by NoData.
+    has_rows: bool = true,
     /// How long it keeps a backend busy.
     service: Service = .{},
 

@@ -117,6 +117,7 @@ pub fn mayFollowInOrder(link: *Link, sql: []const u8) py.Error!bool {
     if (link.barriers > 0 or link.owed.items.len > 0 or link.bytes_in_flight >= service.bytes_max) return false;
     if (link.cache.find(sql) != null) return true;
     if (!isKnown(link, sql)) return false;
+    if (link.cache.capacity == 0) return true; // each brings its Parse along
     // A name is used a second time when the backend has confirmed it.
     var requests = link.queue.iterator();
     while (requests.next()) |object| {
@@ -381,6 +382,7 @@ pub fn resolve(link: *Link, request: *Request) py.Error!bool {
     const sql = try textOf(request.sql);
     const statement = Statement.create(gpa, sql, parameters, described.fields.items, null) catch |err| return createFailed(err);
     statement.generation = generation;
+    statement.has_rows = request.has_rows;
     statement.types_generation.store(types_generation, .monotonic);
     try learn(link, request, statement);
     return true;
@@ -401,9 +403,10 @@ pub fn adopt(link: *Link, request: *Request) py.Error!void {
         old.release();
         return;
     }
-    if (old.matches(described.fields.items, described.formats.items)) return;
+    if (old.has_rows == request.has_rows and old.matches(described.fields.items, described.formats.items)) return;
     const statement = Statement.create(gpa, old.sql, old.parameters, described.fields.items, described.formats.items) catch |err| return createFailed(err);
     statement.generation = generation;
+    statement.has_rows = request.has_rows;
     if (link.cache.forget(old.sql)) |number| {
         _ = link.cache.put(statement, number) catch {
             statement.release();
@@ -466,7 +469,8 @@ pub fn resume_(link: *Link, request: *Request) py.Error!void {
         .needs_types => {
             if (!try resolve(link, request)) return;
             request.stage = .preparing;
-            try execute(link, request);
+            // It was to be learned, not to be run.
+            if (!request.describe_only) try execute(link, request);
         },
         .held => {
             if (request.statement == null) {

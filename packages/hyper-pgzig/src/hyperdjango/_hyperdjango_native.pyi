@@ -131,6 +131,7 @@ class Connection:
 
     on_notice: Callable[[dict[str, str]], object] | None
     on_notification: Callable[[str, str, int], object] | None  # channel, payload, process ID
+    round_trip_ns: int  # the least that one takes; calls that were alone on the connection lower it
 
     def __new__(
         cls,
@@ -141,7 +142,6 @@ class Connection:
         message_size_max: int = 2**30,
         statement_cache_size: int = 256,
         statement_prefix: str = "h",  # of the names of prepared statements: unlike any other connection's
-        round_trip_ns: int = 0,  # the least that one takes
     ) -> Connection: ...
     @property
     def fd(self) -> int: ...

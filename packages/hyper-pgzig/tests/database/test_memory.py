@@ -31,6 +31,7 @@ from hyperdjango.database import (
     QueryTimeout,
     Range,
     SyncDatabase,
+    _shape,
 )
 from postgres_servers import Server
 from typekit import fresh_database
@@ -184,8 +185,44 @@ def everything(db: SyncDatabase) -> None:
     with suppress(ZeroDivisionError), db.transaction(), db.transaction():
         db.execute("INSERT INTO t VALUES ($1, $2)", 1, "x")
         raise ZeroDivisionError
+    pipelines_and_blocks(db)
     db.pool_stats()
     repr(db)
+
+
+PIPELINE: Final[list[Any]] = [
+    ROWS,
+    ("SELECT $1::int4", (1,)),
+    ("SELECT $1::int4", (2**40,)),
+    ("SELECT $1::pair", ((1, "x"),)),
+    "SELECT 1/0",
+    "SELEC",
+]
+FAILS: Final = "DO $$begin raise exception 'x' using errcode = '{}'; end$$"
+
+
+def pipelines_and_blocks(db: SyncDatabase) -> None:
+    """What is sent together, repeated, or called once it is committed."""
+    db.pipeline(PIPELINE, return_exceptions=True)
+    for queries in (PIPELINE, [*PIPELINE[:2], 5]):
+        with suppress(DatabaseError, TypeError):
+            db.pipeline(queries)
+    with suppress(DatabaseError), db.transaction(), db.transaction():
+        db.on_commit(object)
+        db.pipeline(PIPELINE)
+    for function in (object, Refuses):
+        with suppress(ZeroDivisionError), db.transaction():
+            db.on_commit(function)
+            db.query(ROWS)
+        with suppress(ZeroDivisionError):
+            db.on_commit(function)
+    with db.transaction(), suppress(ZeroDivisionError), db.transaction("odd name"):
+        raise ZeroDivisionError
+    db.execute("SET work_mem = '77kB'")
+    db.run(lambda: db.query(ROWS))
+    for sqlstate in ("40001", "22012"):
+        with suppress(DatabaseError):
+            db.run(lambda sqlstate=sqlstate: db.execute(FAILS.format(sqlstate)), 0)  # type: ignore[misc]
 
 
 async def everything_async(db: Database) -> None:
@@ -204,6 +241,24 @@ async def everything_async(db: Database) -> None:
         async with db.transaction():
             await db.execute("INSERT INTO t VALUES ($1, $2)", 1, "x")
             raise ZeroDivisionError
+    await db.pipeline(PIPELINE, return_exceptions=True)
+    with suppress(DatabaseError):
+        await db.pipeline(PIPELINE)
+
+    async def work() -> None:
+        db.on_commit(object)
+        db.on_commit(work_later)
+        await db.query(ROWS)
+
+    async def work_later() -> None:
+        await db.query(ROWS)
+
+    await db.run(work)
+    with suppress(DatabaseError):
+        await db.run(lambda: db.query("SELECT 1/0"))
+    await db.execute("SET work_mem = '77kB'")
+    async with db.transaction():
+        await asyncio.gather(*(db.query(ROWS) for _ in range(4)))
 
 
 async def numbers() -> AsyncIterator[tuple[object]]:
@@ -323,6 +378,61 @@ async def test_the_asyncio_face_leaves_nothing_behind(url: str) -> None:
         await check_flat(lambda: everything_async(db))
 
 
+async def test_calls_behind_each_other_leave_nothing_behind(url: str) -> None:
+    async with Database(url, min_size=2, max_size=2) as db:
+
+        async def once() -> None:
+            calls = [db.query_val("SELECT 10 / $1::int4", n % 4) for n in range(30)]
+            calls += [db.query(ROWS, into=Row), db.query_val("SELECT $1::pair", (1, "x"))]
+            calls += [db.query_val("SELECT $1::int4", 2**40), db.query(ROWS, into=Refuses)]
+            tasks = [asyncio.ensure_future(each) for each in calls]
+            await asyncio.sleep(0)
+            for task in tasks[::5]:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+        await check_flat(once)
+        assert db.pool_stats()["busy"] == 0
+
+
+def test_a_connection_used_by_hand_leaves_nothing_behind(db: SyncDatabase) -> None:
+    """Commands that are owed and taken back; requests behind each other, dropped, told to their waiters."""
+    slot = db._pool.take_idle()
+    assert slot is not None
+    connection = slot.connection
+
+    def run() -> None:
+        for sql in ("DISCARD ALL", "BEGIN", "SAVEPOINT a"):
+            connection.owe(sql)
+        connection.disown("SAVEPOINT a")
+        made = [connection.submit("SELECT $1::int4", (1,), _shape.TUPLE, None, False, None)]
+        made.append(connection.prepare("SELECT 1 AS prepared"))
+        connection.wait(-1)
+        connection.owe("ROLLBACK")
+        made.append(connection.run_owed())
+        connection.wait(-1)
+        first = connection.submit("SELECT $1::int4", (1,), _shape.TUPLE, None, False, None)
+        first.waiter = ROWS
+        for n in range(10):
+            behind = connection.append("SELECT $1::int4", (n,), _shape.TUPLE, None, False, None)
+            assert behind is not None
+            behind.waiter = ROWS
+            if n % 3 == 0:
+                connection.drop(behind, ZeroDivisionError())
+        with suppress(DataError):
+            connection.append("SELECT $1::int4", (2**40,), _shape.TUPLE, None, False, None)
+        connection.is_stuck(10**9)
+        connection.push()
+        connection.wait(-1)
+        assert len(connection.take_finished() or ()) == 11
+        connection.settle()
+
+    try:
+        check_flat_sync(run)
+    finally:
+        db._pool.put_back(slot)
+
+
 async def test_timeouts_and_cancelled_calls_leave_nothing_behind(url: str) -> None:
     async with Database(url, min_size=1, max_size=2) as db:
 
@@ -334,6 +444,8 @@ async def test_timeouts_and_cancelled_calls_leave_nothing_behind(url: str) -> No
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+            # The loop keeps timers that were cancelled until nothing stands in front of them.
+            await asyncio.sleep(0.02)
 
         tasks = len(asyncio.all_tasks())
         await check_flat(once, 30)

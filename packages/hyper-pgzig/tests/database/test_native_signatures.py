@@ -41,7 +41,7 @@ def test_a_class_that_is_made_from_python_tells_how() -> None:
     }
     assert shown == {
         "Connection": "(fd, filter, type_map, *, message_size_max=1073741824, statement_cache_size=256, "
-        "statement_prefix='h', round_trip_ns=0)",
+        "statement_prefix='h')",
         "Scram": "(secret, nonce, *, gs2='n', channel_binding=b'', iterations_max=100000)",
         "Secret": "(value=b'', /)",
         "TypeMap": "(*, json_loads=None, json_dumps=None, exact_intervals=False)",

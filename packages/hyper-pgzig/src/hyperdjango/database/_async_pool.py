@@ -299,9 +299,9 @@ class AsyncPoolFace(Face):
                 await self._prepare_session(slot)
 
 
-def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> bool:
     try:
         loop.call_soon_threadsafe(event.set)
     except RuntimeError:
-        # The loop was closed with its tasks: their tickets were given back when they were cancelled.
-        return
+        return False  # the loop was closed, and maybe its tasks were never cancelled
+    return True

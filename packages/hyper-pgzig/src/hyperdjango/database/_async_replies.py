@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 from hyperdjango.database import _async_io, _shape
 from hyperdjango.database._cancel import cancel_steps
 from hyperdjango.database._introspection import ROUNDS_MAX, TYPES_KEEP_CHANGING, introspect
-from hyperdjango.database._slot import AGAIN, DONE, NEEDS_TYPES, WAITING, Slot, nobody_waits
-from hyperdjango.database.errors import InterfaceError, QueryTimeout
+from hyperdjango.database._slot import AGAIN, DONE, NEEDS_TYPES, WAITING, Slot, nobody_waits, time_is_over
+from hyperdjango.database.errors import InterfaceError
 
 if TYPE_CHECKING:
     from hyperdjango.database._native import native
@@ -30,10 +30,26 @@ TURN_SECONDS: Final = 0.001
 RECOVERY_SECONDS: Final = 0.2
 
 
+# Calls that are woken in one turn of the loop. More would save a select now and then; but what the callers do
+# between two calls is theirs, and everybody else on the loop waits for all of it.
+WAKES_MAX: Final = 2
+
+
 class LoopState:
     """What the calls of one event loop must know of each other."""
 
-    __slots__ = ("caller", "in_flight", "is_crowded", "is_marked", "loop", "ready", "shows_ready", "since")
+    __slots__ = (
+        "caller",
+        "in_flight",
+        "is_crowded",
+        "is_marked",
+        "loop",
+        "ready",
+        "shows_ready",
+        "since",
+        "waking",
+        "woken",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -48,6 +64,31 @@ class LoopState:
         # Where it is not shown, several tasks that call in turn say that nobody is alone.
         self.is_crowded = False
         self.caller = 0
+        # Whoever is to be woken in later turns of the loop, and how many were in this one.
+        self.waking: deque[tuple[asyncio.Future[str | None], str | None]] = deque()
+        self.woken = 0
+
+    def wake(self, future: "asyncio.Future[str | None]", outcome: str | None) -> None:
+        """Let a call go on, in this turn of the loop or, where many are to, in one of the next.
+
+        Many replies may come at once. Were all callers woken together, everybody else on the loop would wait
+        until all of them have had their say.
+        """
+        if self.woken == WAKES_MAX:
+            self.waking.append((future, outcome))
+            return
+        if self.woken == 0:
+            self.loop.call_soon(self._wake_more)
+        self.woken += 1
+        if not future.done():
+            future.set_result(outcome)
+
+    def _wake_more(self) -> None:
+        """The next turn of the loop has come."""
+        self.woken = 0
+        waking = self.waking
+        while waking and self.woken < WAKES_MAX:
+            self.wake(*waking.popleft())
 
     def note_caller(self) -> None:
         """Take down who calls, on a loop that does not show who is about to run."""
@@ -215,7 +256,7 @@ async def complete(slot: Slot, request: "native.Request", deadline: float | None
         if connection.busy:
             await _recover(slot, request, error)
         if type(error) is TimeoutError:
-            raise QueryTimeout("the call's timeout has passed and the statement was cancelled") from None
+            raise time_is_over(slot) from None
         raise
 
 
@@ -290,11 +331,15 @@ async def _round_trip(slot: Slot, state: LoopState, deadline: float) -> None:
         await _Drive(slot.connection, state).run(deadline)
 
 
-async def drain(slot: Slot, deadline: float | None = None) -> int:
+async def drain(slot: Slot, deadline: float | None = None, progress: int = WAITING) -> int:
     """Wait until nothing is under way on `slot`, or the first request waits for types: DONE or NEEDS_TYPES.
 
     When the wait ends early, what is left is cancelled and dropped, and the connection clean or closed.
 
+    Args:
+        slot: The connection.
+        deadline: By the loop's clock; None is no limit.
+        progress: AGAIN where more may have been received already, which the socket would not say.
     Raises:
         QueryTimeout: The deadline has passed.
     """
@@ -304,14 +349,14 @@ async def drain(slot: Slot, deadline: float | None = None) -> int:
     state = current()
     state.in_flight += 1
     try:
-        return await _Drive(connection, state).run(deadline)
+        return await _Drive(connection, state).run(deadline, progress)
     except BaseException as error:
         if isinstance(error, GeneratorExit):
             slot.close()  # the coroutine was thrown away: it must not wait any more
         elif connection.busy:
             await recover(slot)
         if type(error) is TimeoutError:
-            raise QueryTimeout("the call's timeout has passed and the statements were cancelled") from None
+            raise time_is_over(slot) from None
         raise
     finally:
         state.in_flight -= 1

@@ -72,8 +72,10 @@ class Channel:
 
     def detach(self) -> None:
         """Leave the socket alone from now on: somebody else reads what comes."""
-        if self.is_attached:
-            self.is_attached = False
+        if not self.is_attached:
+            return
+        self.is_attached = False
+        if not self._loop.is_closed():  # then it watches nothing any more
             self._loop.remove_reader(self._fd)
             if self._is_writing:
                 self._loop.remove_writer(self._fd)
@@ -176,7 +178,7 @@ class Channel:
         request.waiter = None
         if not future.done():
             self.has_woken = True
-            future.set_result(outcome)
+            self._state.wake(future, outcome)
 
     def _watch_writing(self) -> None:
         wants = self.connection.wants_write

@@ -20,7 +20,7 @@ from hyperdjango.database._connect_failures import Failure, gathered
 from hyperdjango.database._native import native
 from hyperdjango.database._password import password_steps
 from hyperdjango.database._session_attributes import UnwantedSession, check_steps
-from hyperdjango.database._socket import Refused, open_steps, resolve_steps, round_trip_ns
+from hyperdjango.database._socket import Refused, open_steps, resolve_steps
 from hyperdjango.database._steps import RunInThread, SetDeadline, Steps
 from hyperdjango.database._tls import TlsError, TlsFilter, negotiate_steps
 from hyperdjango.database._tls_context import context_for
@@ -236,10 +236,12 @@ class _Attempt:
             statement_cache_size=STATEMENTS if size is None else size,
             # Behind a pooler two connections can meet on one backend.
             statement_prefix=f"h{secrets.token_hex(5)}_",
-            round_trip_ns=round_trip_ns(sock),
         )
+        began = time.monotonic()
         try:
             result = yield from startup_steps(connection, sock, self._parameters, attempt.host, tls)
+            # More than one; calls that are alone on the connection show how much less it is.
+            connection.round_trip_ns = round((time.monotonic() - began) * 1e9)
             yield from check_steps(connection, sock, attempt.wanted)
         except BaseException:
             connection.close()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from hyperdjango.database import _async_replies
 from hyperdjango.database._channel import TYPES_NEEDED, Channel
-from hyperdjango.database._slot import Slot
+from hyperdjango.database._slot import Slot, time_is_over
 from hyperdjango.database.errors import AcquireTimeout, InterfaceError, QueryTimeout
 from hyperdjango.database.pool import Ticket
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # A call goes behind others of this much work, rather than wake another backend and socket for it.
 BUDGET_SOON_NS: Final = 200_000
 # Behind this much work, where no connection is idle.
-BUDGET_LATE_NS: Final = 1_500_000
+BUDGET_LATE_NS: Final = 500_000
 # The first request of a connection may take so long until nothing more is sent behind it.
 STUCK_SECONDS: Final = 0.005
 STUCK_NS: Final = int(STUCK_SECONDS * 1e9)
@@ -47,6 +47,7 @@ class Call(Ticket):
         "first",
         "first_set",
         "future",
+        "is_dropped",
         "request",
         "shape",
         "sql",
@@ -77,18 +78,20 @@ class Call(Ticket):
         self.channel: Channel | None = None
         self.request: native.Request | None = None
         self.until: float | None = None
+        self.is_dropped = False
 
-    def _served(self) -> None:
+    def _served(self) -> bool:
         """The turn has come, on any thread and under the pool's lock: the loop does the rest."""
         dispatcher = self.dispatcher
-        if threading.get_ident() == dispatcher.thread_id:
-            dispatcher.loop.call_soon(dispatcher.begin, self)
-            return
+        loop = dispatcher.loop
         try:
-            dispatcher.loop.call_soon_threadsafe(dispatcher.begin, self)
+            if threading.get_ident() == dispatcher.thread_id:
+                loop.call_soon(dispatcher.begin, self)
+            else:
+                loop.call_soon_threadsafe(dispatcher.begin, self)
         except RuntimeError:
-            # The loop was closed with its tasks: their tickets were given back when they were cancelled.
-            return
+            return False  # the loop was closed, and maybe its tasks were never cancelled
+        return True
 
     def say(self, outcome: str) -> None:
         """Let the coroutine behind the call go on with something else than a result."""
@@ -99,6 +102,14 @@ class Call(Ticket):
         """End the call before anything of it was sent."""
         if not self.future.done():
             self.future.set_exception(error)
+
+    def time_is_over(self) -> QueryTimeout:
+        """Return the exception for a call that was under way when its time passed."""
+        if self.channel is None or self.is_dropped:
+            return QueryTimeout(
+                "the call's timeout has passed; the statement was sent, its answer is dropped"
+            )
+        return time_is_over(self.channel.slot)
 
     def on_time(self) -> None:
         """The deadline of the call has passed, or while it still waits its turn that of waiting."""
@@ -153,7 +164,7 @@ class Dispatcher:
         except BaseException as error:
             await self._abandon(call, error)
             if type(error) is TimeoutError:
-                raise QueryTimeout(_TIME_IS_OVER) from None
+                raise call.time_is_over() from None
             raise
         finally:
             if timer is not None:
@@ -176,7 +187,7 @@ class Dispatcher:
         except BaseException as error:
             await self._abandon(call, error)
             if type(error) is TimeoutError:
-                raise QueryTimeout(_TIME_IS_OVER) from None
+                raise call.time_is_over() from None
             raise
         finally:
             if timer is not None:
@@ -394,6 +405,7 @@ class Dispatcher:
             return  # it was answered in the same moment
         channel.forget(request)
         if channel.live:
+            call.is_dropped = True
             return  # its neighbours go on; its own answer is dropped when it comes
         self._close_channel(channel)
         slot = channel.slot
@@ -425,6 +437,3 @@ def bury_dead(dispatchers: list[Dispatcher]) -> None:
         if dispatcher.loop.is_closed():
             dispatchers.remove(dispatcher)
             dispatcher.bury()
-
-
-_TIME_IS_OVER: Final = "the call's timeout has passed and the statement was cancelled"

@@ -65,6 +65,7 @@ class Pinned:
         depth: How many blocks are open, the outermost counted.
         is_begun: Something was sent: the backend has the transaction, unless BEGIN itself has failed.
         is_closed: No statement may follow.
+        is_committed: It has taken effect, whatever its callbacks do.
         callbacks: What `on_commit` has taken.
     """
 
@@ -73,8 +74,10 @@ class Pinned:
         self.depth = 1
         self.is_begun = False
         self.is_closed = False
+        self.is_committed = False
         self.callbacks: list[Callable[[], Any]] = []
         self._begin = begin
+        self._savepoints: list[Savepoint] = []
         self._has_not_begun = False
         slot.connection.owe(begin)
 
@@ -105,6 +108,8 @@ class Pinned:
             if connection.transaction_status != "I":
                 connection.owe("ROLLBACK")
             connection.owe(self._begin)
+            for savepoint in self._savepoints:
+                connection.owe(f"SAVEPOINT {savepoint.name}")
             self.is_begun = False
             return True
         self.check_begun()
@@ -120,12 +125,14 @@ class Pinned:
         """Begin a nested block."""
         savepoint = Savepoint(quote_identifier(name or f"sp_{self.depth + 1}"), len(self.callbacks))
         self.slot.connection.owe(f"SAVEPOINT {savepoint.name}")
+        self._savepoints.append(savepoint)
         self.depth += 1
         return savepoint
 
     def leave(self, savepoint: Savepoint, *, failed: bool) -> bool:
         """End a nested block. Returns whether what is owed must be sent at once, because it will fail."""
         self.depth -= 1
+        self._savepoints.remove(savepoint)
         connection = self.slot.connection
         if failed:
             del self.callbacks[savepoint.callbacks_before :]

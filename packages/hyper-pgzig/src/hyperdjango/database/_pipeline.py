@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from hyperdjango.database import _async_replies, _shape, _sync_replies
-from hyperdjango.database._slot import NEEDS_TYPES, Slot
+from hyperdjango.database._slot import AGAIN, NEEDS_TYPES, WAITING, Slot
 from hyperdjango.database.errors import Error
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def items_of(queries: Iterable[Query]) -> list[Item]:
         if isinstance(query, str):
             items.append(Item(query, ()))
             continue
-        pair: object = query
+        pair = cast("object", query)
         if isinstance(pair, (tuple, list)) and len(cast("Sequence[object]", pair)) == 2:
             sql, values = cast("Sequence[object]", pair)
             if isinstance(sql, str) and isinstance(values, (tuple, list)):
@@ -63,28 +63,44 @@ class Work:
         self.outcomes: list[native.Request | Exception | None] = [None] * len(items)
         self.is_first = False
         self._pinned = pinned
+        self._first: int | None = None
         self._sent = 0
+        self._is_described = False
 
     def unknown(self) -> "list[native.Request]":
-        """Write the descriptions that are to be asked for. Those that fail are tried again in their place."""
+        """Write the descriptions that are to be asked for. Those that fail are tried again in their place.
+
+        Not inside a transaction, which one that fails would spoil for the statements in front of it.
+        """
         connection = self.connection
-        texts = dict.fromkeys(item.sql for item in self.items if not connection.knows(item.sql))
-        if len(texts) < 2 or connection.owed:
-            return []  # nothing is gained; and what is owed belongs in front of a statement
+        # What is owed belongs in front of a statement: once that has run this is asked again.
+        if self._is_described or connection.closed or connection.owed or self._pinned is not None:
+            return []
+        self._is_described = True
+        rest = self.items[self._sent :]
+        texts = dict.fromkeys(item.sql for item in rest if not connection.knows(item.sql))
+        if len(texts) < 2:
+            return []  # nothing is gained
         return [connection.prepare(sql) for sql in texts]
 
     def feed(self) -> bool:
-        """Write as many statements as may be under way. False: nothing is left to write or to wait for."""
+        """Write as many statements as may be under way. False: nothing is left to write or to wait for.
+
+        The first of a block goes alone: what stood behind a BEGIN that fails would run outside of it.
+        """
         connection = self.connection
+        self._look_at_first()
         while self._sent < len(self.items):
             index, item = self._sent, self.items[self._sent]
             try:
-                if connection.busy:
-                    request = connection.append(item.sql, item.args, _shape.TUPLE, None, False, None)
-                else:
+                if self._pinned is not None:
+                    self._pinned.check_usable()
+                request = connection.append(item.sql, item.args, _shape.TUPLE, None, False, None)
+                if request is None and not connection.busy:
                     request = connection.submit(item.sql, item.args, _shape.TUPLE, None, False, None)
-                    if self._pinned is not None:
-                        self.is_first = self._pinned.sent()
+                    if self._pinned is not None and self._pinned.sent():
+                        self.is_first = True
+                        self._first = index
             except Exception as error:
                 self.outcomes[index] = error
                 self._sent += 1
@@ -93,8 +109,21 @@ class Work:
                 break
             self.outcomes[index] = request
             self._sent += 1
+            if index == self._first:
+                break
         connection.push()
         return connection.busy
+
+    def _look_at_first(self) -> None:
+        """The first statement of the block is complete: it may have to be sent again, or be the last."""
+        if self._first is None or self._pinned is None:
+            return
+        index, self._first = self._first, None
+        request = self.outcomes[index]
+        assert request is not None
+        assert not isinstance(request, Exception)
+        if self._pinned.is_to_repeat(request):
+            self._sent = index
 
     def stale(self) -> list[int]:
         """The statements that were prepared for what is no more, and have not run: to be sent again."""
@@ -114,10 +143,12 @@ async def run(
     work = Work(slot, items, pinned)
     waiting: list[native.Request] = []
     try:
-        if work.unknown():
-            work.connection.push()
-            await _drain(work, waiting, deadline)
-        while work.feed():
+        while True:
+            if work.unknown():
+                work.connection.push()
+                await _drain(work, waiting, deadline)
+            if not work.feed():
+                break
             await _drain(work, waiting, deadline)
         for index in work.stale():
             item = items[index]
@@ -128,16 +159,17 @@ async def run(
         if work.is_first and pinned is not None:
             pinned.check_begun()
         raise
-    _check_begun(work, pinned)
     return work.outcomes
 
 
 async def _drain(work: Work, waiting: "list[native.Request]", deadline: float | None) -> None:
     """Wait until nothing is under way; types that are met are asked for at the end."""
-    while await _async_replies.drain(work.slot, deadline) == NEEDS_TYPES:
+    progress = WAITING
+    while await _async_replies.drain(work.slot, deadline, progress) == NEEDS_TYPES:
         _set_aside(work, waiting)
         if not work.connection.busy:
             break
+        progress = AGAIN  # what stands behind it may be here already
     while waiting:
         request = waiting.pop(0)
         work.connection.restore_request(request)
@@ -151,10 +183,12 @@ def run_blocking(
     work = Work(slot, items, pinned)
     waiting: list[native.Request] = []
     try:
-        if work.unknown():
-            work.connection.push()
-            _drain_blocking(work, waiting, deadline)
-        while work.feed():
+        while True:
+            if work.unknown():
+                work.connection.push()
+                _drain_blocking(work, waiting, deadline)
+            if not work.feed():
+                break
             _drain_blocking(work, waiting, deadline)
         for index in work.stale():
             item = items[index]
@@ -165,7 +199,6 @@ def run_blocking(
         if work.is_first and pinned is not None:
             pinned.check_begun()
         raise
-    _check_begun(work, pinned)
     return work.outcomes
 
 
@@ -184,19 +217,6 @@ def _set_aside(work: Work, waiting: "list[native.Request]") -> None:
     request = work.connection.suspend_request()
     assert request is not None
     waiting.append(request)
-
-
-def _check_begun(work: Work, pinned: "Pinned | None") -> None:
-    """The block's first statement was in here: where BEGIN has failed, no other may follow."""
-    first = work.outcomes[0]
-    if (
-        pinned is not None
-        and work.is_first
-        and first is not None
-        and not isinstance(first, Exception)
-        and first.failed
-    ):
-        pinned.check_begun()
 
 
 def results(outcomes: "list[native.Request | Exception | None]", *, return_exceptions: bool) -> list[Any]:

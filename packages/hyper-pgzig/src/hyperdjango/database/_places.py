@@ -268,7 +268,9 @@ class Places:
     def _serve_place(self) -> None:
         """Let the oldest ticket open a connection where there is room for one."""
         if self._queue.waiting and self._is_open and self._may_grow():
-            self._queue.serve(None, self._take_place())
+            place = self._take_place()
+            if not self._queue.serve(None, place):
+                self._places.pop(place.number, None)
 
     def _tell_drained(self) -> None:
         """Wake those who wait for the last connection, where there is none."""

@@ -20,6 +20,8 @@ class Ticket:
 
     That is once, or more often where an interrupt falls into it: nobody could say whether it was heard.
 
+    It returns False where nobody can be woken any more, as the event loop was closed.
+
     Attributes:
         is_waiting: It stands in the queue.
         is_served: The turn has come.
@@ -56,10 +58,17 @@ class Ticket:
         self.generation = generation
         self.owner: object = None
 
-    def serve(self, slot: "Slot") -> None:
-        """Hand over a connection to one that is not in the queue."""
+    def serve(self, slot: "Slot") -> bool:
+        """Hand over a connection to one that is not in the queue. False: nobody takes it."""
         self.slot, self.is_served = slot, True
-        self.wake()
+        if self.wake() is not False:
+            return True
+        self.spurn()
+        return False
+
+    def spurn(self) -> None:
+        """Nobody can be woken: what was handed over is the pool's."""
+        self.slot, self.place, self.is_served, self.is_left = None, None, False, True
 
     def refuse(self) -> None:
         """Say that nothing will come."""
@@ -117,12 +126,13 @@ class TicketQueue:
                 ticket.is_waiting = False
                 self.waiting -= 1
                 tickets.popleft()
-                ticket.wake()
+                if ticket.wake() is not False:
+                    return True
             except BaseException:
                 # An interrupt, after which nobody else would wake him.
                 ticket.wake()
                 raise
-            return True
+            ticket.spurn()
         return False
 
     def pop_of(self, owner: object) -> Ticket | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from hyperdjango.database import _shape
 from hyperdjango.database._place import Place
-from hyperdjango.database.errors import InterfaceError
+from hyperdjango.database.errors import InterfaceError, QueryTimeout
 
 if TYPE_CHECKING:
     from hyperdjango.database._connect import Established
@@ -131,6 +131,16 @@ class Slot:
 def nobody_waits() -> InterfaceError:
     """Return what becomes of a request whose caller has gone: nobody sees it."""
     return InterfaceError("nobody waits for this statement any more")
+
+
+def time_is_over(slot: Slot) -> QueryTimeout:
+    """Return the exception for a call under way on `slot` whose time has passed, after it was recovered."""
+    if slot.connection.closed:
+        return QueryTimeout(
+            "the call's timeout has passed and its connection did not answer a cancel request in time; it "
+            "was closed, and whether the statement was carried out is not known"
+        )
+    return QueryTimeout("the call's timeout has passed and the statement was cancelled")
 
 
 _logger: Final = logging.getLogger("hyperdjango.database")

@@ -10,9 +10,8 @@ import errno
 import os
 import socket
 import struct
-import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from hyperdjango.database._steps import Resolve, Sleep, Steps, WaitWritable
 from hyperdjango.database.errors import ConnectionFailed
@@ -127,24 +126,6 @@ def _set_tcp_options(sock: socket.socket, tcp: TcpParameters) -> None:
         option = getattr(socket, name, None)  # not every system has every one
         if option is not None and value is not None:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
-
-
-# Where tcpi_rtt stands in Linux's struct tcp_info.
-_RTT_AT: Final = 68
-
-
-def round_trip_ns(sock: socket.socket) -> int:
-    """Return what the kernel has measured for a round trip, in nanoseconds; 0 where it does not say."""
-    if sys.platform != "linux" or sock.family not in {socket.AF_INET, socket.AF_INET6}:
-        return 0
-    try:
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RTT_AT + 4)
-    except OSError:
-        return 0
-    if len(info) < _RTT_AT + 4:
-        return 0
-    microseconds: int = struct.unpack_from("=I", info, _RTT_AT)[0]
-    return microseconds * 1000
 
 
 def _check_peer(sock: socket.socket, name: str) -> None:

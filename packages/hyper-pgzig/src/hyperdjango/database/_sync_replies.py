@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 from hyperdjango.database import _shape, _sync_io
 from hyperdjango.database._cancel import cancel_steps
 from hyperdjango.database._introspection import ROUNDS_MAX, TYPES_KEEP_CHANGING, introspect
-from hyperdjango.database._slot import DONE, NEEDS_TYPES, WAITING, Slot, nobody_waits
-from hyperdjango.database.errors import InterfaceError, QueryTimeout
+from hyperdjango.database._slot import DONE, NEEDS_TYPES, WAITING, Slot, nobody_waits, time_is_over
+from hyperdjango.database.errors import InterfaceError
 
 if TYPE_CHECKING:
     from hyperdjango.database._native import native
@@ -43,14 +43,16 @@ def complete(slot: Slot, request: "native.Request", deadline: float | None = Non
     """
     if request.done:
         return
+    connection = slot.connection
     try:
-        if _wait(slot.connection, deadline) == NEEDS_TYPES:
+        # One that was put aside for its types has nothing more to come before they are known.
+        if connection.progress == NEEDS_TYPES or _wait(connection, deadline) == NEEDS_TYPES:
             _learn_types(slot, deadline)
     except BaseException as error:
-        if slot.connection.busy:
+        if connection.busy:
             _recover(slot, request)
         if type(error) is TimeoutError:
-            raise QueryTimeout("the call's timeout has passed and the statement was cancelled") from None
+            raise time_is_over(slot) from None
         raise
 
 
@@ -125,7 +127,7 @@ def drain(slot: Slot, deadline: float | None = None) -> int:
         if connection.busy:
             recover(slot)
         if type(error) is TimeoutError:
-            raise QueryTimeout("the call's timeout has passed and the statements were cancelled") from None
+            raise time_is_over(slot) from None
         raise
 
 

@@ -14,7 +14,7 @@ from hyperdjango.database._dispatch import Call, Dispatcher, bury_dead
 from hyperdjango.database._introspection import OID_OF_TYPE
 from hyperdjango.database._pipeline import Query
 from hyperdjango.database._repeat import ATTEMPTS, NOT_INSIDE, check_retries, is_repeatable, pause_before
-from hyperdjango.database._slot import Slot
+from hyperdjango.database._slot import DONE, Slot
 from hyperdjango.database._statements import is_script
 from hyperdjango.database.errors import DatabaseError, InterfaceError, QueryTimeout
 from hyperdjango.database.status import CommandStatus
@@ -321,11 +321,15 @@ class Database(AsyncPoolFace):
         if self._current.get() is not None:
             raise InterfaceError(NOT_INSIDE)
         for attempt in range(retries + 1):
+            transaction = None
             try:
                 async with self.transaction(None, isolation, read_only, deferrable):
+                    transaction = self._current.get()
                     return await function()
             except DatabaseError as error:
-                if attempt == retries or not is_repeatable(error):
+                # A callback of what is committed may fail with just such an error.
+                is_committed = transaction is not None and transaction.is_committed
+                if attempt == retries or is_committed or not is_repeatable(error):
                     raise
             await asyncio.sleep(pause_before(attempt + 1))
         raise AssertionError  # the last attempt has returned or raised
@@ -350,7 +354,7 @@ class Database(AsyncPoolFace):
         _batches.finish(request, first_set)
         return request
 
-    async def _complete(  # noqa: PLR0917 - ours alone; a keyword costs time on the hot path
+    async def _complete(  # noqa: PLR0912, PLR0917 - ours alone; a call or a keyword more costs time on the hot path
         self,
         sql: str,
         args: tuple[object, ...] | None,
@@ -371,56 +375,39 @@ class Database(AsyncPoolFace):
         pool = self._pool
         if not pool.is_plain:
             return await self._borrowed(sql, args, shape, target, first, first_set, deadline)
-        if not state.in_flight:
+        if not state.in_flight and args is not None:
             # Nobody else is under way: the reply is waited for right here, if that has paid before.
             slot = pool.take_idle()
             if slot is not None:
-                answered = await self._alone(slot, sql, args, shape, target, first, first_set, deadline)
-                if answered is not None:
-                    return answered
+                connection = slot.connection
+                try:
+                    request = connection.submit(sql, args, shape, target, first, first_set)
+                except BaseException:
+                    pool.give_back(slot)
+                    raise
+                if state.is_lone(0) and connection.look() == DONE:
+                    if connection.is_clean and not slot.needs_care:
+                        pool.put_back(slot)
+                    else:
+                        await self._release(slot)
+                    if state.is_turn_due():
+                        await _async_replies.turn()
+                else:
+                    dispatcher = self._dispatcher(state)
+                    call = Call(dispatcher, sql, args, shape, target, first, first_set)
+                    await dispatcher.finish(slot, request, call, deadline)
+                if not (request.stale or request.undone):
+                    return request
         if not pool.is_open:
             await self._open_on_use()
         dispatcher = self._dispatcher(state)
-        for attempt in range(ATTEMPTS):
+        attempts = 0
+        while True:
             call = Call(dispatcher, sql, args, shape, target, first, first_set)
             request = await dispatcher.run(call, deadline)
-            if not (request.stale or request.undone) or attempt == ATTEMPTS - 1:
-                break
-        return request
-
-    async def _alone(  # noqa: PLR0917 - ours alone; a keyword costs time on the hot path
-        self,
-        slot: Slot,
-        sql: str,
-        args: tuple[object, ...] | None,
-        shape: int,
-        target: object,
-        first: bool,
-        first_set: int | None,
-        deadline: float | None,
-    ) -> "native.Request | None":
-        """Run a statement on an idle connection; None: it has not run and is to be sent again."""
-        connection = slot.connection
-        try:
-            if args is None and connection.owed:
-                await _async_replies.run_owed(slot, deadline)
-            request = connection.submit(sql, args, shape, target, first, first_set)
-        except BaseException:
-            await self._release(slot)
-            raise
-        is_answered = _async_replies.look(connection)
-        if is_answered or request.done:
-            if slot.is_reusable():
-                self._pool.put_back(slot)
-            else:
-                await self._release(slot)
-            if not is_answered:
-                await _async_replies.turn()
-        else:
-            dispatcher = self._dispatcher(_async_replies.current())
-            call = Call(dispatcher, sql, args, shape, target, first, first_set)
-            await dispatcher.finish(slot, request, call, deadline)
-        return None if request.stale or request.undone else request
+            attempts += 1
+            if not (request.stale or request.undone) or attempts == ATTEMPTS:
+                return request
 
     async def _borrowed(  # noqa: PLR0917 - ours alone
         self,
@@ -437,14 +424,22 @@ class Database(AsyncPoolFace):
         try:
             if args is None and slot.connection.owed:
                 await _async_replies.run_owed(slot, deadline)
-            for _ in range(2):
-                request = slot.connection.submit(sql, args, shape, target, first, first_set)
-                if not _async_replies.look(slot.connection):
-                    await _async_replies.complete(slot, request, deadline)
-                if not request.stale or slot.connection.transaction_status != "I":
-                    break
+            request = await self._once(slot, (sql, args, shape, target, first, first_set), deadline)
+            if request.stale and slot.connection.transaction_status == "I":
+                request = await self._once(slot, (sql, args, shape, target, first, first_set), deadline)
+            return request
         finally:
             await self._release(slot)
+
+    @staticmethod
+    async def _once(
+        slot: Slot,
+        arguments: "tuple[str, tuple[object, ...] | None, int, object, bool, int | None]",
+        deadline: float | None,
+    ) -> "native.Request":
+        request = slot.connection.submit(*arguments)
+        if not _async_replies.look(slot.connection):
+            await _async_replies.complete(slot, request, deadline)
         return request
 
     def _dispatcher(self, state: _async_replies.LoopState) -> Dispatcher:

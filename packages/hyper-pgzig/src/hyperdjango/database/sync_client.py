@@ -119,6 +119,8 @@ class SyncDatabase(SyncPoolFace):
                 requests = _pipeline.run_blocking(transaction.slot, items, deadline, transaction)
             except BaseException as error:
                 _end_interrupted(transaction.slot, error)
+                if not isinstance(error, Exception) and _has_begun_unseen(transaction):
+                    transaction.check_begun()
                 raise
         else:
             slot = self._acquire(deadline)
@@ -180,11 +182,15 @@ class SyncDatabase(SyncPoolFace):
         if self._current.get() is not None:
             raise InterfaceError(NOT_INSIDE)
         for attempt in range(retries + 1):
+            transaction = None
             try:
                 with self.transaction(None, isolation, read_only, deferrable):
+                    transaction = self._current.get()
                     return function()
             except DatabaseError as error:
-                if attempt == retries or not is_repeatable(error):
+                # A callback of what is committed may fail with just such an error.
+                is_committed = transaction is not None and transaction.is_committed
+                if attempt == retries or is_committed or not is_repeatable(error):
                     raise
             time.sleep(pause_before(attempt + 1))
         raise AssertionError  # the last attempt has returned or raised
@@ -237,6 +243,7 @@ class SyncDatabase(SyncPoolFace):
                 transaction.is_closed = True
             if transaction.commit():
                 check_committed(_sync_replies.run_owed(slot, deadline))
+            transaction.is_committed = True
         finally:
             # Twice, as an interrupt may come in here; and not by a token, of which it may rob us.
             try:
@@ -290,7 +297,8 @@ class SyncDatabase(SyncPoolFace):
                 if transaction.is_closed:
                     # A copied context: the thread that has the block has left it during this statement.
                     transaction.slot.close()
-        for attempt in range(ATTEMPTS):
+        attempts = 0
+        while True:
             slot = self._acquire(deadline)
             connection = slot.connection
             try:
@@ -303,9 +311,9 @@ class SyncDatabase(SyncPoolFace):
                     self._pool.put_back(slot)
                 else:
                     self._release(slot)
-            if not (request.stale or request.undone) or attempt == ATTEMPTS - 1:
-                break
-        return request
+            attempts += 1
+            if not (request.stale or request.undone) or attempts == ATTEMPTS:
+                return request
 
 
 def _in_transaction(

@@ -186,6 +186,7 @@ class TransactionBlock:
                 transaction.abandon()
             elif transaction.commit():
                 check_committed(await _async_replies.run_owed(slot))
+            transaction.is_committed = error is None
             # What is not committed `_release` rolls back: before somebody else has the connection.
         finally:
             await self._database._release(slot, is_block=True)

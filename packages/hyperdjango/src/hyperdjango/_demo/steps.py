@@ -14,10 +14,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from hyperdjango._demo.tour import Step, Tour, duration
+from hyperdjango._demo import concurrent
+from hyperdjango._demo.tour import STATIONS, Step, Tour, duration
 from hyperdjango.database import DivisionByZero, SyncDatabase, UniqueViolation
 
-STATIONS: Final = 200
 SLICE_ROWS: Final = 5_000
 FIRST_READING: Final = datetime(2026, 1, 1, tzinfo=UTC)
 PLACES: Final = ("Aare", "Brig", "Chur", "Davos", "Engi", "Flims", "Genf", "Horw")
@@ -167,16 +167,6 @@ async def everything(tour: Tour) -> str:
     return f"{len(rows):,} tuples; the event loop never paused for more than {duration(max(pauses))}"
 
 
-async def at_once(tour: Tour) -> str:
-    """Look up every station by its key, all at the same time."""
-    sql = f"SELECT name FROM {tour.table('station')} WHERE id = $1"
-    began = time.perf_counter()
-    names = await asyncio.gather(*(tour.db.query_val(sql, number) for number in range(STATIONS)))
-    each = (time.perf_counter() - began) / len(names)
-    over = f"over {tour.db.pool_stats()['total']} connections"
-    return f"{len(set(names))} stations looked up {over}, {each * 1e6:.0f} µs each"
-
-
 async def blocking(tour: Tour) -> str:
     """Use the blocking face, in a thread of its own."""
 
@@ -273,9 +263,13 @@ STEPS: Final = [
     Step("execute", execute),
     Step("into=", into),
     Step("every row", everything),
-    Step("200 at once", at_once),
+    Step("2 000 at once", concurrent.at_once),
+    Step("slow and quick", concurrent.slow_beside_quick),
+    Step("pipeline", concurrent.pipeline),
     Step("SyncDatabase", blocking),
     Step("transaction", transaction),
+    Step("round trips", concurrent.round_trips),
+    Step("timeout=", concurrent.timeout),
     Step("an error", error),
     Step("types", types),
 ]

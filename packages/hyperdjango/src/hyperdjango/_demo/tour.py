@@ -19,6 +19,7 @@ from rich.table import Table
 from hyperdjango.database import Database, Error, NativeExtensionMissing, quote_identifier
 
 INTERRUPTED: Final = 130  # what a shell reports for a program that Ctrl-C ended
+STATIONS: Final = 200
 
 
 @dataclass
