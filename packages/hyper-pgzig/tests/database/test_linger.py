@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import threading
 import time
 
 import psycopg
 import pytest
-from hyperdjango.database import Database, QueryTimeout, SyncDatabase
+from hyperdjango.database import Database, QueryTimeout, SyncDatabase, SyncHookConnection
 from pgkit.freeze import frozen
 from pgkit.until import until, until_async
 
@@ -57,6 +58,39 @@ def test_the_statement_of_a_closed_connection_does_not_run_on(url: str) -> None:
         assert db.pool_stats()["closing"] == 1
         until(lambda: db.pool_stats()["total"] == 0)
         assert other.execute("SELECT count(*) FROM pg_stat_activity WHERE pid = %s", [pid]).fetchone() == (0,)
+
+
+def test_what_a_hook_runs_in_its_thread_counts_until_its_backend_is_gone(url: str) -> None:
+    """The task is cancelled, and the thread cannot be: it is left behind with the connection."""
+    began = threading.Event()
+    ended: list[BaseException] = []
+
+    def hook(connection: SyncHookConnection) -> None:
+        if began.is_set():
+            return
+        began.set()
+        try:
+            connection.execute("SELECT pg_sleep(60)")
+        except BaseException as error:
+            ended.append(error)
+            raise
+
+    async def main() -> None:
+        with psycopg.connect(url, autocommit=True) as other:
+            async with Database(url, 0, 1, on_acquire=hook, application_name="hooked") as db:
+                task = asyncio.create_task(db.query("SELECT 1"))
+                await until_async(began.is_set)
+                await asyncio.sleep(0.1)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                assert db.pool_stats()["closing"] == 1
+                await until_async(lambda: db.pool_stats()["total"] == 0)
+                assert _count(other, "hooked") == 0
+                await until_async(lambda: bool(ended))
+                assert await db.query_val("SELECT 1") == 1
+
+    asyncio.run(main())
 
 
 def test_a_frozen_backend_keeps_its_place_for_a_bounded_time(url: str) -> None:

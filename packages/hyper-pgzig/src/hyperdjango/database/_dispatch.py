@@ -388,20 +388,22 @@ class Dispatcher:
 
     # How a call ends early.
 
+    def _leave(self, call: Call, error: BaseException) -> None:
+        """Give back the ticket of a call that was not sent, and what it was handed."""
+        if not call.is_served:
+            self._pool.leave(call, is_late=isinstance(error, AcquireTimeout))
+        elif call.slot is not None:
+            self._pool.give_back_unused(call.slot)
+        elif call.place is not None:
+            self._pool.abandon_place(call.place)
+        call.is_left = True
+
     async def _abandon(self, call: Call, error: BaseException) -> None:
         """A call has ended before its answer: give back what it has, and cancel what nobody waits for."""
-        channel, request = call.channel, call.request
         if not call.is_left and call.number:
-            call.is_left = True
-            if not call.is_served:
-                call.is_left = False
-                self._pool.leave(call, is_late=isinstance(error, AcquireTimeout))
-                call.is_left = True
-            elif call.slot is not None:
-                self._pool.give_back_unused(call.slot)
-            elif call.place is not None:
-                self._pool.abandon_place(call.place)
+            self._leave(call, error)
             return
+        channel, request = call.channel, call.request
         if channel is None or request is None:
             return
         if channel.is_held:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from hyperdjango.database import _sync_io
 from hyperdjango.database._cancel import cancel_steps
-from hyperdjango.database._steps import SetDeadline, Steps, WaitReadable
+from hyperdjango.database._steps import SetDeadline, Sleep, Steps, WaitReadable
 from hyperdjango.database.errors import ConnectionFailed
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # A backend that has not ended by then is given up: it may be frozen, and its place is needed.
 LINGER_SECONDS: Final = 2.0
+# Whether a thread that waits for it has left is looked at this often.
+SHARED_SECONDS: Final = 0.01
 
 
 def start(pool: "Places", slot: "Slot") -> None:
@@ -35,7 +37,7 @@ def start(pool: "Places", slot: "Slot") -> None:
         thread.start()
     except RuntimeError:
         # That, or the system has no more threads.
-        slot.established.sock.close()
+        slot.cut()
         pool.abandon_place(slot.place)
 
 
@@ -44,7 +46,7 @@ def _linger(pool: "Places", slot: "Slot") -> None:
         with contextlib.suppress(OSError):  # TimeoutError, too
             _sync_io.run(_linger_steps(slot))
     finally:
-        slot.established.sock.close()
+        slot.cut()
         pool.abandon_place(slot.place)
 
 
@@ -54,8 +56,13 @@ def _linger_steps(slot: "Slot") -> Steps[None]:
     with contextlib.suppress(OSError, ConnectionFailed):
         yield from cancel_steps(slot.established.cancel_target)
     # The backend sees this as soon as it wants another message of ours.
-    sock.shutdown(socket.SHUT_WR)
-    while True:
+    with contextlib.suppress(OSError):  # it may have ended already
+        sock.shutdown(socket.SHUT_WR)
+    while not slot.is_closed:
+        # A thread that reads from it is not to be robbed of what comes.
+        yield Sleep(SHARED_SECONDS)
+        slot.close()
+    while sock.fileno() >= 0:
         try:
             if not sock.recv(65536):
                 return

@@ -275,7 +275,7 @@ class Places:
         if self._queue.waiting and self._is_open and self._may_grow():
             place = self._take_place()
             if not self._queue.serve(None, place):
-                del self._places[place.number]
+                self._places.pop(place.number, None)
 
     def _tell_drained(self) -> None:
         """Wake those who wait for the last connection, where there is none."""

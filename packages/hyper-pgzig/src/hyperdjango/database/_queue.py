@@ -58,10 +58,17 @@ class Ticket:
         self.generation = generation
         self.owner: object = None
 
-    def serve(self, slot: "Slot") -> None:
-        """Hand over a connection to one that is not in the queue."""
+    def serve(self, slot: "Slot") -> bool:
+        """Hand over a connection to one that is not in the queue. False: nobody takes it."""
         self.slot, self.is_served = slot, True
-        self.wake()
+        if self.wake() is not False:
+            return True
+        self.spurn()
+        return False
+
+    def spurn(self) -> None:
+        """Nobody can be woken: what was handed over is the pool's."""
+        self.slot, self.place, self.is_served, self.is_left = None, None, False, True
 
     def refuse(self) -> None:
         """Say that nothing will come."""
@@ -119,15 +126,13 @@ class TicketQueue:
                 ticket.is_waiting = False
                 self.waiting -= 1
                 tickets.popleft()
-                is_heard = ticket.wake()
+                if ticket.wake() is not False:
+                    return True
             except BaseException:
                 # An interrupt, after which nobody else would wake him.
                 ticket.wake()
                 raise
-            if is_heard is not False:
-                return True
-            # His loop was closed, and maybe his task was never cancelled.
-            ticket.slot, ticket.place, ticket.is_served, ticket.is_left = None, None, False, True
+            ticket.spurn()
         return False
 
     def pop_of(self, owner: object) -> Ticket | None:

@@ -100,6 +100,7 @@ class Slot:
         """Close the socket, with a good-bye where nothing is under way. Any number of calls.
 
         Where something is under way the socket stays open, and the pool's to look after: `is_lingering`.
+        Where another thread waits for it, this is to be called again once that has left.
         """
         if self.is_closed:
             return
@@ -108,16 +109,25 @@ class Slot:
         try:
             connection.terminate()
         except InterfaceError:
-            # Another thread waits in there. It finds the end of the stream and closes behind itself; now
-            # somebody else could be given the number of the socket it still reads from.
-            with contextlib.suppress(OSError):
-                self.established.sock.shutdown(socket.SHUT_RDWR)
-            return
-        self.is_closed = True
-        if runs_on:
+            # Another thread waits in there. It gets its answer, or finds the end of the stream, and nothing
+            # more is sent. Were the socket closed now, somebody else could be given the number of the one
+            # that it still reads from.
             self.is_lingering = True
-        else:
+            with contextlib.suppress(OSError):
+                self.established.sock.shutdown(socket.SHUT_WR)
+            return
+        self.is_closed, self.is_lingering = True, runs_on
+        if not runs_on:
             self.established.sock.close()
+
+    def cut(self) -> None:
+        """Close the socket of a connection that lingers, or end the wait of the thread that is in there."""
+        sock = self.established.sock
+        if self.is_closed:
+            sock.close()
+        else:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
     def settle(self) -> None:
         """Count what was just set as how the session was opened: no reset is due because of it."""
@@ -128,6 +138,11 @@ class Slot:
         self.connection.owe(RESET_SQL)
 
 
+def nobody_waits() -> InterfaceError:
+    """Return what becomes of a request whose caller has gone: nobody sees it."""
+    return InterfaceError("nobody waits for this statement any more")
+
+
 def time_is_over(slot: Slot) -> QueryTimeout:
     """Return the exception for a call under way on `slot` whose time has passed, after it was recovered."""
     if slot.connection.closed:
@@ -136,11 +151,6 @@ def time_is_over(slot: Slot) -> QueryTimeout:
             "was closed, and whether the statement was carried out is not known"
         )
     return QueryTimeout("the call's timeout has passed and the statement was cancelled")
-
-
-def nobody_waits() -> InterfaceError:
-    """Return what becomes of a request whose caller has gone: nobody sees it."""
-    return InterfaceError("nobody waits for this statement any more")
 
 
 _logger: Final = logging.getLogger("hyperdjango.database")

@@ -219,6 +219,9 @@ class SyncPoolFace(Face):
         is_fit = False
         try:
             if not slot.connection.closed and not slot.connection.busy:
+                if is_block:
+                    # What an interrupt has left of it is not the next borrower's.
+                    slot.connection.disown(None)
                 self._clean(slot, is_block=is_block)
                 is_fit = slot.is_quiet() and not slot.is_condemned
         except Exception:

@@ -190,7 +190,9 @@ class Pool(Upkeep):
                 ticket.refuse()
             elif self._idle:
                 # It came back while the queue seemed to be empty.
-                ticket.serve(self._pop_idle())
+                slot = self._pop_idle()
+                if not ticket.serve(slot):
+                    self.put_back(slot)
             else:
                 self._queue.insert(ticket)
                 self._serve_place()

@@ -119,6 +119,8 @@ class SyncDatabase(SyncPoolFace):
                 requests = _pipeline.run_blocking(transaction.slot, items, deadline, transaction)
             except BaseException as error:
                 _end_interrupted(transaction.slot, error)
+                if not isinstance(error, Exception) and _has_begun_unseen(transaction):
+                    transaction.check_begun()
                 raise
         else:
             slot = self._acquire(deadline)
