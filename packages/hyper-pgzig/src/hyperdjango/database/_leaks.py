@@ -2,6 +2,8 @@
 
 The faces take down where, the housekeeper warns; only where `leak_timeout` is set.
 """
+# A frame is had no other way that leaves the source files alone:
+# pyright: reportPrivateUsage=false
 
 import logging
 import sys

@@ -254,6 +254,7 @@ class SyncDatabase(SyncPoolFace):
                     self._current.set(None)
                 # Rolls back what is not committed.
                 self._release(slot, is_block=True)
+        assert transaction is not None
         _callbacks.run_blocking(transaction.callbacks)
 
     def _run(
