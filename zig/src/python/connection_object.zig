@@ -567,6 +567,7 @@ fn suspendRequest(_: *Object, self: *Link, _: []const *Object) py.Error!*Object 
 fn restoreRequest(object: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
     const request = try requestOf(object, arguments[0], "restore_request takes a Request");
     try checkUsable(self);
+    if (self.owed.items.len > 0) return raise.raise("InterfaceError", "commands are owed: run_owed first", .{});
     if (!request.claim()) return raise.raise("InterfaceError", "the request is under way on a connection", .{});
     if (request.stage != .needs_types and request.stage != .held) {
         request.releaseClaim();

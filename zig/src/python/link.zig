@@ -427,7 +427,7 @@ pub const Link = struct {
         request.setFault(instance);
         // The backend has said its last words; when its socket closes is of no interest.
         if (self.session.connection.isTerminated()) self.closed = true;
-        if (isStale(parts) or isOutdated(request, parts)) {
+        if (isStale(request, parts) or isOutdated(request, parts)) {
             if (self.isForeign(request, parts)) self.map.has_pooler.store(true, .release);
             request.stale = true;
             if (request.statement) |statement| submit.forgetTypes(self, statement);
@@ -436,7 +436,10 @@ pub const Link = struct {
     }
 
     /// The backend has lost the statement, or its result is not what it was.
-    fn isStale(parts: protocol.ErrorResponse) bool {
+    /// Both are said in answer to Bind, before anything has run: what is prepared or altered by the statement
+    /// itself is its own affair.
+    fn isStale(request: *const Request, parts: protocol.ErrorResponse) bool {
+        if (request.arguments == null or request.bound or request.fresh or request.with_parse) return false;
         const code = parts.sqlstate orelse return false;
         if (std.mem.eql(u8, code, "26000")) return true;
         return std.mem.eql(u8, code, "0A000") and std.mem.eql(u8, parts.routine orelse "", "RevalidateCachedQuery");

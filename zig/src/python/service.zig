@@ -82,7 +82,7 @@ pub fn isBarrier(request: *const Request) bool {
 
 /// Whether `statement` may be sent behind what is under way. `budget_ns` bounds what it then waits for.
 pub fn hasRoom(link: *const Link, statement: *const Statement, budget_ns: u64) bool {
-    if (!link.tail_open or statement.kind != .read or statement.changes_session or statement.changes_path) return false;
+    if (!link.tail_open or link.owed.items.len > 0 or statement.kind != .read or statement.changes_session or statement.changes_path) return false;
     if (!statement.service.isQuick()) return false;
     if (link.queue.len >= depth_max or link.bytes_in_flight >= bytes_max) return false;
     return link.service_in_flight + statement.service.mean() <= budget_ns;
@@ -97,7 +97,8 @@ pub fn isStuck(link: *Link, limit_ns: u64) bool {
     if (net.now() -| begun < limit_ns +| link.rtt_ns) return false;
     var socket: net.Socket = .{ .fd = link.fd };
     if (link.session.hasInput() or !socket.isQuiet()) return false;
-    if (request.statement) |statement| @constCast(&statement.service).distrust();
+    // Once for each time it is found so, however often it is looked at.
+    if (link.tail_open) if (request.statement) |statement| @constCast(&statement.service).distrust();
     link.tail_open = false;
     return true;
 }

@@ -136,17 +136,18 @@ class AsyncPoolFace(Face):
         until = loop.time() + limit
         return until if deadline is None else min(until, deadline)
 
-    async def _acquire(self, deadline: float | None) -> Slot:
+    async def _acquire(self, deadline: float | None, *, is_urgent: bool = False) -> Slot:
         """Take a connection from the pool, open one, or wait for one.
 
         Args:
             deadline: Of the call, by the loop's clock; None is no limit.
+            is_urgent: The call has run already: `acquire_timeout` is not for it.
         """
         pool = self._pool
         if not pool.is_open:
             await self._open_on_use()
         loop = asyncio.get_running_loop()
-        until = self._until(loop, deadline)
+        until = deadline if is_urgent else self._until(loop, deadline)
         began = time.monotonic()
         served = asyncio.Event()
         ticket = pool.enter(lambda: _wake(loop, served))
@@ -252,11 +253,12 @@ class AsyncPoolFace(Face):
         async def wait() -> None:
             try:
                 slot = await transaction.give_up()
+                transaction.abandon()
             except BaseException:
                 # The loop is about to end.
                 self._pool.discard(transaction.take())
                 raise
-            await self._release(slot)
+            await self._release(slot, is_block=True)
 
         self._run_later(wait())
 

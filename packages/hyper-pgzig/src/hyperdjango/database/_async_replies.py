@@ -307,6 +307,12 @@ async def _recover(slot: Slot, request: "native.Request", error: BaseException) 
     await recover(slot)
 
 
+async def abandon(slot: Slot, request: "native.Request") -> None:
+    """Cancel a request that was just submitted, where something was raised before it was waited for."""
+    slot.connection.drop(request, nobody_waits())
+    await recover(slot)
+
+
 async def recover(slot: Slot) -> None:
     """Cancel what runs on `slot`, whose requests nobody waits for, and read the rest of what comes.
 

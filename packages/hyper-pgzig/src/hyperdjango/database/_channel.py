@@ -38,6 +38,7 @@ class Channel:
         "_loop",
         "_on_done",
         "_on_room",
+        "_on_unwanted",
         "_state",
         "connection",
         "has_woken",
@@ -53,6 +54,7 @@ class Channel:
         slot: Slot,
         on_room: "Callable[[Channel], object]",
         on_done: "Callable[[Channel], object]",
+        on_unwanted: "Callable[[Channel], object]",
     ) -> None:
         self.slot = slot
         self.connection: native.Connection = slot.connection
@@ -65,6 +67,7 @@ class Channel:
         self._fd = slot.connection.fd
         self._on_room = on_room
         self._on_done = on_done
+        self._on_unwanted = on_unwanted
         self._is_scheduled = False
         self._is_writing = False
         self._is_pushing = False
@@ -84,6 +87,8 @@ class Channel:
         """Wake `future` when `request`, which was just written, is complete."""
         self.live += 1
         request.waiter = future
+        if request.done:
+            self._wake(request, None)  # it could not be sent
         self._push_soon()
 
     def _push_soon(self) -> None:
@@ -100,7 +105,7 @@ class Channel:
             # The socket was found closed: nothing will come that says so.
             self._wake(request, None)
             self._schedule()
-        elif self.connection.progress == AGAIN:
+        elif self.connection.progress in {AGAIN, NEEDS_TYPES}:
             self._schedule()  # what is here already is announced by nothing
         else:
             self._push_soon()
@@ -162,7 +167,9 @@ class Channel:
             self._wake(request, None)
         if connection.busy and not connection.closed:
             self._on_room(self)
-            if progress == AGAIN:
+            if self.live == 0:
+                self._on_unwanted(self)
+            elif progress == AGAIN:
                 self._schedule()
             else:
                 self._watch_writing()
@@ -174,6 +181,8 @@ class Channel:
 
     def _wake(self, request: "native.Request", outcome: str | None) -> None:
         future = request.waiter
+        if future is None:
+            return  # its caller went just now
         self.live -= 1
         request.waiter = None
         if not future.done():

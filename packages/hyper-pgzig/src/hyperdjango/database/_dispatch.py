@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from hyperdjango.database import _async_replies
 from hyperdjango.database._channel import TYPES_NEEDED, Channel
 from hyperdjango.database._slot import Slot, time_is_over
-from hyperdjango.database.errors import AcquireTimeout, InterfaceError, QueryTimeout
+from hyperdjango.database.errors import AcquireTimeout, InterfaceError, OutcomeUnknown, QueryTimeout
 from hyperdjango.database.pool import Ticket
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class Call(Ticket):
     __slots__ = (
         "args",
         "channel",
+        "deadline",
         "dispatcher",
         "first",
         "first_set",
@@ -53,7 +54,7 @@ class Call(Ticket):
         "shape",
         "sql",
         "target",
-        "until",
+        "timer",
     )
 
     def __init__(  # noqa: PLR0917 - ours alone; a keyword costs time on the hot path
@@ -78,7 +79,8 @@ class Call(Ticket):
         self.future: asyncio.Future[str | None] = dispatcher.loop.create_future()
         self.channel: Channel | None = None
         self.request: native.Request | None = None
-        self.until: float | None = None
+        self.deadline: float | None = None
+        self.timer: asyncio.TimerHandle | None = None
         self.is_dropped = False
 
     def _served(self) -> bool:
@@ -112,12 +114,26 @@ class Call(Ticket):
             )
         return time_is_over(self.channel.slot)
 
+    def arm(self, moment: float | None) -> None:
+        """Have `on_time` called at this moment, by the loop's clock, and at no other."""
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = None if moment is None else self.dispatcher.loop.call_at(moment, self.on_time)
+
     def on_time(self) -> None:
-        """The deadline of the call has passed, or while it still waits its turn that of waiting."""
-        if self.request is None:
+        """The time of waiting for a connection has passed or, once the call is under way, its own."""
+        self.timer = None
+        future, request = self.future, self.request
+        if future.done():
+            return
+        if request is None:
             self.fail(AcquireTimeout("no connection became free in time"))
-        else:
+        elif request.done:
+            future.set_result(None)  # answered in time: others of the loop were woken first
+        elif self.deadline is not None and self.dispatcher.loop.time() >= self.deadline:
             self.fail(TimeoutError())
+        else:
+            self.arm(self.deadline)
 
 
 class Dispatcher:
@@ -146,74 +162,62 @@ class Dispatcher:
             deadline: By the loop's clock; None is no limit.
         """
         began = time.monotonic()
-        until = call.until = self._database._until(self.loop, deadline)
-        timer: asyncio.TimerHandle | None = None
+        until = self._database._until(self.loop, deadline)
+        call.deadline = deadline
         try:
             self._dispatch(call)
-            if until is not None and not call.future.done():
+            if not call.future.done():
                 # Under way it is the call's own deadline that counts.
-                moment = until if call.request is None else deadline
-                timer = None if moment is None else self.loop.call_at(moment, call.on_time)
-            outcome = await call.future
-            if timer is not None and until != deadline:
-                timer.cancel()
-                timer = None
-            while outcome is not None:
-                if deadline is not None and timer is None:
-                    timer = self.loop.call_at(deadline, call.on_time)
-                outcome = await self._go_on(call, outcome, deadline, until, began)
+                call.arm(until if call.request is None else deadline)
+            await self._outcome(call, until, began)
         except BaseException as error:
             await self._abandon(call, error)
             if type(error) is TimeoutError:
                 raise call.time_is_over() from None
             raise
         finally:
-            if timer is not None:
-                timer.cancel()
-        channel = call.channel
-        if channel is not None and channel.is_held:
-            await self._release(channel)
+            call.arm(None)
+        await self._clean_up(call)
         assert call.request is not None
         return call.request
 
     async def finish(self, slot: Slot, request: "native.Request", call: Call, deadline: float | None) -> None:
         """Wait for a request that was sent on a connection of its own and is not answered yet."""
         call.request = request
-        timer = None if deadline is None else self.loop.call_at(deadline, call.on_time)
+        call.deadline = deadline
         try:
             self._open_channel(call, slot, request)
-            outcome = await call.future
-            while outcome is not None:
-                outcome = await self._go_on(call, outcome, deadline, deadline, 0.0)
+            call.arm(deadline)
+            await self._outcome(call, deadline, 0.0)
         except BaseException as error:
             await self._abandon(call, error)
             if type(error) is TimeoutError:
                 raise call.time_is_over() from None
             raise
         finally:
-            if timer is not None:
-                timer.cancel()
+            call.arm(None)
+        await self._clean_up(call)
+
+    async def _outcome(self, call: Call, until: float | None, began: float) -> None:
+        """Wait until the request of a call is complete."""
+        outcome = await call.future
+        while outcome is not None:
+            outcome = await self._go_on(call, outcome, until, began)
+
+    async def _clean_up(self, call: Call) -> None:
+        """Release the connection that a call has had, where that is left to it."""
         channel = call.channel
         if channel is not None and channel.is_held:
             await self._release(channel)
 
-    async def _go_on(
-        self, call: Call, outcome: str, deadline: float | None, until: float | None, began: float
-    ) -> str | None:
+    async def _go_on(self, call: Call, outcome: str, until: float | None, began: float) -> str | None:
         """Do what a callback cannot do, as it has to wait; returns what the call's future says then."""
-        if outcome is TYPES_NEEDED:
-            request = call.request
-            assert request is not None
-            call.channel = None
-            call.is_left = True
-            slot = await self._database._acquire(deadline)
-            try:
-                slot.connection.restore_request(request)
-                await _async_replies.complete(slot, request, deadline)
-            finally:
-                await self._database._release(slot)
-            return None
         call.is_left = True  # the ticket is used up, whatever comes
+        if outcome is TYPES_NEEDED:
+            await self._clean_up(call)
+            call.channel = None
+            await self._learn_types(call)
+            return None
         if outcome is PLACE_GIVEN:
             slot = await self._database._claim(call, until, began)
         else:
@@ -221,13 +225,34 @@ class Dispatcher:
             slot = call.slot
         try:
             if slot.connection.owed and call.args is None:
-                await _async_replies.run_owed(slot, deadline)
+                await _async_replies.run_owed(slot, call.deadline)
         except BaseException:
             await self._database._release(slot)
             raise
         call.future = self.loop.create_future()
         self._start(call, slot)
+        call.arm(call.deadline)
         return await call.future
+
+    async def _learn_types(self, call: Call) -> None:
+        """Let a request that waits for types go on, on whatever connection there is."""
+        request = call.request
+        assert request is not None
+        try:
+            slot = await self._database._acquire(call.deadline, is_urgent=True)
+        except (InterfaceError, AcquireTimeout):
+            if request.completed == 0:
+                raise
+            raise OutcomeUnknown(
+                "the statement was carried out, but what the types of its rows are could not be asked"
+            ) from None
+        try:
+            if slot.connection.owed:
+                await _async_replies.run_owed(slot, call.deadline)
+            slot.connection.restore_request(request)
+            await _async_replies.complete(slot, request, call.deadline)
+        finally:
+            await self._database._release(slot)
 
     def _dispatch(self, call: Call) -> None:
         """Send a call where it is answered soonest, or have it wait its turn.
@@ -302,7 +327,7 @@ class Dispatcher:
         self._open_channel(call, slot, request)
 
     def _open_channel(self, call: Call, slot: Slot, request: "native.Request") -> None:
-        channel = call.channel = Channel(self._state, slot, self._on_room, self._on_done)
+        channel = call.channel = Channel(self._state, slot, self._on_room, self._on_done, self._on_unwanted)
         self.channels.append(channel)
         self._state.in_flight += 1
         channel.began(request, call.future)
@@ -325,6 +350,9 @@ class Dispatcher:
             if call is None:
                 return
             assert isinstance(call, Call)
+            if call.future.done():
+                call.is_left = True  # it has just been cancelled, or its time is over
+                continue
             request: native.Request | None = None
             try:
                 if call.args is not None and call.first_set is None:
@@ -362,6 +390,21 @@ class Dispatcher:
             channel.is_held = True  # one of those who wake up now cleans it up
         else:
             self._database._run_later(self._database._release(slot))
+
+    def _on_unwanted(self, channel: Channel) -> None:
+        """Something is under way on a channel, and nobody waits for it any more."""
+        self._close_channel(channel)
+        self._database._run_later(self._recover(channel.slot))
+
+    async def _recover(self, slot: Slot) -> None:
+        """Cancel what nobody waits for, and give the connection back."""
+        try:
+            await _async_replies.recover(slot)
+        finally:
+            if slot.connection.closed or slot.is_closed:
+                self._pool.discard(slot)
+            else:
+                await self._database._release(slot)
 
     def _close_channel(self, channel: Channel) -> None:
         channel.detach()
@@ -423,13 +466,7 @@ class Dispatcher:
             slot.close()
             self._pool.discard(slot)
             return
-        try:
-            await _async_replies.recover(slot)
-        finally:
-            if slot.connection.closed or slot.is_closed:
-                self._pool.discard(slot)
-            else:
-                await self._database._release(slot)
+        await self._recover(slot)
 
     def bury(self) -> None:
         """Close what is under way: the loop was closed, and nobody will read the answers."""
@@ -438,11 +475,3 @@ class Dispatcher:
             channel.is_attached = False
             channel.slot.close()
             self._pool.discard(channel.slot)
-
-
-def bury_dead(dispatchers: list[Dispatcher]) -> None:
-    """Take out the dispatchers whose loops were closed; what they held is the pool's again."""
-    for dispatcher in list(dispatchers):
-        if dispatcher.loop.is_closed():
-            dispatchers.remove(dispatcher)
-            dispatcher.bury()

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from hyperdjango.database._native import native
     from hyperdjango.database._slot import Slot
 
+# How often the first statement of a block is sent again because what was known of it was out of date.
+REPEATS_MAX: Final = 3
+_SPOILT: Final = "a nested block was cancelled before it could be ended"
+
 _ISOLATION_LEVELS: Final = frozenset(
     {"read uncommitted", "read committed", "repeatable read", "serializable"}
 )
@@ -79,6 +83,8 @@ class Pinned:
         self._begin = begin
         self._savepoints: list[Savepoint] = []
         self._has_not_begun = False
+        self._repeats = 0
+        self._is_spoilt = False
         slot.connection.owe(begin)
 
     def check_usable(self) -> None:
@@ -86,12 +92,18 @@ class Pinned:
 
         Raises:
             TransactionClosed: The block has ended.
-            InFailedSqlTransaction: BEGIN has failed.
+            InFailedSqlTransaction: BEGIN has failed, or a nested block could not be ended.
         """
         if self.is_closed:
             raise TransactionClosed
         if self._has_not_begun:
             raise InFailedSqlTransaction("the transaction could not be begun", sqlstate="25P02")
+        if self._is_spoilt:
+            raise InFailedSqlTransaction(_SPOILT, sqlstate="25P02")
+
+    def spoil(self) -> None:
+        """A nested block could not be ended: what it has done must not be committed."""
+        self._is_spoilt = True
 
     def sent(self) -> bool:
         """A statement has been sent, and BEGIN in front of it if it is the first: then True."""
@@ -103,7 +115,8 @@ class Pinned:
         if not request.failed:
             return False
         connection = self.slot.connection
-        if request.stale and not connection.closed:
+        if request.stale and not connection.closed and self._repeats < REPEATS_MAX:
+            self._repeats += 1
             # What was known of it was out of date; the transaction that it has spoilt held nothing else.
             if connection.transaction_status != "I":
                 connection.owe("ROLLBACK")
@@ -164,6 +177,8 @@ class Pinned:
             raise InFailedSqlTransaction("the transaction's connection was lost, nothing was committed")
         if self._has_not_begun:
             raise InFailedSqlTransaction("the transaction could not be begun, nothing was committed")
+        if self._is_spoilt:
+            raise InFailedSqlTransaction(f"{_SPOILT}; nothing was committed")
         if not self.is_begun:
             connection.disown(None)
             return False

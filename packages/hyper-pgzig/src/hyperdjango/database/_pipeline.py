@@ -126,14 +126,28 @@ class Work:
             self._sent = index
 
     def stale(self) -> list[int]:
-        """The statements that were prepared for what is no more, and have not run: to be sent again."""
+        """The statements that were prepared for what is no more, and have not run: to be sent again.
+
+        Only where nothing that has run after them could have depended on their order.
+        """
         if self._pinned is not None or self.connection.closed:
             return []
-        return [
-            index
-            for index, outcome in enumerate(self.outcomes)
-            if outcome is not None and not isinstance(outcome, Exception) and outcome.stale
-        ]
+        again: list[int] = []
+        has_run = reads_only = False
+        for index in range(len(self.items) - 1, -1, -1):
+            outcome, is_read = self.outcomes[index], _is_read(self.items[index].sql)
+            if outcome is None or isinstance(outcome, Exception):
+                continue
+            if not outcome.stale:
+                reads_only = is_read and (reads_only or not has_run)
+                has_run = True
+            elif not has_run or (reads_only and is_read):
+                again.append(index)
+        return again[::-1]
+
+
+def _is_read(sql: str) -> bool:
+    return sql.lstrip(" \t\r\n(")[:6].lower() == "select"
 
 
 async def run(

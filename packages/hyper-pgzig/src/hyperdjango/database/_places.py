@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from hyperdjango.database._connect import Established
     from hyperdjango.database._conninfo import ConnectParameters
+    from hyperdjango.database._dispatch import Dispatcher
     from hyperdjango.database._housekeeper import Housekeeper
 
 # Connections that were opened together are not to end together.
@@ -82,6 +83,8 @@ class Places:
         _fork.watch(self)
 
     def _forget_everything(self) -> None:
+        # Of each event loop that has calls on connections of the pool.
+        self.dispatchers: list[Dispatcher] = []
         # Reentrant: the collector may end a forgotten coroutine, and with it a call, inside any of our lines.
         self._lock = threading.RLock()
         self.backoff = Backoff()

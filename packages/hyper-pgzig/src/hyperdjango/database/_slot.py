@@ -150,7 +150,9 @@ def time_is_over(slot: Slot) -> QueryTimeout:
             "the call's timeout has passed and its connection did not answer a cancel request in time; it "
             "was closed, and whether the statement was carried out is not known"
         )
-    return QueryTimeout("the call's timeout has passed and the statement was cancelled")
+    return QueryTimeout(
+        "the call's timeout has passed and the statement was cancelled, unless it had ended in that moment"
+    )
 
 
 _logger: Final = logging.getLogger("hyperdjango.database")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from hyperdjango.database import _async_replies, _batches, _callbacks, _pipeline, _shape
 from hyperdjango.database._async_pool import AsyncPoolFace
 from hyperdjango.database._deadline import check_timeout, deadline_after
-from hyperdjango.database._dispatch import Call, Dispatcher, bury_dead
+from hyperdjango.database._dispatch import Call, Dispatcher
 from hyperdjango.database._introspection import OID_OF_TYPE
 from hyperdjango.database._pipeline import Query
 from hyperdjango.database._repeat import ATTEMPTS, NOT_INSIDE, check_retries, is_repeatable, pause_before
@@ -38,7 +38,6 @@ class Database(AsyncPoolFace):
     def _prepare(self) -> None:
         self._pending = set()
         self._local = _Local()
-        self._dispatchers: list[Dispatcher] = []
         self._current: ContextVar[Transaction | None] = ContextVar("hyperdjango_transaction", default=None)
 
     @classmethod
@@ -385,7 +384,13 @@ class Database(AsyncPoolFace):
                 except BaseException:
                     pool.give_back(slot)
                     raise
-                if state.is_lone(0) and connection.look() == DONE:
+                try:
+                    is_answered = state.is_lone(0) and connection.look() == DONE
+                except BaseException:
+                    # A signal handler's, or that of a callback for notices.
+                    await self._give_up(slot, request)
+                    raise
+                if is_answered:
                     if connection.is_clean and not slot.needs_care:
                         pool.put_back(slot)
                     else:
@@ -442,13 +447,21 @@ class Database(AsyncPoolFace):
             await _async_replies.complete(slot, request, deadline)
         return request
 
+    async def _give_up(self, slot: Slot, request: "native.Request") -> None:
+        """Give back a connection on which a call has just ended by something else than its answer."""
+        try:
+            if slot.connection.busy:
+                await _async_replies.abandon(slot, request)
+        finally:
+            await self._release(slot)
+
     def _dispatcher(self, state: _async_replies.LoopState) -> Dispatcher:
         """The dispatcher of the running loop."""
         dispatcher = self._local.dispatcher
         if dispatcher is None or dispatcher.loop is not state.loop:
-            bury_dead(self._dispatchers)
+            self._pool.bury_dead()
             dispatcher = self._local.dispatcher = Dispatcher(self, state)
-            self._dispatchers.append(dispatcher)
+            self._pool.dispatchers.append(dispatcher)
         return dispatcher
 
 

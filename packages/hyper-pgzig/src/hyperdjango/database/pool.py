@@ -147,8 +147,18 @@ class Pool(Upkeep):
         self.enter_with(ticket)
         return ticket
 
+    def bury_dead(self) -> None:
+        """Take back what is under way on event loops that were closed."""
+        with self._lock:
+            dead = [each for each in self.dispatchers if each.loop.is_closed()]
+            self.dispatchers = [each for each in self.dispatchers if each not in dead]
+        for each in dead:
+            each.bury()
+
     def enter_with(self, ticket: Ticket) -> None:
         """As `enter`, with a ticket of the caller's own make."""
+        if self.dispatchers and not self._idle:
+            self.bury_dead()
         if self._orphans:
             self.reclaim()
         with self._lock:

@@ -83,6 +83,8 @@ class Transaction(Pinned):
                     if not _async_replies.look(connection):
                         await _async_replies.complete(slot, request, deadline)
                 except BaseException:
+                    if connection.busy:
+                        await _async_replies.abandon(slot, request)
                     if is_first:
                         self.check_begun()
                     raise
@@ -106,9 +108,18 @@ class Transaction(Pinned):
 
     async def leave_nested(self, savepoint: Savepoint, *, failed: bool) -> None:
         """End a nested block."""
-        async with self.alone():
-            if self.leave(savepoint, failed=failed):
-                await self.run_owed()
+        has_left = False
+        try:
+            async with self.alone():
+                must_run = self.leave(savepoint, failed=failed)
+                has_left = True
+                if must_run:
+                    await self.run_owed()
+        except BaseException:
+            if not has_left:
+                # Cancelled while a task of the block used the connection.
+                self.spoil()
+            raise
 
     async def close(self) -> Slot:
         """Let no statement follow those that wait already, and return the connection."""
