@@ -329,8 +329,8 @@ fn bind(link: *Link, request: *Request, name: []const u8, arguments: *Object, se
 fn setValueCount(set: ?u64, wanted: usize, given: usize) void {
     var where: [48]u8 = undefined;
     raise.set("DataError", "{s}the statement has {d} parameter{s}, {d} value{s} given", .{
-        setPrefix(&where, set), wanted,
-        plural(wanted, "", "s"), given,
+        setPrefix(&where, set),          wanted,
+        plural(wanted, "", "s"),         given,
         plural(given, " was", "s were"),
     });
 }
