@@ -10,6 +10,8 @@ const raise = @import("raise.zig");
 const decode = @import("decode.zig");
 const session_state = @import("session_state.zig");
 const submit = @import("submit.zig");
+const ending = @import("ending.zig");
+const error_reply = @import("error_reply.zig");
 const owed = @import("owed.zig");
 const prepared = @import("prepared.zig");
 const service = @import("service.zig");
@@ -125,12 +127,12 @@ pub const Link = struct {
             if (!try self.replay(request, slice_end)) return .again;
             return self.complete(request);
         }
-        if (self.session.wantsWrite()) self.flushRequest() catch |err| return self.ioFailed(request, err);
+        if (self.session.wantsWrite()) self.flushRequest() catch |err| return ending.ioFailed(self, request, err);
         while (true) {
-            while (self.session.next() catch return self.violated(request)) |event| {
+            while (self.session.next() catch return ending.violated(self, request)) |event| {
                 if (event == .data_row) {
                     try self.row(request, event.data_row);
-                    if (self.closed) return self.done(request);
+                    if (self.closed) return ending.done(self, request);
                     rows.* += 1;
                     if (rows.* % rows_per_look == 0 and net.now() > slice_end) return .again;
                     continue;
@@ -139,9 +141,9 @@ pub const Link = struct {
                     if (progress == .done and net.now() > slice_end and self.queue.len > 0) return .again;
                     return progress;
                 }
-                if (self.closed) return self.done(request);
+                if (self.closed) return ending.done(self, request);
             }
-            switch (self.session.fill() catch |err| return self.ioFailed(request, err)) {
+            switch (self.session.fill() catch |err| return ending.ioFailed(self, request, err)) {
                 .received => {},
                 .would_block => {
                     if (patience_ns == 0 or rows.* == 0 or net.now() > slice_end) return .waiting;
@@ -151,7 +153,7 @@ pub const Link = struct {
                         return .waiting;
                     }
                 },
-                .end => return self.lost(request, "the server closed the connection unexpectedly"),
+                .end => return ending.lost(self, request, "the server closed the connection unexpectedly"),
             }
             if (net.now() > slice_end) return .again;
         }
@@ -284,7 +286,7 @@ pub const Link = struct {
                 try self.noteTag(request, tag);
             },
             .empty_query => request.keepTag("", 0),
-            .error_response => |body| try self.failed(request, body),
+            .error_response => |body| try error_reply.failed(self, request, body),
             .notice => |body| try announce.notice(self, body),
             .notification => |notification| try announce.notification(self, notification),
             .parameter_status => |status| try self.noteParameter(request, status),
@@ -344,7 +346,7 @@ pub const Link = struct {
                     request.takeException();
                     return self.complete(request);
                 };
-                self.flushRequest() catch |err| return self.ioFailed(request, err);
+                self.flushRequest() catch |err| return ending.ioFailed(self, request, err);
                 return .waiting;
             },
             .executing => return self.complete(request),
@@ -364,109 +366,7 @@ pub const Link = struct {
             request.stage = .held;
             return .needs_types;
         }
-        return self.done(request);
-    }
-
-    /// The first request is done; with the connection closed, so are all.
-    pub fn finish(self: *Link, request: *Request) void {
-        service.account(self, request);
-        // Something is still to come, or may be: nobody else may have the connection.
-        const connection = &self.session.connection;
-        if (connection.in_doubt or connection.pendingSyncs() > self.syncs_behind) self.closed = true;
-        if (self.queue.len == 1 and !connection.isIdle()) self.closed = true;
-        if (self.dequeue()) |object| self.end(object);
-        if (self.closed) self.endAll();
-        if (self.queue.len == 0) self.tail_open = false;
-    }
-
-    /// Whoever waits for it will find it among the finished ones.
-    fn end(self: *Link, object: *Object) void {
-        const request = Request.of(object);
-        request.complete();
-        if (request.waiter != null) {
-            if (self.finished.append(gpa, object)) return else |_| {}
-            // Without memory for the list nobody would be woken: the face closes it and wakes all.
-            self.closed = true;
-        }
-        py.decref(object);
-    }
-
-    /// The connection has ended under requests that have had no answer yet.
-    pub fn endAll(self: *Link) void {
-        while (self.dequeue()) |object| {
-            const request = Request.of(object);
-            const unsent = self.session.positionSent() <= request.output_start;
-            // A backend that says good-bye before its turn has not begun it.
-            request.undone = unsent or self.session.connection.isTerminated();
-            if (!request.undone and submit.mayHaveCommitted(self, request)) {
-                raise.set("OutcomeUnknown", "the connection was lost before the answer; whether the statement was carried out is not known", .{});
-            } else raise.set("ConnectionLost", "the connection was lost before the answer", .{});
-            request.takeException();
-            self.end(object);
-        }
-    }
-
-    fn failed(self: *Link, request: *Request, body: []const u8) py.Error!void {
-        const fields = raise.fieldsDict(body) catch |err| switch (err) {
-            error.PythonError => return error.PythonError,
-            else => return, // the state machine has checked the body's form
-        };
-        defer py.decref(fields);
-        const parts = protocol.ErrorResponse.decode(body) catch return;
-        // A SQL_ASCII database may hold bytes that are not UTF-8; the backend refuses to send them.
-        const refused = request.stage == .executing and std.mem.eql(u8, parts.sqlstate orelse "", "22021");
-        const columns = if (refused and request.statement != null) try request.statement.?.textColumns() else null;
-        defer py.xdecref(columns);
-        if (request.owed_left > 0) {
-            owed.failed(self, request);
-        } else if (request.one_trip and !request.bound and request.parameter_oids.items.len > 0) {
-            submit.raiseValueCount(request);
-            return request.takeException();
-        }
-        const instance = try raise.fromFields(fields, request.sql, columns);
-        request.setFault(instance);
-        // The backend has said its last words; when its socket closes is of no interest.
-        if (self.session.connection.isTerminated()) self.closed = true;
-        if (isStale(request, parts) or isOutdated(request, parts)) {
-            if (self.isForeign(request, parts)) self.map.has_pooler.store(true, .release);
-            request.stale = true;
-            if (request.statement) |statement| submit.forgetTypes(self, statement);
-            try submit.forgetOf(self, request);
-        }
-    }
-
-    /// The backend has lost the statement, or its result is not what it was.
-    /// Both are said in answer to Bind, before anything has run: what is prepared or altered by the statement
-    /// itself is its own affair.
-    fn isStale(request: *const Request, parts: protocol.ErrorResponse) bool {
-        if (request.arguments == null or request.bound or request.fresh or request.with_parse) return false;
-        const code = parts.sqlstate orelse return false;
-        if (std.mem.eql(u8, code, "26000")) return true;
-        return std.mem.eql(u8, code, "0A000") and std.mem.eql(u8, parts.routine orelse "", "RevalidateCachedQuery");
-    }
-
-    /// The backend has not got what was prepared on this connection, and nobody has deallocated it: it is
-    /// another backend. A pooler stands between that gives each transaction the next one.
-    fn isForeign(self: *Link, request: *const Request, parts: protocol.ErrorResponse) bool {
-        if (!std.mem.eql(u8, parts.sqlstate orelse "", "26000")) return false;
-        const sql = submit.textOf(request.sql) catch {
-            py.PyErr_Clear();
-            return false;
-        };
-        const found = self.cache.find(sql) orelse return false;
-        if (found.number != request.parse_number) return false;
-        self.strangers +|= 1;
-        return self.strangers > 1;
-    }
-
-    /// The backend could not make anything of the values' types, and among these are some that may have
-    /// been altered, or dropped and made again, since they were looked up. Nothing has run.
-    fn isOutdated(request: *const Request, parts: protocol.ErrorResponse) bool {
-        if (request.stage != .executing or request.fresh or request.bound) return false;
-        const code = parts.sqlstate orelse return false;
-        if (!std.mem.startsWith(u8, code, "42") and !std.mem.eql(u8, code, "XX000")) return false;
-        const statement = request.statement orelse return false;
-        return statement.hasUserParameters();
+        return ending.done(self, request);
     }
 
     /// What a command did to the session, and to what is known of other statements.
@@ -525,79 +425,13 @@ pub const Link = struct {
         if (self.closed) return;
         submit.refuseCopyIn(self, request) catch return raise.outOfMemory();
         self.flushRequest() catch |err| {
-            _ = try self.ioFailed(request, err);
+            _ = try ending.ioFailed(self, request, err);
         };
     }
 
     fn refuseCopyOut(_: *Link, request: *Request) void {
         raise.set("InterfaceError", "COPY TO STDOUT cannot run as an ordinary statement; its data was dropped", .{});
         request.takeException();
-    }
-
-    /// The backend is not to be trusted any more.
-    fn violated(self: *Link, request: *Request) py.Error!Progress {
-        self.raiseViolation();
-        return self.broken(request);
-    }
-
-    pub fn raiseViolation(self: *Link) void {
-        const violation = self.session.connection.violation.?;
-        raise.set("ProtocolError", "{f}", .{violation});
-    }
-
-    pub fn ioFailed(self: *Link, request: *Request, err: Session.FillError) py.Error!Progress {
-        switch (err) {
-            error.SocketFailed => {
-                const code = self.session.transport.socket.errno;
-                return self.lost(request, std.mem.span(py.hd_strerror(code)));
-            },
-            error.FilterFailed => {
-                // KeyboardInterrupt and its like are no word of the filter's: the caller has it as it is.
-                if (py.PyErr_ExceptionMatches(py.PyExc_Exception) == 0) return self.broken(request);
-                const cause = py.hd_take_exception();
-                defer py.xdecref(cause);
-                const text = if (cause) |c| py.PyObject_Str(c) else null;
-                defer py.xdecref(text);
-                var size: isize = 0;
-                const bytes = if (text) |t| py.PyUnicode_AsUTF8AndSize(t, &size) else null;
-                return self.lost(request, if (bytes) |b| b[0..@intCast(size)] else "TLS failed");
-            },
-            error.MessageTooLong => {
-                raise.set("ProtocolError", "the server announced a message that is too long", .{});
-                return self.broken(request);
-            },
-            error.OutOfMemory => {
-                _ = py.PyErr_NoMemory();
-                return self.broken(request);
-            },
-        }
-    }
-
-    /// The connection ended under a request. The server's own last words, if any, are the fault already.
-    fn lost(self: *Link, request: *Request, why: []const u8) py.Error!Progress {
-        if (request.fault == null) {
-            request.undone = self.session.positionSent() <= request.output_start;
-            const unknown = submit.mayHaveCommitted(self, request);
-            if (unknown) {
-                raise.set("OutcomeUnknown", "{s}; whether the statement was carried out is not known", .{why});
-            } else {
-                raise.set("ConnectionLost", "{s}", .{why});
-            }
-            request.takeException();
-        }
-        self.closed = true;
-        return self.done(request);
-    }
-
-    fn broken(self: *Link, request: *Request) Progress {
-        request.takeException();
-        self.closed = true;
-        return self.done(request);
-    }
-
-    fn done(self: *Link, request: *Request) Progress {
-        self.finish(request);
-        return .done;
     }
 
     /// Wait for the socket with the GIL released; false when the time is over. A signal handler may raise.

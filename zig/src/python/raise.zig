@@ -37,6 +37,16 @@ fn raiseObject(class: [*:0]const u8, message: *Object) py.Error {
     return error.PythonError;
 }
 
+pub fn typeError(message: [*:0]const u8) py.Error {
+    py.PyErr_SetString(py.PyExc_TypeError, message);
+    return error.PythonError;
+}
+
+pub fn valueError(message: [*:0]const u8) py.Error {
+    py.PyErr_SetString(py.PyExc_ValueError, message);
+    return error.PythonError;
+}
+
 pub fn outOfMemory() py.Error {
     _ = py.PyErr_NoMemory();
     return error.PythonError;

@@ -3,6 +3,7 @@
 const std = @import("std");
 const protocol = @import("protocol");
 const py = @import("py.zig");
+const ending = @import("ending.zig");
 const announce = @import("announce.zig");
 const raise = @import("raise.zig");
 const auth_objects = @import("auth_objects.zig");
@@ -72,7 +73,7 @@ pub fn sendSaslResponse(link: *Link, data: []const u8) py.Error!void {
 pub fn event(link: *Link) py.Error!*Object {
     const next = link.session.next() catch {
         link.closed = true;
-        link.raiseViolation();
+        ending.raiseViolation(link);
         return error.PythonError;
     };
     return switch (next orelse return py.none()) {

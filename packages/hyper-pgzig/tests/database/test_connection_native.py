@@ -257,11 +257,12 @@ def test_a_closed_connection_refuses_everything(connection: "native.Connection")
     connection.close()
 
 
-def test_closing_under_a_request_leaves_it_unfinished(connection: "native.Connection") -> None:
+def test_closing_under_a_request_ends_it(connection: "native.Connection") -> None:
     request = submit(connection, "SELECT $1::int", 1)
     connection.close()
     connection.terminate()
-    with pytest.raises(InterfaceError, match="not complete"):
+    assert not connection.busy
+    with pytest.raises(ConnectionLost):
         request.result()
 
 
