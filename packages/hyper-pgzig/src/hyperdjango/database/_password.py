@@ -4,6 +4,8 @@ Made by `_conninfo`, asked by `_connect`. What the function returns is kept as a
 never as text.
 """
 
+from __future__ import annotations
+
 import hashlib
 import inspect
 import secrets

@@ -450,7 +450,7 @@ class Database(AsyncPoolFace):
     async def _give_up(self, slot: Slot, request: "native.Request") -> None:
         """Give back a connection on which a call has just ended by something else than its answer."""
         try:
-            if slot.connection.busy:
+            if slot.connection.busy and not slot.connection.closed:
                 await _async_replies.abandon(slot, request)
         finally:
             await self._release(slot)

@@ -83,7 +83,7 @@ class Transaction(Pinned):
                     if not _async_replies.look(connection):
                         await _async_replies.complete(slot, request, deadline)
                 except BaseException:
-                    if connection.busy:
+                    if connection.busy and not connection.closed:
                         await _async_replies.abandon(slot, request)
                     if is_first:
                         self.check_begun()
