@@ -10,14 +10,19 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any, Final
 
+import psycopg
 import pytest
 from hyperdjango.database import Database, InterfaceError, OperationalError, SyncDatabase
 from hyperdjango.database._introspection import LEVELS_MAX, introspect
 from pgkit import SIMPLE_SELECT, Answer, Conversation, ScriptedBackend, messages, serve, startup
+from pgkit.face import Face
+from pgkit.until import until
 
 SQL: Final = "SELECT n"
+RUNNING: Final = "SELECT FROM pg_stat_activity WHERE query = %s AND state = 'active'"
 ROWS: Final = [{"n": 1}, {"n": 2}]
 
 
@@ -223,3 +228,28 @@ def test_a_cancel_of_disconnect_that_comes_with_the_last_connection_is_a_cancel(
 
     with ScriptedBackend([*startup(), serve({SQL: SIMPLE_SELECT})]) as backend:
         asyncio.run(main(backend.url()))
+
+
+@pytest.mark.parametrize("is_block", [False, True])
+def test_a_callback_that_raises_ends_its_call_and_the_statement(face: Face, url: str, is_block: bool) -> None:
+    """Its text is quick, so that the reply is waited for at once; the notice comes before its end."""
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute(
+            "CREATE FUNCTION tell(n int) RETURNS int LANGUAGE plpgsql AS $$begin"
+            " if n > 0 then raise notice 'told'; perform pg_sleep(1); end if; return n; end$$"
+        )
+        sql = "SELECT tell($1::int)"
+
+        def on_notice(_: dict[str, str]) -> None:
+            raise ZeroDivisionError
+
+        for _ in range(3):
+            for _ in range(20):
+                face.query_val(sql, 0)
+            for slot in face._pool.slots():
+                slot.connection.on_notice = on_notice
+            with pytest.raises(ZeroDivisionError), face.transaction() if is_block else nullcontext():
+                face.query_val(sql, 1, timeout=20)
+            assert face.pool_stats()["busy"] == 0
+            until(lambda: other.execute(RUNNING, [sql]).rowcount == 0)
+            assert face.query_val(sql, 0) == 0
