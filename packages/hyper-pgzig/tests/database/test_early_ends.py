@@ -5,12 +5,16 @@ The connection is clean again or closed, its place in the pool is free, and a ca
 
 import asyncio
 import contextvars
+import inspect
+import itertools
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
+from types import FrameType
 from typing import Any, Final
 
 import psycopg
@@ -253,3 +257,37 @@ def test_a_callback_that_raises_ends_its_call_and_the_statement(face: Face, url:
             assert face.pool_stats()["busy"] == 0
             until(lambda: other.execute(RUNNING, [sql]).rowcount == 0)
             assert face.query_val(sql, 0) == 0
+
+
+async def test_a_signal_handler_that_raises_while_a_reply_is_looked_for_ends_its_call(url: str) -> None:
+    """The handler is told which line is being run, and raises in the one that looks for the reply alone."""
+    delays = itertools.cycle(0.0001 * n for n in range(1, 20))
+    lines, first = inspect.getsourcelines(Database._complete)
+    looking = first + next(n for n, line in enumerate(lines) if "connection.look()" in line)
+    hits = 0
+
+    def handler(_: int, frame: FrameType | None) -> None:
+        nonlocal hits
+        if frame is not None and (frame.f_code, frame.f_lineno) == (Database._complete.__code__, looking):
+            hits += 1
+            raise ZeroDivisionError
+
+    sql = "SELECT 1 FROM pg_sleep($1::float8)"
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        async with Database(url, 1, 1) as db, asyncio.timeout(60):
+            while hits < 3:
+                for _ in range(10):
+                    await db.query_val(sql, 0.0)
+                seen = hits
+                signal.setitimer(signal.ITIMER_REAL, next(delays))
+                try:
+                    await db.query_val(sql, 0.003)
+                except ZeroDivisionError:
+                    seen += 1
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                assert hits == seen
+                assert db.pool_stats()["busy"] == 0
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -453,19 +453,21 @@ async def test_one_that_was_cancelled_is_ended_once_its_neighbours_are_done(url:
     running = "SELECT FROM pg_stat_activity WHERE query = %s AND state = 'active'"
     with Proxy.before(url) as proxy, psycopg.connect(url, autocommit=True) as other:
         async with opened(proxy.url(url)) as db:
-            for _ in range(TRIES):
+            for n in range(TRIES):
+                add, sleep = f"{ADD} + {n}", f"{SLEEP} || {n}"  # texts that nobody has found slow yet
+                await warm(db, sleep, 0.0)
+                await warm(db, add, 1)
                 proxy.freeze()
-                tasks = await under_way(db.query_val(ADD, 1), db.query_val(SLEEP, 60.0))
+                tasks = await under_way(db.query_val(add, 1), db.query_val(sleep, 60.0))
                 sent = depth(db)
                 tasks[1].cancel()
                 await asyncio.sleep(0)
                 proxy.thaw()
-                assert (await outcomes(tasks))[0] == 2
+                assert (await outcomes(tasks))[0] == 2 + n
                 if sent == 2:
                     break
-                await warm(db, SLEEP, 0.0)
             assert sent == 2
-            await until_async(lambda: other.execute(running, [SLEEP]).rowcount == 0)
+            await until_async(lambda: other.execute(running, [sleep]).rowcount == 0)
             assert await db.query_val(ADD, 2) == 3
             assert db.pool_stats()["busy"] == 0
 
