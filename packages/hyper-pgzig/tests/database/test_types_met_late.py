@@ -12,6 +12,7 @@ from typing import Any, Final
 import psycopg
 import pytest
 from hyperdjango.database import Database, OutcomeUnknown
+from hyperdjango.database._slot import RESET_SQL, Slot
 
 CREATE: Final = "CREATE TYPE mood AS ENUM ('sad', 'ok')"
 RECORD: Final = "CASE WHEN $1::bool THEN ROW(1) ELSE ROW('ok'::mood) END"
@@ -77,6 +78,33 @@ async def test_calls_go_on_where_a_reset_is_owed(url: str) -> None:
                 db.query_val("SHOW statement_timeout"),
             )
             assert list(made) == ["ok", "sad", None, ["ok"], None, "0"]
+
+
+async def test_a_call_goes_on_where_a_reset_is_owed_though_its_type_was_learned_meanwhile(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So nothing is asked of the catalogs, and the statement is the first to be sent there."""
+    async with opened(url, 1, 1) as db:
+        await db.execute(CREATE)
+        oid = await db.query_val("SELECT 'mood'::regtype::oid")
+        acquire = db._acquire
+        has_met = False
+
+        async def acquire_as_others_left_it(*args: Any, **options: Any) -> Slot:
+            nonlocal has_met
+            slot = await acquire(*args, **options)
+            has_met = True
+            db._pool.type_map.add_string(oid, "public.mood")
+            if not slot.connection.owed:
+                slot.connection.owe(RESET_SQL)
+            return slot
+
+        monkeypatch.setattr(db, "_acquire", acquire_as_others_left_it)
+        assert await db.query("SELECT 'ok'::mood AS m") == [{"m": "ok"}]
+        assert has_met
+        monkeypatch.undo()
+        assert await db.query("SELECT 'ok'::mood AS m") == [{"m": "ok"}]
+        assert db.pool_stats()["lost"] == 0
 
 
 async def test_a_write_that_was_carried_out_does_not_end_with_acquire_timeout(url: str) -> None:
