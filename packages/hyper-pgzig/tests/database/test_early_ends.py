@@ -5,19 +5,28 @@ The connection is clean again or closed, its place in the pool is free, and a ca
 
 import asyncio
 import contextvars
+import inspect
+import itertools
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
+from types import FrameType
 from typing import Any, Final
 
+import psycopg
 import pytest
 from hyperdjango.database import Database, InterfaceError, OperationalError, SyncDatabase
 from hyperdjango.database._introspection import LEVELS_MAX, introspect
 from pgkit import SIMPLE_SELECT, Answer, Conversation, ScriptedBackend, messages, serve, startup
+from pgkit.face import Face
+from pgkit.until import until
 
 SQL: Final = "SELECT n"
+RUNNING: Final = "SELECT FROM pg_stat_activity WHERE query = %s AND state = 'active'"
 ROWS: Final = [{"n": 1}, {"n": 2}]
 
 
@@ -223,3 +232,62 @@ def test_a_cancel_of_disconnect_that_comes_with_the_last_connection_is_a_cancel(
 
     with ScriptedBackend([*startup(), serve({SQL: SIMPLE_SELECT})]) as backend:
         asyncio.run(main(backend.url()))
+
+
+@pytest.mark.parametrize("is_block", [False, True])
+def test_a_callback_that_raises_ends_its_call_and_the_statement(face: Face, url: str, is_block: bool) -> None:
+    """Its text is quick, so that the reply is waited for at once; the notice comes before its end."""
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute(
+            "CREATE FUNCTION tell(n int) RETURNS int LANGUAGE plpgsql AS $$begin"
+            " if n > 0 then raise notice 'told'; perform pg_sleep(1); end if; return n; end$$"
+        )
+        sql = "SELECT tell($1::int)"
+
+        def on_notice(_: dict[str, str]) -> None:
+            raise ZeroDivisionError
+
+        for _ in range(3):
+            for _ in range(20):
+                face.query_val(sql, 0)
+            for slot in face._pool.slots():
+                slot.connection.on_notice = on_notice
+            with pytest.raises(ZeroDivisionError), face.transaction() if is_block else nullcontext():
+                face.query_val(sql, 1, timeout=20)
+            assert face.pool_stats()["busy"] == 0
+            until(lambda: other.execute(RUNNING, [sql]).rowcount == 0)
+            assert face.query_val(sql, 0) == 0
+
+
+async def test_a_signal_handler_that_raises_while_a_reply_is_looked_for_ends_its_call(url: str) -> None:
+    """The handler is told which line is being run, and raises in the one that looks for the reply alone."""
+    delays = itertools.cycle(0.0001 * n for n in range(1, 20))
+    lines, first = inspect.getsourcelines(Database._complete)
+    looking = first + next(n for n, line in enumerate(lines) if "connection.look()" in line)
+    hits = 0
+
+    def handler(_: int, frame: FrameType | None) -> None:
+        nonlocal hits
+        if frame is not None and (frame.f_code, frame.f_lineno) == (Database._complete.__code__, looking):
+            hits += 1
+            raise ZeroDivisionError
+
+    sql = "SELECT 1 FROM pg_sleep($1::float8)"
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        async with Database(url, 1, 1) as db, asyncio.timeout(60):
+            while hits < 3:
+                for _ in range(10):
+                    await db.query_val(sql, 0.0)
+                seen = hits
+                signal.setitimer(signal.ITIMER_REAL, next(delays))
+                try:
+                    await db.query_val(sql, 0.003)
+                except ZeroDivisionError:
+                    seen += 1
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                assert hits == seen
+                assert db.pool_stats()["busy"] == 0
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -329,6 +329,36 @@ def test_a_loop_closed_over_a_running_call_does_not_block_the_next(url: str) -> 
     until(lambda: db.pool_stats()["total"] == 0)
 
 
+@pytest.mark.parametrize("kind", ["call", "script", "block", "blocking call"])
+def test_a_loop_closed_over_the_only_connection_gives_it_to_whoever_comes(url: str, kind: str) -> None:
+    db = Database(url, 1, 1, acquire_timeout=15)
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(db.connect())
+    call = db.query("SELECT pg_sleep(60)")
+    task = loop.create_task(call)
+    loop.run_until_complete(asyncio.sleep(0.1))
+    loop.close()
+
+    async def after() -> None:
+        if kind == "call":
+            assert await db.query_val("SELECT 1") == 1
+        elif kind == "script":
+            assert await db.execute("SELECT 1; SELECT 2") == "SELECT 1"
+        elif kind == "block":
+            async with db.transaction():
+                assert await db.query_val("SELECT 1") == 1
+
+    if kind == "blocking call":
+        assert db.sync.query_val("SELECT 1") == 1
+    asyncio.run(after())
+    asyncio.run(db.disconnect(timeout=0.1))
+    # What asyncio says of such a task is the caller's to hear, not this test's.
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    call.close()
+    del task
+    until(lambda: db.pool_stats()["total"] == 0)
+
+
 def test_loops_in_several_threads_share_one_pool(run: Run, url: str) -> None:
     db = Database(url, 2, 3)
     run(db.connect())

@@ -584,6 +584,31 @@ def test_one_that_runs_for_long_is_stuck(connection: "native.Connection") -> Non
     finish(connection)
 
 
+def test_a_text_that_was_stuck_once_is_trusted_again_soon_however_often_it_was_looked_at(
+    connection: "native.Connection",
+) -> None:
+    sleep = "SELECT pg_sleep($1::float8)::text"
+    for _ in range(10):
+        ask(connection, sleep, 0.0)
+    submit(connection, sleep, 0.3)
+    time.sleep(0.1)
+    for _ in range(100):
+        assert connection.is_stuck(5_000_000)
+    finish(connection)
+
+    def is_trusted() -> bool:
+        submit(connection, sleep, 0.0)
+        behind = connection.append(sleep, (0.0,), _shape.TUPLE, None, False, EVER_QUICK)
+        finish(connection)
+        return behind is not None
+
+    # A machine that is busy with others may make it look slow for a while, but not for thousands of runs.
+    runs = 0
+    while not is_trusted():
+        runs += 1
+        assert runs < 1000
+
+
 # Names of statements
 
 

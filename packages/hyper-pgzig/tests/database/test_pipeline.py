@@ -16,6 +16,7 @@ from hyperdjango.database import (
     DataError,
     DivisionByZero,
     Error,
+    FeatureNotSupported,
     InFailedSqlTransaction,
     InvalidTextRepresentation,
     NotConnected,
@@ -258,6 +259,51 @@ def test_what_somebody_else_has_altered_heals(table: Face, url: str) -> None:
     with psycopg.connect(url, autocommit=True) as other:
         other.execute("ALTER TABLE t ADD COLUMN b int DEFAULT 2")
     assert table.pipeline([(ADD, (1,)), "SELECT * FROM t", (ADD, (1,))]) == [[(2,)], [(1, 2)], [(2,)]]
+
+
+def test_one_text_many_times_heals_for_all_of_them(table: Face, url: str) -> None:
+    table.pipeline([(INSERT, (1,)), *["SELECT * FROM t"] * 20])
+    with psycopg.connect(url, autocommit=True) as other:
+        for n in range(3):
+            other.execute(f"ALTER TABLE t ADD COLUMN b{n} int DEFAULT {n}")
+            assert table.pipeline(["SELECT * FROM t"] * 20) == [[(1, *range(n + 1))]] * 20
+
+
+@pytest.fixture
+def outdated(table: Face, url: str) -> str:
+    """A known write whose rows are not what they were, since somebody else has altered the table."""
+    sql = "INSERT INTO t VALUES ($1) RETURNING *"
+    for n in (-1, -2, -3):
+        table.query(sql, n)
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute("ALTER TABLE t ADD COLUMN b int DEFAULT 2")
+        other.execute("DELETE FROM t")
+    return sql
+
+
+def test_an_outdated_write_is_not_done_behind_what_has_seen_that_it_was_not(
+    table: Face, outdated: str
+) -> None:
+    first, second = table.pipeline([(outdated, (1,)), "SELECT count(*) FROM t"], return_exceptions=True)
+    assert isinstance(first, FeatureNotSupported)
+    assert second == [(0,)]
+    assert numbers(table) is None
+    assert table.pipeline([(outdated, (1,)), "SELECT count(*) FROM t"]) == [[(1, 2)], [(1,)]]
+
+
+def test_an_outdated_write_that_is_last_heals(table: Face, outdated: str) -> None:
+    assert table.pipeline([(INSERT, (1,)), "SELECT count(*) FROM t", (outdated, (2,))]) == [
+        [],
+        [(1,)],
+        [(2, 2)],
+    ]
+    assert numbers(table) == [1, 2]
+
+
+def test_an_outdated_write_spoils_the_users_own_transaction(table: Face, outdated: str) -> None:
+    made = table.pipeline(["BEGIN", (outdated, (1,)), (INSERT, (2,)), "COMMIT"], return_exceptions=True)
+    assert [type(each) for each in made] == [list, FeatureNotSupported, InFailedSqlTransaction, list]
+    assert numbers(table) is None
 
 
 def test_types_that_are_met_on_the_way(face: Face) -> None:

@@ -26,8 +26,10 @@ from hyperdjango.database import (
     SyncDatabase,
 )
 from hyperdjango.database._embedded_server import EmbeddedServer, TlsFiles
+from hyperdjango.database._tls import TlsFilter
 from pg_certificates import Authority
 from pgkit import Proxy
+from pgkit.until import until, until_async
 from postgres_servers import StartServer
 
 ADD: Final = "SELECT $1::int + 1"
@@ -447,6 +449,51 @@ async def test_all_that_are_cancelled_leave_a_connection_that_is_clean_or_new(ur
         assert db.pool_stats()["busy"] == 0
 
 
+async def test_one_that_was_cancelled_is_ended_once_its_neighbours_are_done(url: str) -> None:
+    running = "SELECT FROM pg_stat_activity WHERE query = %s AND state = 'active'"
+    with Proxy.before(url) as proxy, psycopg.connect(url, autocommit=True) as other:
+        async with opened(proxy.url(url)) as db:
+            for n in range(TRIES):
+                add, sleep = f"{ADD} + {n}", f"{SLEEP} || {n}"  # texts that nobody has found slow yet
+                await warm(db, sleep, 0.0)
+                await warm(db, add, 1)
+                proxy.freeze()
+                tasks = await under_way(db.query_val(add, 1), db.query_val(sleep, 60.0))
+                sent = depth(db)
+                tasks[1].cancel()
+                await asyncio.sleep(0)
+                proxy.thaw()
+                assert (await outcomes(tasks))[0] == 2 + n
+                if sent == 2:
+                    break
+            assert sent == 2
+            await until_async(lambda: other.execute(running, [sleep]).rowcount == 0)
+            assert await db.query_val(ADD, 2) == 3
+            assert db.pool_stats()["busy"] == 0
+
+
+def stand_still(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+async def test_answers_that_came_in_time_count_though_the_loop_was_late(url: str) -> None:
+    insert, size = "INSERT INTO t VALUES ($1)", 6
+    async with opened(url, size) as db:
+        with psycopg.connect(url, autocommit=True) as other:
+            other.execute("CREATE TABLE t (a int)")
+            for _ in range(3):
+                await asyncio.gather(*(db.execute(insert, -1) for _ in range(size)))
+            for _ in range(3):
+                other.execute("TRUNCATE t")
+                began = time.monotonic()
+                tasks = await under_way(*(db.execute(insert, n, timeout=0.5) for n in range(size)))
+                await asyncio.sleep(0)
+                until(lambda: other.execute("SELECT FROM t").rowcount == size)
+                # The loop stands still meanwhile, and finds the answers and the end of the time at once.
+                stand_still(max(0.1, began + 0.6 - time.monotonic()))
+                assert await outcomes(tasks) == ["INSERT 1"] * size
+
+
 async def test_a_timeout_of_one_spares_its_neighbours(url: str) -> None:
     with Proxy.before(url) as proxy:
         async with opened(proxy.url(url)) as db:
@@ -523,6 +570,43 @@ async def test_calls_on_a_connection_that_has_died_unseen_fail_nowhere(url: str)
                 )
                 tasks = await under_way(*(db.query_val(ADD, n) for n in range(50)))
                 assert await outcomes(tasks) == list(range(1, 51))
+
+
+@pytest.fixture
+def tls_failure(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """The next piece that leaves over TLS is refused where this says True; it says so once."""
+    fails = [False]
+    flush = TlsFilter.flush
+
+    def flush_or_fail(self: TlsFilter) -> bool:
+        if fails[0] and (self._pending or self._outgoing.pending):
+            fails[0] = False
+            raise ConnectionResetError("as asked")
+        return flush(self)
+
+    monkeypatch.setattr(TlsFilter, "flush", flush_or_fail)
+    return fails
+
+
+async def test_a_tls_connection_that_dies_as_a_queued_call_is_sent_leaves_nobody_waiting(
+    tls_server: EmbeddedServer, tls_failure: list[bool]
+) -> None:
+    url = f"{tls_server.url.partition('?')[0]}?sslmode=require"
+    with psycopg.connect(tls_server.url, autocommit=True) as other:
+        async with opened(url) as db:
+            other.execute("SELECT pg_advisory_lock(4)")
+            first = asyncio.ensure_future(db.query_val("SELECT 1 FROM pg_advisory_xact_lock(4)"))
+            waits = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            await until_async(lambda: other.execute(waits).rowcount == 1)
+            queued = await under_way(*(db.query_val(ADD, n) for n in range(3)))
+            tls_failure[0] = True
+            other.execute("SELECT pg_advisory_unlock(4)")
+            assert await first == 1
+            for n, made in enumerate(await outcomes(queued)):
+                assert made == n + 1 or isinstance(made, OperationalError)
+            assert not tls_failure[0]
+            assert await db.query_val(ADD, 7) == 8
+            assert db.pool_stats()["busy"] == 0
 
 
 # Types and notices that are met

@@ -144,6 +144,14 @@ def test_waiting_for_a_connection_ends_with_acquire_timeout(
     assert face.query_val("SELECT 1") == 1
 
 
+async def test_acquire_timeout_does_not_end_a_call_that_waited_and_then_runs_for_longer(url: str) -> None:
+    async with Database(url, 1, 1, acquire_timeout=2.0) as db:
+        async with busy(db, 1):
+            call = asyncio.ensure_future(db.query_val("SELECT 1 FROM pg_sleep(2.2)"))
+            await until(lambda: db.pool_stats()["waiting"] == 1)
+        assert await call == 1
+
+
 async def test_without_acquire_timeout_a_call_waits_its_turn(url: str) -> None:
     async with Database(url, 1, 1) as db:
         async with busy(db, 1):

@@ -4,7 +4,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from hyperdjango.database import FeatureNotSupported, InvalidTextRepresentation, UndefinedTable
+from hyperdjango.database import (
+    FeatureNotSupported,
+    InvalidSqlStatementName,
+    InvalidTextRepresentation,
+    UndefinedTable,
+)
 from pgkit.face import Face, OpenFace
 
 PREPARED = r"SELECT statement FROM pg_prepared_statements WHERE statement ~ '^SELECT \$1' ORDER BY 1"
@@ -194,3 +199,58 @@ def test_the_same_text_means_another_table_under_another_search_path(face: Face)
             assert face.query("SELECT * FROM t") == [{"a": 1}]
     finally:
         face.execute("DROP SCHEMA s CASCADE")
+
+
+# Named by the user, and not there
+
+
+@pytest.fixture(params=["EXECUTE nowhere", "DEALLOCATE nowhere"])
+def misnamed(request: pytest.FixtureRequest, face: Face) -> str:
+    """A command that names a prepared statement nobody has made; `t` holds what was done before it."""
+    face.execute("CREATE TABLE t (a int)")
+    return str(request.param)
+
+
+def test_a_script_that_names_no_statement_of_ours_runs_once(face: Face, misnamed: str) -> None:
+    for n in range(1, 4):
+        with pytest.raises(InvalidSqlStatementName):
+            face.execute(f"INSERT INTO t VALUES (1); COMMIT; {misnamed}", timeout=20)
+        assert face.query_val("SELECT count(*) FROM t") == n
+
+
+def test_a_procedure_that_names_no_statement_of_ours_runs_once(face: Face, misnamed: str) -> None:
+    face.execute(
+        "CREATE PROCEDURE add() LANGUAGE plpgsql AS"
+        f" $$begin insert into t values (1); commit; execute '{misnamed}'; end$$"
+    )
+    for n in range(1, 4):  # unknown, known, prepared
+        with pytest.raises(InvalidSqlStatementName):
+            face.execute("CALL add()", timeout=20)
+        assert face.query_val("SELECT count(*) FROM t") == n
+
+
+def test_a_block_that_begins_with_it_runs_it_once(face: Face, misnamed: str) -> None:
+    """A sequence goes on counting over a rollback."""
+    face.execute("CREATE SEQUENCE runs")
+    within = f"DO $$begin perform nextval('runs'); execute '{misnamed}'; end$$"
+    for n in range(1, 4):
+        for sql in (misnamed, within):
+            with pytest.raises(InvalidSqlStatementName), face.transaction():
+                face.execute(sql, timeout=20)
+        assert face.query_val("SELECT last_value FROM runs") == n
+
+
+def test_a_misnamed_statement_is_no_sign_of_a_pooler(face: Face, misnamed: str) -> None:
+    assert face.query_val("SELECT $1::int", 1) == 1
+    (slot,) = face._pool.slots()
+    with pytest.raises(InvalidSqlStatementName):
+        face.execute(misnamed, timeout=20)
+    with pytest.raises(InvalidSqlStatementName):
+        face.pipeline([misnamed, "SELECT 1"], timeout=20)
+    with pytest.raises(InvalidSqlStatementName), face.transaction():
+        face.execute(misnamed, timeout=20)
+    assert face._pool.slots() == [slot]
+    assert not slot.connection.has_pooler
+    for n in range(3):
+        assert face.query_val("SELECT $1::int", n) == n
+    assert face.query(PREPARED, into=tuple) == [("SELECT $1::int",)]

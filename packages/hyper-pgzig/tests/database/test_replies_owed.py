@@ -3,15 +3,18 @@
 PostgreSQL docs: protocol-flow, "COPY Operations" and "Extended Query".
 """
 
+import asyncio
 import time
 from collections.abc import Iterable
 from typing import Final
 
 import psycopg
 import pytest
-from hyperdjango.database import InterfaceError
+from hyperdjango.database import Database, InterfaceError, QueryTimeout, _async_replies
+from hyperdjango.database._slot import Slot
 from pgkit import SIMPLE_SELECT, Answer, ScriptedBackend, messages, serve, startup
 from pgkit.face import Face, OpenFace
+from pgkit.until import until
 
 SQL: Final = "SELECT n"
 COPY: Final = "COPY t FROM STDIN"
@@ -62,3 +65,38 @@ def test_a_type_met_in_a_result_is_known_to_the_next_call_too(open_face: OpenFac
             time.sleep(0.01)
         for _ in range(3):
             assert face.query("SELECT * FROM t") == [{"a": 1, "b": "ok"}]
+
+
+def test_a_script_that_waits_for_a_reset_first_ends_in_time(face: Face) -> None:
+    for sql in ("SELECT 1; SELECT pg_sleep(60)", "SELECT pg_sleep(60)"):
+        with face.transaction():
+            face.execute("SET work_mem = '77kB'")
+        with pytest.raises(QueryTimeout):
+            face.execute(sql, timeout=0.3)
+        assert face.query_val("SHOW work_mem") != "77kB"
+
+
+async def test_a_script_whose_time_is_over_once_it_has_waited_for_a_reset_does_not_run_on(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_owed = _async_replies.run_owed
+
+    async def run_until_it_is_late(slot: Slot, deadline: float | None = None) -> str:
+        assert deadline is not None
+        outcome = await run_owed(slot, None)
+        until(lambda: asyncio.get_running_loop().time() > deadline + 0.05)
+        # A timer that is due runs behind what is ready: this time it has run, and found nothing to end.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return outcome
+
+    async with Database(url, 1, 1) as db:
+        async with db.transaction():
+            await db.execute("SET work_mem = '77kB'")
+        monkeypatch.setattr(_async_replies, "run_owed", run_until_it_is_late)
+        async with asyncio.timeout(30):
+            with pytest.raises(QueryTimeout):
+                await db.execute("SELECT 1; SELECT pg_sleep(60)", timeout=0.3)
+        monkeypatch.undo()
+        assert await db.query_val("SELECT 1") == 1
+        assert db.pool_stats()["busy"] == 0

@@ -32,6 +32,7 @@ from hyperdjango.database import (
 )
 from pgkit.face import Face, OpenFace
 from pgkit.freeze import frozen
+from pgkit.until import until_async
 
 ROWS = "SELECT a FROM t ORDER BY a"
 
@@ -59,6 +60,10 @@ async def rows_of(db: Database) -> list[int]:
 
 def insert(db: Any, a: int) -> Any:
     return db.execute("INSERT INTO t VALUES ($1)", a)
+
+
+def waits_for_a_lock(control: psycopg.Connection[Any]) -> bool:
+    return control.execute("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").rowcount == 1
 
 
 def seen_by_others(url: str) -> list[int]:
@@ -628,3 +633,31 @@ async def test_every_moment_of_cancellation_leaves_the_pool_whole(url: str) -> N
             committed = now
         assert 0 < committed < 50
         assert db.pool_stats()["total"] == 1
+
+
+async def test_a_nested_block_whose_end_is_cancelled_while_a_child_runs_is_never_committed(
+    db: Database, url: str
+) -> None:
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute("SELECT pg_advisory_lock(8)")
+
+        async def work() -> None:
+            async with db.transaction():
+                await insert(db, 1)
+                nested = db.transaction()
+                await nested.__aenter__()
+                await insert(db, 2)
+                child = asyncio.create_task(db.query("SELECT pg_advisory_xact_lock(8)"))
+                await until_async(lambda: waits_for_a_lock(other))
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.1):
+                        await nested.__aexit__(None, None, None)
+                other.execute("SELECT pg_advisory_unlock(8)")
+                await child
+                with pytest.raises(InFailedSqlTransaction, match="nested"):
+                    await insert(db, 3)
+
+        with pytest.raises(InFailedSqlTransaction, match="nothing was committed"):
+            await work()
+    assert await rows_of(db) == []
+    assert db.pool_stats()["busy"] == 0
