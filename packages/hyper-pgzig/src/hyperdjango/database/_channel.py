@@ -38,7 +38,6 @@ class Channel:
         "_loop",
         "_on_done",
         "_on_room",
-        "_on_unwanted",
         "_state",
         "connection",
         "has_woken",
@@ -54,7 +53,6 @@ class Channel:
         slot: Slot,
         on_room: "Callable[[Channel], object]",
         on_done: "Callable[[Channel], object]",
-        on_unwanted: "Callable[[Channel], object]",
     ) -> None:
         self.slot = slot
         self.connection: native.Connection = slot.connection
@@ -67,7 +65,6 @@ class Channel:
         self._fd = slot.connection.fd
         self._on_room = on_room
         self._on_done = on_done
-        self._on_unwanted = on_unwanted
         self._is_scheduled = False
         self._is_writing = False
         self._is_pushing = False
@@ -167,9 +164,7 @@ class Channel:
             self._wake(request, None)
         if connection.busy and not connection.closed:
             self._on_room(self)
-            if self.live == 0:
-                self._on_unwanted(self)
-            elif progress == AGAIN:
+            if progress == AGAIN:
                 self._schedule()
             else:
                 self._watch_writing()

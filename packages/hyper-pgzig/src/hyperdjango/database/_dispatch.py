@@ -327,7 +327,7 @@ class Dispatcher:
         self._open_channel(call, slot, request)
 
     def _open_channel(self, call: Call, slot: Slot, request: "native.Request") -> None:
-        channel = call.channel = Channel(self._state, slot, self._on_room, self._on_done, self._on_unwanted)
+        channel = call.channel = Channel(self._state, slot, self._on_room, self._on_done)
         self.channels.append(channel)
         self._state.in_flight += 1
         channel.began(request, call.future)
@@ -391,8 +391,8 @@ class Dispatcher:
         else:
             self._database._run_later(self._database._release(slot))
 
-    def _on_unwanted(self, channel: Channel) -> None:
-        """Something is under way on a channel, and nobody waits for it any more."""
+    def _give_up(self, channel: Channel) -> None:
+        """What is under way on a channel takes its time, and nobody waits for it any more."""
         self._close_channel(channel)
         self._database._run_later(self._recover(channel.slot))
 
@@ -421,8 +421,9 @@ class Dispatcher:
             self._is_watching = False
             self._state.watch_at = math.inf
             return
-        for channel in self.channels:
-            channel.connection.is_stuck(STUCK_NS)
+        for channel in list(self.channels):
+            if channel.connection.is_stuck(STUCK_NS) and channel.live == 0:
+                self._give_up(channel)
         self._watch_later()
 
     def _watch_later(self) -> None:
