@@ -5,7 +5,7 @@ PostgreSQL docs: protocol-flow, "Start-up"; sasl-authentication.
 """
 
 import time
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from hyperdjango.database import ConnectionFailed, Error, OperationalError, ProtocolError
@@ -42,7 +42,7 @@ def ask(request: pytest.FixtureRequest) -> Ask:
 
 
 def failure(
-    ask: Ask, script: Script, *, dribble: bool = False, password: str = "secret", **keys: object
+    ask: Ask, script: Script, *, dribble: bool = False, password: str = "secret", **keys: Any
 ) -> Error:
     """Connect, which must fail in time, and return the error; the driver must have closed its side."""
     with ScriptedBackend(script, frontend_may_leave=True, timeout=3, dribble=dribble) as backend:
