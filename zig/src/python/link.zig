@@ -236,7 +236,7 @@ pub const Link = struct {
             if (err == error.Malformed or err == error.FieldCountMismatch) self.closed = true;
             return;
         };
-        request.addRow(made) catch request.takeException();
+        if (made) |object| request.addRow(object) catch request.takeException();
     }
 
     fn hold(_: *Link, request: *Request, body: []const u8) py.Error!void {

@@ -144,6 +144,7 @@ pub const Request = struct {
         const rows = self.rows;
         self.rows = null;
         py.xdecref(rows);
+        self.sink.dropRows();
         self.held.clearAndFree(gpa);
         self.held_read = 0;
     }
@@ -255,6 +256,8 @@ fn result(object: *Object, _: ?*Object) callconv(.c) ?*Object {
         return raise.asNull(raise.again(fault));
     }
     if (py.hd_field_swap(object, &self.rows, null)) |made| return made;
+    const whole = self.sink.finish(self.statement) catch return null;
+    if (whole) |made| return made;
     if (self.first_only or self.sink.shape == .discard) return py.none();
     return py.PyList_New(0);
 }

@@ -1,5 +1,6 @@
 //! Where a DataRow becomes a result. The column decoders are chosen once per statement; what
-//! differs between the shapes is only how the decoded values are put together.
+//! differs between the shapes is only how the decoded values are put together. A shape whose rows become
+//! one object, and not an object each, is a `Collector` in a file of its own.
 const std = @import("std");
 const protocol = @import("protocol");
 const py = @import("py.zig");
@@ -24,6 +25,18 @@ pub const Shape = enum(u8) {
     _,
 };
 
+/// Keeps what the rows were made into, and makes the one object of it that `Request.result` gives.
+pub const Collector = union(enum) {
+    none,
+
+    fn deinit(self: *Collector) void {
+        switch (self.*) {
+            .none => {},
+        }
+        self.* = .none;
+    }
+};
+
 pub const RowError = decode.Failure || error{ OutOfMemory, FieldCountMismatch, DuplicateName };
 
 pub const Sink = struct {
@@ -35,9 +48,10 @@ pub const Sink = struct {
     order_known: bool = false,
     /// The column whose value could not be decoded, for the message.
     column: usize = 0,
+    collector: Collector = .none,
 
-    /// Build one row from the body of a DataRow message.
-    pub fn row(self: *Sink, gpa: std.mem.Allocator, context: *decode.Context, statement: *const Statement, body: []const u8) RowError!*Object {
+    /// Build one row from the body of a DataRow message. Null: the collector has it.
+    pub fn row(self: *Sink, gpa: std.mem.Allocator, context: *decode.Context, statement: *const Statement, body: []const u8) RowError!?*Object {
         const data_row = protocol.DataRow.decode(body) catch return error.Malformed;
         var values = data_row.iterator();
         if (data_row.count != statement.columns.len) return error.FieldCountMismatch;
@@ -51,7 +65,21 @@ pub const Sink = struct {
         };
     }
 
+    /// The object that all rows have become, or null where each is one of its own. `statement` may have had no rows.
+    pub fn finish(self: *Sink, statement: ?*const Statement) py.Error!?*Object {
+        _ = statement;
+        switch (self.collector) {
+            .none => return null,
+        }
+    }
+
+    /// Forget the rows: they are of no use any more.
+    pub fn dropRows(self: *Sink) void {
+        self.collector.deinit();
+    }
+
     pub fn deinit(self: *Sink, gpa: std.mem.Allocator) void {
+        self.collector.deinit();
         gpa.free(self.order);
         const target = self.target;
         self.* = .{ .shape = .discard };

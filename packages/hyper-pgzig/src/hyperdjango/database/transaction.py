@@ -22,8 +22,8 @@ from hyperdjango.database.errors import InterfaceError, QueryTimeout
 if TYPE_CHECKING:
     from contextvars import Token
 
+    from hyperdjango.database._async_calls import AsyncCalls
     from hyperdjango.database._native import native
-    from hyperdjango.database.client import Database
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -143,7 +143,7 @@ class TransactionBlock:
 
     def __init__(
         self,
-        database: "Database",
+        database: "AsyncCalls",
         savepoint_name: str | None,
         isolation: str | None,
         read_only: bool | None,

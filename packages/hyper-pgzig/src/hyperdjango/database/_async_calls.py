@@ -1,0 +1,246 @@
+"""Single statements on an event loop: `query` and its like, and where each of them runs."""
+
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from hyperdjango.database import _async_replies, _batches, _shape
+from hyperdjango.database._async_pool import AsyncPoolFace
+from hyperdjango.database._deadline import deadline_after
+from hyperdjango.database._dispatch import Call, Dispatcher
+from hyperdjango.database._repeat import ATTEMPTS
+from hyperdjango.database._slot import DONE, Slot
+from hyperdjango.database._statements import is_script
+from hyperdjango.database.status import CommandStatus
+
+if TYPE_CHECKING:
+    from hyperdjango.database._native import native
+    from hyperdjango.database.transaction import Transaction
+
+T = TypeVar("T")
+Row = dict[str, Any]
+
+
+class AsyncCalls(AsyncPoolFace):
+    """The part of Database that runs single statements."""
+
+    def _prepare(self) -> None:
+        self._pending = set()
+        self._local = _Local()
+        self._current: ContextVar[Transaction | None] = ContextVar("hyperdjango_transaction", default=None)
+
+    @overload
+    async def query(self, sql: str, *args: object, timeout: float | None = None) -> list[Row]: ...
+    @overload
+    async def query(
+        self, sql: str, *args: object, into: type[T] | Callable[..., T], timeout: float | None = None
+    ) -> list[T]: ...
+    async def query(
+        self,
+        sql: str,
+        *args: object,
+        into: Callable[..., Any] = dict,
+        timeout: float | None = None,
+    ) -> list[Any]:
+        """Return all rows of one statement.
+
+        Args:
+            sql: One statement with placeholders `$1` to `$65535`.
+            args: One value per placeholder, in order.
+            into: What each row becomes: dict, tuple, a NamedTuple, a dataclass, a msgspec Struct, a pydantic
+                model or any callable of keywords.
+            timeout: Seconds for the whole call, waiting for a connection included.
+        Returns:
+            The rows in order; column name to value unless `into` says otherwise.
+        Raises:
+            NotConnected: `connect()` has not run.
+            DataError: A value does not fit its parameter; nothing was sent.
+            QueryTimeout: `timeout` has passed; the statement was cancelled.
+            DatabaseError: The backend sent ErrorResponse; the subclass follows the SQLSTATE.
+
+        PostgreSQL docs: protocol-flow, "Extended Query".
+        """
+        shape, target = (_shape.DICT, None) if into is dict else _shape.shape_of(into)
+        request = await self._complete(sql, args, shape, target, False, None, timeout)
+        rows: list[Any] = request.result()
+        return rows
+
+    @overload
+    async def query_one(self, sql: str, *args: object, timeout: float | None = None) -> Row | None: ...
+    @overload
+    async def query_one(
+        self, sql: str, *args: object, into: type[T] | Callable[..., T], timeout: float | None = None
+    ) -> T | None: ...
+    async def query_one(
+        self,
+        sql: str,
+        *args: object,
+        into: Callable[..., Any] = dict,
+        timeout: float | None = None,
+    ) -> Any:
+        """Return the first row of one statement, or None when there is none.
+
+        Later rows are read and dropped. Arguments and errors as for `query`.
+        """
+        shape, target = (_shape.DICT, None) if into is dict else _shape.shape_of(into)
+        request = await self._complete(sql, args, shape, target, True, None, timeout)
+        return request.result()
+
+    async def query_val(self, sql: str, *args: object, timeout: float | None = None) -> Any:
+        """Return the first column of the first row, or None when there is no row.
+
+        Arguments and errors as for `query`.
+        """
+        request = await self._complete(sql, args, _shape.VALUE, None, True, None, timeout)
+        return request.result()
+
+    async def execute(self, sql: str, *args: object, timeout: float | None = None) -> CommandStatus:
+        """Run a command and say what it did.
+
+        Without values `sql` may hold several statements; they succeed or fail together, unless they contain
+        transaction commands of their own, and the status is that of the last.
+
+        Returns:
+            A str equal to `"COMMAND n"`, with `.rows` and `.tag`.
+        Raises:
+            As `query`.
+        """
+        if not args and is_script(sql):
+            request = await self._request(sql, None, timeout)
+        else:
+            request = await self._request(sql, args, timeout)
+        return CommandStatus(request.tag, request.affected)
+
+    async def _request(
+        self,
+        sql: str,
+        args: tuple[object, ...] | None,
+        timeout: float | None,
+        *,
+        first_set: int | None = None,
+    ) -> "native.Request":
+        """Run a command and return its finished request, for the tag.
+
+        With `first_set`, `args` is a batch of sets, and this is the number of the first in the errors.
+        """
+        request = await self._complete(sql, args, _shape.DISCARD, None, False, first_set, timeout)
+        _batches.finish(request, first_set)
+        return request
+
+    async def _complete(  # noqa: PLR0912, PLR0917 - ours alone; a call or a keyword more costs time on the hot path
+        self,
+        sql: str,
+        args: tuple[object, ...] | None,
+        shape: int,
+        target: object,
+        first: bool,
+        first_set: int | None,
+        timeout: float | None,
+    ) -> "native.Request":
+        """Run one statement where it belongs and return its finished request."""
+        state = _async_replies.current()
+        deadline = None if timeout is None else deadline_after(state.loop.time(), timeout)
+        if not state.shows_ready:
+            state.note_caller()
+        transaction = self._current.get()
+        if transaction is not None:
+            return await transaction.complete(sql, args, shape, target, first, first_set, deadline)
+        pool = self._pool
+        if not pool.is_plain:
+            return await self._borrowed(sql, args, shape, target, first, first_set, deadline)
+        if not state.in_flight and args is not None:
+            # Nobody else is under way: the reply is waited for right here, if that has paid before.
+            slot = pool.take_idle()
+            if slot is not None:
+                connection = slot.connection
+                try:
+                    request = connection.submit(sql, args, shape, target, first, first_set)
+                except BaseException:
+                    pool.give_back(slot)
+                    raise
+                try:
+                    is_answered = state.is_lone(0) and connection.look() == DONE
+                except BaseException:
+                    # A signal handler's, or that of a callback for notices.
+                    await self._give_up(slot, request)
+                    raise
+                if is_answered:
+                    if connection.is_clean and not slot.needs_care:
+                        pool.put_back(slot)
+                    else:
+                        await self._release(slot)
+                    if state.is_turn_due():
+                        await _async_replies.turn()
+                else:
+                    dispatcher = self._dispatcher(state)
+                    call = Call(dispatcher, sql, args, shape, target, first, first_set)
+                    await dispatcher.finish(slot, request, call, deadline)
+                if not (request.stale or request.undone):
+                    return request
+        if not pool.is_open:
+            await self._open_on_use()
+        dispatcher = self._dispatcher(state)
+        attempts = 0
+        while True:
+            call = Call(dispatcher, sql, args, shape, target, first, first_set)
+            request = await dispatcher.run(call, deadline)
+            attempts += 1
+            if not (request.stale or request.undone) or attempts == ATTEMPTS:
+                return request
+
+    async def _borrowed(  # noqa: PLR0917 - ours alone
+        self,
+        sql: str,
+        args: tuple[object, ...] | None,
+        shape: int,
+        target: object,
+        first: bool,
+        first_set: int | None,
+        deadline: float | None,
+    ) -> "native.Request":
+        """Run a statement on a connection lent for it alone, as hooks and the leak warning want it."""
+        slot = await self._acquire(deadline)
+        try:
+            if args is None and slot.connection.owed:
+                await _async_replies.run_owed(slot, deadline)
+            request = await self._once(slot, (sql, args, shape, target, first, first_set), deadline)
+            if request.stale and slot.connection.transaction_status == "I":
+                request = await self._once(slot, (sql, args, shape, target, first, first_set), deadline)
+            return request
+        finally:
+            await self._release(slot)
+
+    @staticmethod
+    async def _once(
+        slot: Slot,
+        arguments: "tuple[str, tuple[object, ...] | None, int, object, bool, int | None]",
+        deadline: float | None,
+    ) -> "native.Request":
+        request = slot.connection.submit(*arguments)
+        if not _async_replies.look(slot.connection):
+            await _async_replies.complete(slot, request, deadline)
+        return request
+
+    async def _give_up(self, slot: Slot, request: "native.Request") -> None:
+        """Give back a connection on which a call has just ended by something else than its answer."""
+        try:
+            if slot.connection.busy and not slot.connection.closed:
+                await _async_replies.abandon(slot, request)
+        finally:
+            await self._release(slot)
+
+    def _dispatcher(self, state: _async_replies.LoopState) -> Dispatcher:
+        """The dispatcher of the running loop."""
+        dispatcher = self._local.dispatcher
+        if dispatcher is None or dispatcher.loop is not state.loop:
+            self._pool.bury_dead()
+            dispatcher = self._local.dispatcher = Dispatcher(self, state)
+            self._pool.dispatchers.append(dispatcher)
+        return dispatcher
+
+
+class _Local(threading.local):
+    """Of the thread's event loop, for one Database."""
+
+    dispatcher: Dispatcher | None = None

@@ -1,0 +1,133 @@
+"""Transaction blocks of the blocking face, as methods of SyncDatabase."""
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from hyperdjango.database import _callbacks, _sync_replies
+from hyperdjango.database._pinned import Pinned, begin_sql, check_committed
+from hyperdjango.database._repeat import NOT_INSIDE, check_retries, is_repeatable, pause_before
+from hyperdjango.database._sync_calls import SyncCalls, end_interrupted, run_owed
+from hyperdjango.database.errors import DatabaseError, InterfaceError
+
+T = TypeVar("T")
+
+
+class SyncBlocks(SyncCalls):
+    """The part of SyncDatabase that makes several statements one."""
+
+    @contextmanager
+    def transaction(
+        self,
+        savepoint_name: str | None = None,
+        isolation: str | None = None,
+        read_only: bool | None = None,
+        deferrable: bool | None = None,
+    ) -> Generator[None, None, None]:
+        """A block whose statements all take effect, or none; as `Database.transaction`."""
+        with self._block(savepoint_name, begin_sql(isolation, read_only, deferrable), None):
+            yield
+
+    atomic = transaction
+
+    def on_commit(self, function: Callable[[], object]) -> None:
+        """Call `function` once the running transaction is committed; as `Database.on_commit`."""
+        transaction = self._current.get()
+        if transaction is None:
+            _callbacks.run_blocking([function])
+        else:
+            transaction.check_usable()
+            transaction.callbacks.append(function)
+
+    def run(
+        self,
+        function: Callable[[], T],
+        retries: int = 3,
+        *,
+        isolation: str | None = None,
+        read_only: bool | None = None,
+        deferrable: bool | None = None,
+    ) -> T:
+        """Call `function` in a transaction of its own, and again where the backend asks for it.
+
+        Arguments and errors as for `Database.run`.
+        """
+        check_retries(retries)
+        if self._current.get() is not None:
+            raise InterfaceError(NOT_INSIDE)
+        for attempt in range(retries + 1):
+            transaction = None
+            try:
+                with self.transaction(None, isolation, read_only, deferrable):
+                    transaction = self._current.get()
+                    return function()
+            except DatabaseError as error:
+                # A callback of what is committed may fail with just such an error.
+                is_committed = transaction is not None and transaction.is_committed
+                if attempt == retries or is_committed or not is_repeatable(error):
+                    raise
+            time.sleep(pause_before(attempt + 1))
+        raise AssertionError  # the last attempt has returned or raised
+
+    @contextmanager
+    def _block(
+        self, savepoint_name: str | None, begin: str, deadline: float | None
+    ) -> Generator[None, None, None]:
+        outer = self._current.get()
+        if outer is None:
+            with self._outermost(begin, deadline):
+                yield
+            return
+        if begin != "BEGIN":
+            raise InterfaceError("isolation, read_only and deferrable belong to the outermost block")
+        outer.check_usable()
+        savepoint = outer.enter(savepoint_name)
+        try:
+            yield
+        except BaseException as error:
+            try:
+                end_interrupted(outer.slot, error)
+                outer.leave(savepoint, failed=True)
+            except BaseException:
+                # Nobody knows whether the savepoint is rolled back: nothing of the transaction may stay.
+                outer.slot.close()
+                raise
+            raise
+        if outer.leave(savepoint, failed=False):
+            run_owed(outer, deadline)
+
+    def in_transaction(self) -> bool:
+        """Whether the caller is inside a transaction block of this Database."""
+        return self._current.get() is not None
+
+    @contextmanager
+    def _outermost(self, begin: str, deadline: float | None) -> Generator[None, None, None]:
+        slot = self._acquire(deadline)
+        transaction: Pinned | None = None
+        try:
+            transaction = Pinned(slot, begin)
+            try:
+                self._current.set(transaction)
+                yield
+            except BaseException as error:
+                end_interrupted(slot, error)
+                transaction.abandon()
+                raise
+            finally:
+                transaction.is_closed = True
+            if transaction.commit():
+                check_committed(_sync_replies.run_owed(slot, deadline))
+            transaction.is_committed = True
+        finally:
+            # Twice, as an interrupt may come in here; and not by a token, of which it may rob us.
+            try:
+                if self._current.get() is transaction:
+                    self._current.set(None)
+            finally:
+                if self._current.get() is transaction:
+                    self._current.set(None)
+                # Rolls back what is not committed.
+                self._release(slot, is_block=True)
+        assert transaction is not None
+        _callbacks.run_blocking(transaction.callbacks)
