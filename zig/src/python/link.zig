@@ -291,7 +291,8 @@ pub const Link = struct {
             .notification => |notification| try announce.notification(self, notification),
             .parameter_status => |status| try self.noteParameter(request, status),
             // Not the last one: the Sync behind a CopyFail in the middle of a batch has one of its own.
-            .ready_for_query => return if (self.session.connection.pendingSyncs() > self.syncs_behind) null else try self.ready(request),
+            // Nor that of a reset in front of one that has not ended.
+            .ready_for_query => return if (request.is_open or self.session.connection.pendingSyncs() > self.syncs_behind) null else try self.ready(request),
             .copy_in => try self.refuseCopyIn(request),
             .copy_out => self.refuseCopyOut(request),
             .authentication, .backend_key_data, .negotiate_protocol_version => unreachable, // the state machine lets them through during startup alone

@@ -324,6 +324,7 @@ async def recover(slot: Slot) -> None:
     # What is left may have been received already: the socket would not say so.
     progress = connection.progress
     try:
+        connection.end_many()  # what waits for more sets of values waits no longer
         await _async_io.run(cancel_steps(slot.established.cancel_target), RECOVERY_SECONDS)
         while connection.busy:
             if await _Drive(connection, state).run(deadline, progress) == DONE:

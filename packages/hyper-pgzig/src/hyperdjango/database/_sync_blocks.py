@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from hyperdjango.database import _callbacks, _sync_replies
-from hyperdjango.database._pinned import Pinned, begin_sql, check_committed
+from hyperdjango.database._pinned import begin_sql, check_committed
 from hyperdjango.database._repeat import NOT_INSIDE, check_retries, is_repeatable, pause_before
 from hyperdjango.database._sync_calls import SyncCalls, end_interrupted, run_owed
+from hyperdjango.database._sync_many import Block
 from hyperdjango.database.errors import DatabaseError, InterfaceError
 
 T = TypeVar("T")
@@ -104,9 +105,9 @@ class SyncBlocks(SyncCalls):
     @contextmanager
     def _outermost(self, begin: str, deadline: float | None) -> Generator[None, None, None]:
         slot = self._acquire(deadline)
-        transaction: Pinned | None = None
+        transaction: Block | None = None
         try:
-            transaction = Pinned(slot, begin)
+            transaction = Block(slot, begin)
             try:
                 self._current.set(transaction)
                 yield

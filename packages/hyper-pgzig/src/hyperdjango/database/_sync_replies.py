@@ -100,6 +100,7 @@ def recover(slot: Slot) -> None:
     connection = slot.connection
     deadline = time.monotonic() + RECOVERY_SECONDS
     try:
+        connection.end_many()  # what waits for more sets of values waits no longer
         _sync_io.run(cancel_steps(slot.established.cancel_target), RECOVERY_SECONDS)
         while connection.busy and _wait(connection, deadline) != DONE:
             connection.suspend_request()  # it waited for types, and nobody wants it

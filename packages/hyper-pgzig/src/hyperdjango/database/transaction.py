@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from contextvars import Token
 
     from hyperdjango.database._async_calls import AsyncCalls
+    from hyperdjango.database._async_many import Feed
     from hyperdjango.database._native import native
 
 P = ParamSpec("P")
@@ -36,13 +37,23 @@ class Transaction(Pinned):
         super().__init__(slot, begin)
         # Statements of child tasks queue here, in order of arrival.
         self._lock = asyncio.Lock()
+        # A statement that takes sets of values while its iterable is asked for more.
+        self.feed: Feed | None = None
+
+    @property
+    def is_used(self) -> bool:
+        """Whether a statement has the connection just now."""
+        return self._lock.locked()
 
     @asynccontextmanager
-    async def alone(self, deadline: float | None = None) -> AsyncGenerator[Slot, None]:
+    async def alone(
+        self, deadline: float | None = None, feed: "Feed | None" = None
+    ) -> AsyncGenerator[Slot, None]:
         """Have the connection for one statement, or for several in a row.
 
         Args:
             deadline: Of the wait for the other tasks' statements, by the loop's clock; None is no limit.
+            feed: The one that goes on with its own statement; anybody else finds nothing under way.
         Raises:
             TransactionClosed: The block has ended.
             QueryTimeout: The deadline has passed; nothing was sent.
@@ -57,6 +68,8 @@ class Transaction(Pinned):
             ) from None
         try:
             self.check_usable()
+            if self.feed is not None and self.feed is not feed:
+                await self.feed.settle(self.slot)
             yield self.slot
         finally:
             self._lock.release()
@@ -72,24 +85,38 @@ class Transaction(Pinned):
         deadline: float | None,
     ) -> "native.Request":
         """Run one statement on the pinned connection and return its finished request."""
-        async with self.alone(deadline) as slot:
-            connection = slot.connection
-            while True:
-                if args is None and connection.owed:
-                    await self.run_owed(deadline)
-                request = connection.submit(sql, args, shape, target, first, first_set)
-                is_first = self.sent()
-                try:
-                    if not _async_replies.look(connection):
-                        await _async_replies.complete(slot, request, deadline)
-                except BaseException:
-                    if connection.busy and not connection.closed:
-                        await _async_replies.abandon(slot, request)
-                    if is_first:
-                        self.check_begun()
-                    raise
-                if not is_first or not self.is_to_repeat(request):
-                    return request
+        async with self.alone(deadline):
+            return await self.complete_alone(sql, args, shape, target, first, first_set, deadline)
+
+    async def complete_alone(  # noqa: PLR0917 - ours alone
+        self,
+        sql: str,
+        args: tuple[object, ...] | None,
+        shape: int,
+        target: object,
+        first: bool,
+        first_set: int | None,
+        deadline: float | None,
+    ) -> "native.Request":
+        """As `complete`, for a caller who has the connection."""
+        slot = self.slot
+        connection = slot.connection
+        while True:
+            if args is None and connection.owed:
+                await self.run_owed(deadline)
+            request = connection.submit(sql, args, shape, target, first, first_set)
+            is_first = self.sent()
+            try:
+                if not _async_replies.look(connection):
+                    await _async_replies.complete(slot, request, deadline)
+            except BaseException:
+                if connection.busy and not connection.closed:
+                    await _async_replies.abandon(slot, request)
+                if is_first:
+                    self.check_begun()
+                raise
+            if not is_first or not self.is_to_repeat(request):
+                return request
 
     async def run_owed(self, deadline: float | None = None) -> str:
         """Send what the block owes by itself and return the last command's tag."""
