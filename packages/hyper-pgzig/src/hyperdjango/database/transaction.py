@@ -139,6 +139,20 @@ class Transaction(Pinned):
             await self._answered(slot, request, deadline)
             return request
 
+    def fetch_ahead(self, former: "native.Request") -> "native.Request":
+        """Ask for more rows of a portal and do not wait for them: the caller has the connection to itself."""
+        return self.slot.connection.fetch(former)
+
+    async def fetched(self, request: "native.Request", deadline: float | None) -> None:
+        """Wait for what was asked for ahead."""
+        await _async_replies.complete(self.slot, request, deadline)
+
+    async def give_up_on(self, request: "native.Request") -> None:
+        """Cancel what was asked for ahead, where it is still under way."""
+        connection = self.slot.connection
+        if connection.busy and not connection.closed:
+            await _async_replies.abandon(self.slot, request)
+
     async def close_portal(self, former: "native.Request") -> None:
         """Say that no more rows of a portal are wanted."""
         async with self.alone() as slot:
