@@ -16,7 +16,7 @@ const Object = py.Object;
 
 /// Write Bind. `arguments` is a tuple; `set` is its number where it is one of many. After an error the caller
 /// truncates the output.
-pub fn write(link: *Link, request: *Request, name: []const u8, arguments: *Object, set: ?u64) py.Error!void {
+pub fn write(link: *Link, request: *Request, portal: []const u8, name: []const u8, arguments: *Object, set: ?u64) py.Error!void {
     const statement = request.statement.?;
     const output = &link.session.output;
     const given: usize = @intCast(py.hd_tuple_size(arguments));
@@ -27,7 +27,7 @@ pub fn write(link: *Link, request: *Request, name: []const u8, arguments: *Objec
     // Sets are many and mostly alike: as long as none has had a value in text format, one code does for all.
     if (request.batch and !request.has_text) {
         const mark = output.len();
-        const message = protocol.bind.beginBinary(output, "", name, @intCast(given)) catch |err| return submit.encodeFailed(err);
+        const message = protocol.bind.beginBinary(output, portal, name, @intCast(given)) catch |err| return submit.encodeFailed(err);
         for (statement.parameters, 0..) |info, i| {
             const format = try value(link, request, info, arguments, i, set);
             if (format == .text and !isSameInBoth(info)) {
@@ -38,7 +38,7 @@ pub fn write(link: *Link, request: *Request, name: []const u8, arguments: *Objec
         if (!request.has_text) return message.finish(output, statement.result_formats) catch |err| submit.encodeFailed(err);
         output.truncate(mark);
     }
-    const message = protocol.bind.begin(output, "", name, @intCast(given)) catch |err| return submit.encodeFailed(err);
+    const message = protocol.bind.begin(output, portal, name, @intCast(given)) catch |err| return submit.encodeFailed(err);
     for (statement.parameters, 0..) |info, i| {
         const format = try value(link, request, info, arguments, i, set);
         if (format == .binary) message.setFormat(output, i, protocol.format_binary);

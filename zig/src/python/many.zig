@@ -74,7 +74,7 @@ pub fn extend(link: *Link, sets: *Object, start: usize) py.Error!usize {
         if (py.hd_tuple_check(values) == 0) return raise.typeError("a batch is a tuple of tuples");
         const mark = output.len();
         errdefer output.truncate(mark);
-        try binding.write(link, request, name, values, request.first_set + request.sets_sent);
+        try binding.write(link, request, "", name, values, request.first_set + request.sets_sent);
         protocol.execute.encode(output, "", 0) catch |err| return submit.encodeFailed(err);
         try submit.sent(link, request, &.{ .bind, .execute });
         request.sets_sent += 1;

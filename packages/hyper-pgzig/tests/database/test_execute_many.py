@@ -439,6 +439,26 @@ async def test_an_async_iterable_may_use_the_connection(url: str) -> None:
         assert await db.query_val("SELECT count(*) FROM t") == 2 * COUNT + 1
 
 
+async def test_a_stream_of_the_same_database_may_be_what_it_is_given(url: str) -> None:
+    read = "SELECT n FROM generate_series(0, 2399) n"
+    async with Database(url, 2, 2) as db:
+        await db.execute("CREATE TABLE t (a int PRIMARY KEY)")
+        rows = db.stream(read, chunk=300, into=tuple)
+        assert await db.execute_many(INSERT, rows) == f"INSERT {COUNT}"
+        async with db.transaction():
+            rows = db.stream(f"SELECT n + {COUNT} FROM ({read}) _", chunk=300, into=tuple)
+            assert await db.execute_many(INSERT, rows) == f"INSERT {COUNT}"
+        assert await db.query_val("SELECT count(*) FROM t") == 2 * COUNT
+    with SyncDatabase(url, 2, 2) as blocking:
+        blocking.execute("TRUNCATE t")
+        rows_now = blocking.stream(read, chunk=300, into=tuple)
+        assert blocking.execute_many(INSERT, rows_now) == f"INSERT {COUNT}"
+        with blocking.transaction():
+            rows_now = blocking.stream(f"SELECT n + {COUNT} FROM ({read}) _", chunk=300, into=tuple)
+            assert blocking.execute_many(INSERT, rows_now) == f"INSERT {COUNT}"
+        assert blocking.query_val("SELECT count(*) FROM t") == 2 * COUNT
+
+
 async def test_a_refused_set_is_named_though_the_iterable_has_made_it_known_first(url: str) -> None:
     """A statement of the iterable's own settles what was sent; it is the one that fails then."""
     async with Database(url, 1, 1) as db:
