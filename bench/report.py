@@ -26,6 +26,7 @@ ORDER: Final = (
     "ticker",
     "pipeline",
     "copy_records",
+    "execute_many",
 )  # others follow by name
 
 

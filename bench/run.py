@@ -8,6 +8,7 @@ import sys
 from typing import Final
 
 import copy_records
+import execute_many
 import flat_memory
 import gather
 import lookup
@@ -31,6 +32,7 @@ QUESTIONS: Final[dict[str, Question]] = {
     "ticker": ticker.QUESTION,
     "pipeline": pipeline.QUESTION,
     "copy_records": copy_records.QUESTION,
+    "execute_many": execute_many.QUESTION,
     "stream": stream.QUESTION,
     "flat_memory": flat_memory.QUESTION,
 }

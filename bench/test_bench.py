@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import _latency
 import _overheard
 import copy_records
+import execute_many
 import flat_memory
 import gather
 import lookup
@@ -60,6 +61,7 @@ QUESTIONS = {
     "ticker": (ticker.QUESTION, replace(BRIEF, operations=40, warmup=20)),
     "pipeline": (pipeline.QUESTION, BRIEF),
     "copy_records": (copy_records.QUESTION, replace(BRIEF, operations=1)),
+    "execute_many": (execute_many.QUESTION, replace(BRIEF, operations=1)),
     "stream": (stream.QUESTION, replace(BRIEF, operations=1)),
     "flat_memory": (flat_memory.QUESTION, Plan(rounds=1, operations=3000, warmup=0)),
 }

@@ -269,6 +269,13 @@ CASES: Final[dict[str, Case]] = {
         lambda _, r: bool(r == "INSERT 1200"),
         1200,
     ),
+    "execute_many with rows": Case(
+        lambda s: s.db.execute_many(f"{INSERT} RETURNING 1", [(s.tag,)] * 700, returning=True, into=tuple),
+        "execute_many",
+        warm,
+        lambda _, r: bool(r == [(1,)] * 700),
+        700,
+    ),
     "execute_many of an async iterable": Case(
         lambda s: s.db.execute_many(INSERT, sets(s.tag, 5)), "execute_many", warm, times=5
     ),

@@ -181,6 +181,7 @@ def everything(db: SyncDatabase) -> None:
         db.execute_many("INSERT INTO t VALUES ($1, $2)", [(20, "y"), (20, "y")])
     with suppress(DataError):
         db.execute_many("INSERT INTO t VALUES ($1, $2)", [(21, "y"), ("x\0", "y")])
+    many(db)
     db.execute("DELETE FROM t; SELECT 1")
     with suppress(ZeroDivisionError), db.transaction(), db.transaction():
         db.execute("INSERT INTO t VALUES ($1, $2)", 1, "x")
@@ -188,6 +189,18 @@ def everything(db: SyncDatabase) -> None:
     pipelines_and_blocks(db)
     db.pool_stats()
     repr(db)
+
+
+def many(db: SyncDatabase) -> None:
+    """More sets than go out in one piece, right and wrong, with rows and without."""
+    sets = [(n,) for n in range(700)]
+    db.execute_many("SELECT $1::int4", sets)
+    db.execute_many("SELECT $1::int4 AS id, 'x' AS name", sets, returning=True, into=Row)
+    for wrong in (2**40, "x", object(), 0):
+        with suppress(DatabaseError):
+            db.execute_many("SELECT 1 / $1::int4", [*sets[1:], (wrong,)])
+    with db.transaction(), suppress(TypeError):
+        db.execute_many("SELECT $1::int4", [*sets, 5])  # type: ignore[list-item]
 
 
 PIPELINE: Final[list[Any]] = [
