@@ -204,6 +204,23 @@ test "Bind: names, format codes, values, result formats" {
     }
 }
 
+test "Bind: one format code for all values where they are binary" {
+    var writer: WriteBuffer = .init(std.testing.allocator);
+    defer writer.deinit();
+    const bind = try beginBinary(&writer, "", "s1", 2);
+    for ([_][]const u8{ "ab", "" }) |bytes| {
+        const mark = try writer.beginValue();
+        try writer.writeBytes(bytes);
+        try writer.endValue(mark);
+    }
+    try bind.finish(&writer, &.{});
+    const message: Message = try .decode(try kit.body('B', writer.bytes.items));
+    try std.testing.expectEqual(2, message.value_count);
+    try std.testing.expectEqual(1, message.formats.count());
+    try std.testing.expectEqual(format_binary, message.formats.at(0));
+    try std.testing.expectError(error.NulInString, beginBinary(&writer, "", "s\x00", 1));
+}
+
 test "Bind: NUL in a name is refused; the most parameters fit" {
     const no_formats: []const u16 = &.{};
     const no_values: []const ?[]const u8 = &.{};

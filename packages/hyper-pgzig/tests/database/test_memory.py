@@ -195,7 +195,7 @@ def many(db: SyncDatabase) -> None:
     """More sets than go out in one piece, right and wrong, with rows and without."""
     sets = [(n,) for n in range(700)]
     db.execute_many("SELECT $1::int4", sets)
-    db.execute_many("SELECT $1::int4 AS id, 'x' AS name", sets, returning=True, into=Row)
+    db.execute_many("SELECT $1::int4 AS id, 'x' AS label", sets, returning=True, into=Row)
     for wrong in (2**40, "x", object(), 0):
         with suppress(DatabaseError):
             db.execute_many("SELECT 1 / $1::int4", [*sets[1:], (wrong,)])
