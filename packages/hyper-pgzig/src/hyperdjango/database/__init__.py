@@ -9,6 +9,7 @@ from hyperdjango.database._identifiers import quote_identifier
 from hyperdjango.database._sqlstate import *  # noqa: F403 - by way of errors mypy does not see them
 from hyperdjango.database.client import Database, Row
 from hyperdjango.database.errors import *  # noqa: F403 - errors.__all__ is the public tree
+from hyperdjango.database.explain import ExplainNode, ExplainResult
 from hyperdjango.database.pool import Pool
 from hyperdjango.database.status import CommandStatus
 from hyperdjango.database.sync_client import SyncDatabase
@@ -35,6 +36,8 @@ __all__ = [
     "CommandStatus",
     "Composite",
     "Database",
+    "ExplainNode",
+    "ExplainResult",
     "HookConnection",
     "Interval",
     "Line",

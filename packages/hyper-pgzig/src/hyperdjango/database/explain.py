@@ -1,0 +1,113 @@
+"""ExplainResult: what `Database.explain` gives. The plan as a tree, as text, drawn, and as a page.
+
+PostgreSQL docs: using-explain.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final, Self, cast
+
+from hyperdjango.database._explain_node import ExplainNode, as_number, is_plan, preorder, tree_of
+from hyperdjango.database._explain_times import measure
+from hyperdjango.database.errors import ProgrammingError, ProtocolError
+
+__all__ = ["ExplainNode", "ExplainResult"]
+
+_NOT_JSON: Final = "EXPLAIN was answered with something that is not its JSON"
+
+
+class ExplainResult:
+    """The plan of one statement, and how it went if it was run.
+
+    Attributes:
+        sql: The statement, or None for a plan from elsewhere.
+        parameters: Its values. No text or page shows them unless asked to.
+        plans: The root of each plan: one, or more where a rule makes several statements of one.
+        entries: EXPLAIN's JSON: an object for each plan.
+    """
+
+    def __init__(
+        self, entries: list[dict[str, Any]], sql: str | None = None, parameters: Sequence[object] = ()
+    ) -> None:
+        self.entries = entries
+        self.sql = sql
+        self.parameters = tuple(parameters)
+        self.plans = [tree_of(entry["Plan"]) for entry in entries]
+        measure(self.plans)
+
+    @classmethod
+    def from_json(cls, document: object, sql: str | None = None, parameters: Sequence[object] = ()) -> Self:
+        """Read what `EXPLAIN (FORMAT JSON …)` gives, as a text or as what `json.loads` makes of it.
+
+        Args:
+            document: From `explain`, psql, auto_explain's log; with any options.
+            sql: The statement that it is about.
+            parameters: Its values.
+        Raises:
+            ProgrammingError: The statement has no plan: a rule has made nothing of it, or it is a command
+                whose work is not planned.
+            ProtocolError: It is not EXPLAIN's JSON.
+        """
+        if isinstance(document, (str, bytes, bytearray)):
+            try:
+                document = json.loads(document)
+            except (ValueError, RecursionError):
+                raise ProtocolError(_NOT_JSON) from None
+        # auto_explain logs the one object without a list around it.
+        entries = cast("list[object]", document) if isinstance(document, list) else [document]
+        plans = [cast("dict[str, Any]", entry) for entry in entries if is_plan(entry)]
+        if not plans:
+            if all(isinstance(entry, str) for entry in entries):
+                raise ProgrammingError("the statement has no plan to explain", query=sql)
+            raise ProtocolError(_NOT_JSON)
+        return cls(plans, sql, parameters)
+
+    def __repr__(self) -> str:
+        """The root and the times, without conditions: they hold values."""
+        times = "" if self.execution_time is None else f" {self.execution_time:.3f} ms"
+        return f"<ExplainResult {self.plan.node_type}, {len(self.all_nodes)} nodes{times}>"
+
+    @property
+    def plan(self) -> ExplainNode:
+        """The root of the plan; of the first one, where there are several."""
+        return self.plans[0]
+
+    @property
+    def analyzed(self) -> bool:
+        """Whether the statement was run, so that there are actual rows and times."""
+        return any("Actual Loops" in plan.properties for plan in self.plans)
+
+    @property
+    def execution_time(self) -> float | None:
+        """Milliseconds that running the statement took, triggers included. None where it was not run."""
+        return self._milliseconds("Execution Time")
+
+    @property
+    def planning_time(self) -> float | None:
+        """Milliseconds that planning took. None where the statement was not run."""
+        return self._milliseconds("Planning Time") if self.analyzed else None
+
+    @property
+    def all_nodes(self) -> list[ExplainNode]:
+        """Every node, each before its children, in the order of the text."""
+        return list(preorder(self.plans))
+
+    @property
+    def has_seq_scan(self) -> bool:
+        """Whether some table is read as a whole."""
+        return any(node.is_seq_scan for node in self.all_nodes)
+
+    @property
+    def seq_scan_tables(self) -> list[str]:
+        """The tables that are read as a whole, without their schemas, each once, in the order of the text."""
+        scans = (node.relation for node in self.all_nodes if node.is_seq_scan)
+        return list(dict.fromkeys(name for name in scans if name is not None))
+
+    @property
+    def index_scans(self) -> list[ExplainNode]:
+        """The nodes that read an index, Index Only Scans and Bitmap Index Scans included."""
+        return [node for node in self.all_nodes if node.is_index_scan]
+
+    def _milliseconds(self, name: str) -> float | None:
+        found = [number for entry in self.entries if (number := as_number(entry.get(name))) is not None]
+        return sum(found) if found else None
