@@ -8,7 +8,7 @@ PostgreSQL docs: using-explain, "EXPLAIN ANALYZE".
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, cast
 
 from hyperdjango.database._explain_node import ExplainNode, preorder
 
@@ -117,4 +117,4 @@ def _texts(node: ExplainNode) -> Iterator[str]:
         if isinstance(value, str):
             yield value
         elif isinstance(value, list):
-            yield from (each for each in value if isinstance(each, str))
+            yield from (each for each in cast("list[object]", value) if isinstance(each, str))

@@ -5,9 +5,11 @@ PostgreSQL docs: using-explain.
 
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Final, Self, cast
 
 from hyperdjango.database._explain_node import ExplainNode, as_number, is_plan, preorder, tree_of
+from hyperdjango.database._explain_text import render
 from hyperdjango.database._explain_times import measure
 from hyperdjango.database.errors import ProgrammingError, ProtocolError
 
@@ -66,6 +68,15 @@ class ExplainResult:
         """The root and the times, without conditions: they hold values."""
         times = "" if self.execution_time is None else f" {self.execution_time:.3f} ms"
         return f"<ExplainResult {self.plan.node_type}, {len(self.all_nodes)} nodes{times}>"
+
+    def __str__(self) -> str:
+        """The plan as EXPLAIN prints it."""
+        return self.text
+
+    @cached_property
+    def text(self) -> str:
+        """The plan in PostgreSQL's own layout, with the figures of this very run."""
+        return render(self.entries, self.plans)
 
     @property
     def plan(self) -> ExplainNode:
