@@ -333,6 +333,78 @@ async def test_it_needs_a_connected_database(url: str) -> None:
             db.sync.explain("SELECT 1", analyze=analyze)
 
 
+# How long a node took
+
+
+def node(kind: str, time: float, *children: dict[str, Any], **more: Any) -> dict[str, Any]:
+    figures = {"Actual Total Time": time, "Actual Loops": more.pop("loops", 1), "Actual Rows": 1}
+    return {"Node Type": kind, **figures, "Plans": list(children), **more}
+
+
+def times_of(plan: dict[str, Any]) -> list[tuple[str, float | None, float | None]]:
+    result = ExplainResult.from_json([{"Plan": plan}])
+    return [(each.node_type, each.total_time, each.self_time) for each in result.all_nodes]
+
+
+def test_times_of_loops_are_summed() -> None:
+    plan = node("Nested Loop", 100, node("Seq Scan", 10), node("Index Scan", 0.5, loops=120))
+    assert times_of(plan) == [("Nested Loop", 100, 30), ("Seq Scan", 10, 10), ("Index Scan", 60, 60)]
+
+
+def test_times_of_processes_are_their_mean() -> None:
+    scan = node("Index Scan", 0.1, loops=300)
+    join = node("Nested Loop", 50, node("Seq Scan", 10, loops=3), scan, loops=3)
+    plan = node("Gather", 60, {**join, "Parent Relationship": "Outer"})
+    found = times_of(plan)
+    assert [(kind, round(total or 0, 6)) for kind, total, _ in found] == [
+        ("Gather", 60),
+        ("Nested Loop", 50),
+        ("Seq Scan", 10),
+        ("Index Scan", 10),
+    ]
+    assert [round(own or 0, 6) for _, _, own in found] == [10, 30, 10, 10]
+
+
+def test_a_cte_is_a_part_of_the_scan_that_waits_for_it() -> None:
+    cte = node("Seq Scan", 70, **{"Parent Relationship": "InitPlan", "Subplan Name": "CTE x"})
+    scans = [node("CTE Scan", time, **{"CTE Name": "x"}) for time in (80, 5)]
+    result = ExplainResult.from_json([{"Plan": node("Hash Join", 100, cte, *scans)}])
+    root, moved, first, second = result.all_nodes
+    assert [each.self_time for each in result.all_nodes] == [15, 70, 10, 5]
+    assert root.children == [moved, first, second]
+    assert (root.parts, first.parts) == ([first, second], [moved])
+
+
+@pytest.mark.parametrize(
+    ("name", "condition"),
+    [
+        ("InitPlan 1 (returns $0)", "(n < $0)"),
+        ("InitPlan 1 (returns $0,$1)", "(n < $1)"),
+        ("InitPlan 1", "(n < (InitPlan 1).col1)"),
+    ],
+)
+def test_an_init_plan_is_a_part_of_the_node_that_asks_for_it(name: str, condition: str) -> None:
+    init = node("Result", 20, **{"Parent Relationship": "InitPlan", "Subplan Name": name})
+    other = node("Seq Scan", 10, Filter="(n < $11 AND (InitPlan 11).col1)")
+    scan = node("Seq Scan", 60, Filter=condition)
+    assert [own for _, _, own in times_of(node("Append", 100, init, other, scan))] == [30, 20, 10, 40]
+
+
+def test_a_part_that_took_longer_than_the_whole_leaves_it_nothing() -> None:
+    result = ExplainResult.from_json([{"Plan": node("Limit", 5, node("Sort", 7))}])
+    assert (result.plan.total_time, result.plan.self_time, result.plan.span) == (5, 0, 7)
+
+
+def test_times_of_a_real_plan_add_up(table: Face) -> None:
+    plan = table.explain(
+        "WITH x AS MATERIALIZED (SELECT * FROM t WHERE id > 10)"
+        " SELECT * FROM x, t WHERE x.id = t.id AND t.id < (SELECT max(id) FROM t) ORDER BY x.label",
+        analyze=True,
+    )
+    own = sum(each.self_time or 0 for each in plan.all_nodes)
+    assert own == pytest.approx(plan.plan.span, rel=0.05)
+
+
 # What the answer may be
 
 

@@ -28,11 +28,14 @@ class ExplainNode:
         span: What `total_time` is at least, as the children have taken as much; the node's share of the
             whole plan is measured by it. Where the statement was not run it is in units of cost.
         self_span: The part of `span` that is the node's own.
+        is_cut_short: A LIMIT above may have stopped it, so that fewer rows than expected are as they should.
         parts: What the node's time is made of: `children`, but a CTE or an InitPlan is a part of the node
             that waits for it.
     """
 
-    __slots__ = ("children", "parts", "properties", "self_span", "self_time", "span", "total_time")
+    __slots__ = (
+        *("children", "is_cut_short", "parts", "properties", "self_span", "self_time", "span", "total_time"),
+    )
 
     def __init__(self, properties: dict[str, Any]) -> None:
         self.properties = properties
@@ -42,6 +45,7 @@ class ExplainNode:
         self.self_time: float | None = None
         self.span = 0.0
         self.self_span = 0.0
+        self.is_cut_short = False
 
     def __repr__(self) -> str:
         """The type and what it reads, without conditions: they hold values."""

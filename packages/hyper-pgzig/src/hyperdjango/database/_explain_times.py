@@ -21,6 +21,7 @@ _INIT_PLAN: Final = re.compile(r"InitPlan \d+")
 def measure(roots: Sequence[ExplainNode]) -> None:
     """Set `parts`, `span`, and where the plan was run the times, of every node."""
     nodes = list(preorder(roots))
+    _cut(nodes)
     is_timed = any("Actual Total Time" in node.properties for node in nodes)
     for node in nodes:
         node.parts = list(node.children)
@@ -36,6 +37,18 @@ def measure(roots: Sequence[ExplainNode]) -> None:
         node.self_span = max(own - below, 0.0)
         if is_timed:
             node.total_time, node.self_time = own, node.self_span
+
+
+# They read all that is below them before their first row.
+_READS_ALL: Final = frozenset({"Sort", "Incremental Sort", "Hash", "Aggregate", "SetOp", "Bitmap Heap Scan"})
+
+
+def _cut(nodes: Sequence[ExplainNode]) -> None:
+    """Set `is_cut_short`; parents come before their children."""
+    for node in nodes:
+        if node.node_type == "Limit" or (node.is_cut_short and node.node_type not in _READS_ALL):
+            for child in node.children:
+                child.is_cut_short = child.properties.get("Parent Relationship") != "InitPlan"
 
 
 def _time(node: ExplainNode, processes: dict[int, float]) -> float:

@@ -6,12 +6,21 @@ PostgreSQL docs: using-explain.
 import json
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Final, Self, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
+from hyperdjango.database._explain_html import page
+from hyperdjango.database._explain_masking import masked
 from hyperdjango.database._explain_node import ExplainNode, as_number, is_plan, preorder, tree_of
 from hyperdjango.database._explain_text import render
 from hyperdjango.database._explain_times import measure
+from hyperdjango.database._explain_tree import draw
 from hyperdjango.database.errors import ProgrammingError, ProtocolError
+
+if TYPE_CHECKING:
+    import os
+
+    from rich.console import Console
 
 __all__ = ["ExplainNode", "ExplainResult"]
 
@@ -118,6 +127,37 @@ class ExplainResult:
     def index_scans(self) -> list[ExplainNode]:
         """The nodes that read an index, Index Only Scans and Bitmap Index Scans included."""
         return [node for node in self.all_nodes if node.is_index_scan]
+
+    def show(self, console: "Console | None" = None) -> None:
+        """Draw the plan as a tree in the terminal.
+
+        A node shows its share of the whole, its own and its total time, and how many rows came where how many
+        were expected; what takes 10 % or 40 % by itself is yellow or red, and rows that are off by a factor
+        of 10, and large tables that are read as a whole, are noted. Without times it goes by cost.
+
+        Args:
+            console: rich's, to draw on another one than standard output.
+        Raises:
+            ImportError: rich is not installed, which is the extra `hyper-pgzig[rich]`.
+        """
+        draw(self, console)
+
+    def to_html(self, path: "str | os.PathLike[str]", *, parameters: bool = False) -> None:
+        """Write one page that shows the plan as a flame graph, its nodes, the statement and the text.
+
+        The page needs no network and may be passed on. It leaves out the values: those of the parameters, and
+        in the plan's conditions every quoted literal, as none of them can be told from a value. A statement
+        without parameters is shown as it is.
+
+        Args:
+            path: The file, which is replaced.
+            parameters: Show the values as well.
+        """
+        if parameters:
+            text = page(self, self.sql, self.parameters)
+        else:
+            text = page(type(self)(masked(self.entries, self.plans, self.parameters)), self.sql)
+        Path(path).write_bytes(text.encode("utf-8", "replace"))
 
     def _milliseconds(self, name: str) -> float | None:
         found = [number for entry in self.entries if (number := as_number(entry.get(name))) is not None]
