@@ -59,6 +59,17 @@ pub const WriteBuffer = struct {
         return self.bytes.addManyAsSlice(self.gpa, count);
     }
 
+    /// Room for at least `count` bytes behind the end, for the caller to fill; `advance` takes up what was filled.
+    pub fn reserve(self: *WriteBuffer, count: usize) error{OutOfMemory}![]u8 {
+        try self.bytes.ensureUnusedCapacity(self.gpa, count);
+        return self.bytes.unusedCapacitySlice();
+    }
+
+    pub fn advance(self: *WriteBuffer, count: usize) void {
+        std.debug.assert(count <= self.bytes.capacity - self.bytes.items.len);
+        self.bytes.items.len += count;
+    }
+
     /// Start a message: its type byte and room for its length. Ends with `endMessage`.
     pub fn beginMessage(self: *WriteBuffer, message_type: u8) Error!usize {
         try self.writeByte(message_type);
