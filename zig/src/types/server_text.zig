@@ -55,7 +55,10 @@ pub fn write(writer: *Writer, kind: types.Kind, body: []const u8) Error!void {
         },
         .tsquery => {
             const out = try writer.reserve(types.tsquery.textLength(body));
-            writer.advance((try types.tsquery.toText(writer.gpa, body, out)).len);
+            const text = try types.tsquery.toText(writer.gpa, body, out);
+            // It was written from the end of the room.
+            std.mem.copyForwards(u8, out[0..text.len], text);
+            writer.advance(text.len);
         },
         .point => try point(writer, try geometric.decode(geometric.Point, body)),
         .line => try list(writer, "{}", try geometric.decode(geometric.Line, body)),
