@@ -1,4 +1,5 @@
-//! float4 and float8 as the server prints them: the shortest digits that read back as the same bits.
+//! float4 and float8 as the server prints them: the shortest digits that read back as the same bits. Where
+//! the shortest lie exactly half-way to a neighbour the server takes one more; readers round to even, as Python does.
 //! PostgreSQL docs: datatype-numeric, "Floating-Point Types"; runtime-config-client, "extra_float_digits".
 const std = @import("std");
 const protocol = @import("protocol");

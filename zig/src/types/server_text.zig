@@ -255,6 +255,7 @@ test "bodies print as the server prints them" {
         .{ "\"a\"=>\"1\", \"bb\"=>NULL", .hstore, "0000000200000001610000000131000000026262ffffffff" },
         .{ "08:00:2b:01:02:03", .macaddr, "08002b010203" },
         .{ "101", .varbit, "00000003a0" },
+        .{ "'a' & 'b'", .tsquery, "00000003020201000062000100006100" },
     }) |row| try expectText(row[0], row[1], text(row[2]));
 }
 

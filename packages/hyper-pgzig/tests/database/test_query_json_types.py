@@ -183,7 +183,10 @@ SETUP: Final = (
     "CREATE DOMAIN doubly AS positive",
     'CREATE TYPE place AS (id int4, "na""me" text, mood mood, moods mood[], doc jsonb, day date)',
     "CREATE TYPE triple AS (a int4, b int4, c text)",
-    "CREATE TYPE purse AS (cash money, more money[], n numeric, yes bool, at timestamp, grid int4[], span int4range)",
+    (
+        "CREATE TYPE purse AS (cash money, more money[], n numeric, yes bool, at timestamp, grid int4[],"
+        " span int4range)"
+    ),
     "CREATE TYPE textrange AS RANGE (SUBTYPE = text, MULTIRANGE_TYPE_NAME = textmultirange)",
     "CREATE TYPE floatrange AS RANGE (SUBTYPE = float8)",
     "CREATE TYPE placerange AS RANGE (SUBTYPE = place)",
@@ -265,7 +268,8 @@ def test_a_timestamptz_is_utc_and_an_interval_plain_whatever_the_session_has(db:
         for setting in ("timezone TO 'Asia/Tokyo'", "intervalstyle TO 'iso_8601'", "datestyle TO 'SQL, DMY'"):
             db.execute(f"SET LOCAL {setting}")
         text = db.query_json(
-            "SELECT '2026-01-02 03:04:05+00'::timestamptz AS t, '1 day'::interval AS i, '[2026-01-02,)'::daterange AS d"
+            "SELECT '2026-01-02 03:04:05+00'::timestamptz AS t, '1 day'::interval AS i,"
+            " '[2026-01-02,)'::daterange AS d"
         )
     assert text == b'[{"t":"2026-01-02T03:04:05+00:00","i":"1 day","d":"[2026-01-02,)"}]'
 

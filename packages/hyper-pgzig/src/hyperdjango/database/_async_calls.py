@@ -98,8 +98,8 @@ class AsyncCalls(AsyncPoolFace):
     async def query_json(self, sql: str, *args: object, timeout: float | None = None) -> bytes:
         """Return all rows as one JSON array of objects, written without a Python object for any value.
 
-        Arguments and errors as for `query`. Of columns with the same name the last is written. A codec's value
-        goes through the Database's `json_dumps`; docs/json.md has a line for every other type.
+        Arguments and errors as for `query`. Of columns with the same name the last is written. What a codec
+        makes goes through the Database's `json_dumps`; docs/json.md has a line for every other type.
 
         Returns:
             UTF-8; `b"[]"` where there are no rows.
