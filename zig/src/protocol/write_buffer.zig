@@ -60,12 +60,17 @@ pub const WriteBuffer = struct {
     }
 
     /// Room for at least `count` bytes behind the end, for the caller to fill; `advance` takes up what was filled.
-    pub fn reserve(self: *WriteBuffer, count: usize) error{OutOfMemory}![]u8 {
-        try self.bytes.ensureUnusedCapacity(self.gpa, count);
+    pub inline fn reserve(self: *WriteBuffer, count: usize) error{OutOfMemory}![]u8 {
+        if (self.bytes.capacity - self.bytes.items.len < count) try self.grow(count);
         return self.bytes.unusedCapacitySlice();
     }
 
-    pub fn advance(self: *WriteBuffer, count: usize) void {
+    noinline fn grow(self: *WriteBuffer, count: usize) error{OutOfMemory}!void {
+        @branchHint(.cold);
+        try self.bytes.ensureUnusedCapacity(self.gpa, count);
+    }
+
+    pub inline fn advance(self: *WriteBuffer, count: usize) void {
         std.debug.assert(count <= self.bytes.capacity - self.bytes.items.len);
         self.bytes.items.len += count;
     }

@@ -16,6 +16,7 @@ pub const Error = json_write.Failure;
 
 /// What a small result fits into.
 const size_first = 1000;
+const key_chunk = 16;
 
 pub const JsonRows = struct {
     bytes: BytesAllocator = .{},
@@ -64,7 +65,7 @@ pub const JsonRows = struct {
             // The sink has compared the counts, so there is a value for each column.
             const value = values.take() catch return error.Malformed;
             const writer = each.writer orelse continue;
-            try json_write.put(target, self.keys.bytes.items[each.key_start..each.key_end]);
+            try self.putKey(each);
             const body = value orelse {
                 try json_write.put(target, "null");
                 continue;
@@ -75,7 +76,17 @@ pub const JsonRows = struct {
             };
         }
         values.end() catch return error.Malformed;
-        try json_write.put(target, if (self.keys.len() == 0) "{}," else "},");
+        try json_write.put(target, if (self.columns.len == 0) "{}," else "},");
+    }
+
+    /// In chunks of a fixed size, which is quicker than any copy of so few bytes of a size that is not known.
+    inline fn putKey(self: *JsonRows, column: *const Column) error{OutOfMemory}!void {
+        const out = try self.target.out.reserve(column.key_end - column.key_start + key_chunk);
+        var read = column.key_start;
+        while (read < column.key_end) : (read += key_chunk) {
+            out[read - column.key_start ..][0..key_chunk].* = self.keys.bytes.items[read..][0..key_chunk].*;
+        }
+        self.target.out.advance(column.key_end - column.key_start);
     }
 
     /// The whole array; nothing is left behind.
@@ -106,6 +117,8 @@ pub const JsonRows = struct {
             try self.keys.bytes.append(gpa, ':');
             column.key_end = self.keys.len();
         }
+        // So that the last key's last chunk can be read.
+        try self.keys.bytes.appendNTimes(gpa, 0, key_chunk);
         self.columns = columns;
         self.statement = @constCast(statement).retain();
     }

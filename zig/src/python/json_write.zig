@@ -75,7 +75,8 @@ pub inline fn wire(value: anytype) Failure!@typeInfo(@TypeOf(value)).error_union
 
 /// Text that needs no escape: braces, commas, words.
 pub inline fn put(target: *Target, bytes: []const u8) error{OutOfMemory}!void {
-    try target.out.bytes.appendSlice(target.out.gpa, bytes);
+    @memcpy((try target.out.reserve(bytes.len))[0..bytes.len], bytes);
+    target.out.advance(bytes.len);
 }
 
 fn boolean(_: *Context, _: *const TypeInfo, target: *Target, body: []const u8) Failure!void {

@@ -30,7 +30,8 @@ pub fn string(writer: *Writer, text: []const u8) error{ OutOfMemory, NotUtf8 }!v
 }
 
 inline fn oneQuote(writer: *Writer) error{OutOfMemory}!void {
-    try writer.bytes.append(writer.gpa, '"');
+    (try writer.reserve(1))[0] = '"';
+    writer.advance(1);
 }
 
 /// A string of characters that stand for themselves, as the printers of numbers, times and addresses write them.
@@ -139,13 +140,7 @@ pub fn float(writer: *Writer, value: anytype) error{OutOfMemory}!void {
 
 /// A number with the scale it has, or a string for what is none. `body` is a numeric's.
 pub fn numeric(writer: *Writer, body: []const u8) (error{OutOfMemory} || errors.DecodeError)!void {
-    const out = try writer.reserve(try numeric_type.textLength(body));
-    const text = try numeric_type.toText(body, out);
-    // NaN and the infinities have no digit at their end.
-    if (std.ascii.isDigit(text[text.len - 1])) return writer.advance(text.len);
-    var word: [16]u8 = undefined;
-    @memcpy(word[0..text.len], text);
-    return plain(writer, word[0..text.len]);
+    if (try numeric_type.write(writer, body)) |word| try plain(writer, word);
 }
 
 fn expectString(expected: []const u8, text: []const u8) !void {

@@ -28,10 +28,7 @@ pub fn write(writer: *Writer, kind: types.Kind, body: []const u8) Error!void {
         .float8 => try float(writer, try scalar.decodeFloat(f64, body)),
         .text, .json => try bytes(writer, body),
         .jsonb, .jsonpath, .ltree => try bytes(writer, try types.versioned.decode(body)),
-        .numeric => {
-            const out = try writer.reserve(try types.numeric.textLength(body));
-            writer.advance((try types.numeric.toText(body, out)).len);
-        },
+        .numeric => if (try types.numeric.write(writer, body)) |word| try bytes(writer, word),
         .bytea => try bytea(writer, body),
         .uuid => try uuid(writer, body),
         .date => try time_text.date(writer, try types.datetime.decodeDate(body)),
@@ -79,7 +76,8 @@ pub fn write(writer: *Writer, kind: types.Kind, body: []const u8) Error!void {
 }
 
 fn bytes(writer: *Writer, text: []const u8) error{OutOfMemory}!void {
-    try writer.bytes.appendSlice(writer.gpa, text);
+    @memcpy((try writer.reserve(text.len))[0..text.len], text);
+    writer.advance(text.len);
 }
 
 fn integer(writer: *Writer, value: i64) error{OutOfMemory}!void {
