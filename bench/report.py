@@ -26,6 +26,7 @@ ORDER: Final = (
     "mixed",
     "ticker",
     "pipeline",
+    "copy_records",
 )  # others follow by name
 
 

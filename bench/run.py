@@ -7,6 +7,8 @@ shipped; a quick one prints them and changes nothing but the JSON files.
 import sys
 from typing import Final
 
+import copy_records
+import flat_memory
 import gather
 import lookup
 import memory
@@ -15,6 +17,7 @@ import pipeline
 import query_json
 import report
 import rows
+import stream
 import ticker
 from _harness import RESULTS, Failed
 from _main import Question, parser, warn_of_debug
@@ -29,6 +32,9 @@ QUESTIONS: Final[dict[str, Question]] = {
     "mixed": mixed.QUESTION,
     "ticker": ticker.QUESTION,
     "pipeline": pipeline.QUESTION,
+    "copy_records": copy_records.QUESTION,
+    "stream": stream.QUESTION,
+    "flat_memory": flat_memory.QUESTION,
 }
 
 
