@@ -6,6 +6,7 @@ backend sends in test_hostile_values.py.
 
 import asyncio
 import json
+import math
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +28,7 @@ from pgkit import SIMPLE_SELECT, Answer, Column, ScriptedBackend, serve, startup
 from pgkit.face import Face
 from postgres_servers import Server
 
+VECTOR, HALFVEC = 70_001, 70_002
 CONTROLS: Final = "".join(map(chr, range(1, 0x20)))
 
 
@@ -193,6 +195,17 @@ def test_a_value_that_is_cut_short_is_a_protocol_error_and_the_next_call_has_ano
         pytest.raises(ProtocolError, match='column "b"'),
     ):
         db.query_json("SELECT v")
+
+
+def test_vectors_are_lists_of_numbers() -> None:
+    """Without pgvector on the server: these are the bytes that it sends."""
+    columns = [Column("v", VECTOR), Column("h", HALFVEC), Column("none", VECTOR)]
+    vector = struct.pack("!HH4f", 4, 0, 1, -0.1, 3.4028234663852886e38, math.nan)
+    with answering(columns, [vector, struct.pack("!HH2e", 2, 0, 0.5, -1), bytes(4)]) as db:
+        for oid, kind in ((VECTOR, "vector"), (HALFVEC, "halfvec")):
+            db._pool.type_map.add_extension(oid, kind, kind)  # type: ignore[arg-type]
+        text = db.query_json("SELECT v")
+    assert text == b'[{"v":[1.0,-0.1,3.4028235e+38,"NaN"],"h":[0.5,-1.0],"none":[]}]'
 
 
 @pytest.mark.parametrize("value", [b'1},{"n":2', b"1,", b'"', b"[1", b"", b"{}\0", b"nul", b'"\xff"'])

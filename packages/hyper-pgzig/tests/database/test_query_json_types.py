@@ -285,16 +285,6 @@ def test_an_infinite_interval_is_a_word_where_the_server_has_one(
     )
 
 
-def test_vectors_are_lists_of_numbers(db: SyncDatabase) -> None:
-    if db.query_val("SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'") == 0:
-        pytest.skip("this server was installed without pgvector")
-    db.execute("CREATE EXTENSION IF NOT EXISTS vector")
-    assert (
-        db.query_json("SELECT '[1,-0.1]'::vector AS v, '[0.5]'::halfvec AS h")
-        == b'[{"v":[1.0,-0.1],"h":[0.5]}]'
-    )
-
-
 def test_what_a_codec_makes_goes_through_json_dumps(db: SyncDatabase, server: Server) -> None:
     url = server.url_for(str(db.query_val("SELECT current_database()")))
     seen: list[object] = []
