@@ -42,6 +42,7 @@ pub const JsonRows = struct {
     }
 
     pub fn destroy(self: *JsonRows) void {
+        if (self.bytes.lost) self.target.out.bytes = .empty;
         self.target.out.deinit();
         self.target.scratch.deinit();
         self.dropColumns();
@@ -60,7 +61,7 @@ pub const JsonRows = struct {
         if (self.statement != statement) try self.learn(statement);
         const target = &self.target;
         const mark = target.out.len();
-        errdefer target.out.truncate(mark);
+        errdefer if (!self.bytes.lost) target.out.truncate(mark);
         for (self.columns, 0..) |*each, i| {
             // The sink has compared the counts, so there is a value for each column.
             const value = values.take() catch return error.Malformed;
@@ -149,7 +150,7 @@ fn appearsAgain(statement: *const Statement, index: usize) bool {
 /// One growing block of memory that is the inside of a bytes object.
 const BytesAllocator = struct {
     object: ?*Object = null,
-    /// Growing has failed, and CPython has freed the object.
+    /// Growing has failed, and CPython has freed the object: what the buffer points to is not there any more.
     lost: bool = false,
 
     fn allocator(self: *BytesAllocator) std.mem.Allocator {

@@ -8,6 +8,8 @@ import asyncio
 import json
 import math
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
@@ -252,3 +254,29 @@ def test_a_connection_outside_of_utf8_gives_utf8_all_the_same(server: Server) ->
             assert db.query_json("SELECT 'häßlich' AS v").decode() == '[{"v":"häßlich"}]'
     finally:
         server.drop_database(name)
+
+
+SHORT_OF_MEMORY: Final = """
+import resource, sys
+from hyperdjango.database import SyncDatabase
+
+with SyncDatabase(sys.argv[1], 1, 1) as db:
+    assert db.query_json("SELECT 1 AS n") == b'[{"n":1}]'
+    with open("/proc/self/statm") as statm:
+        now = int(statm.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (now + (128 << 20), resource.RLIM_INFINITY))
+    for _ in range(2):
+        try:
+            db.query_json("SELECT repeat('x', 100000) AS t FROM generate_series(1, 3000)")
+        except MemoryError:
+            print("refused")
+    print(db.query_json("SELECT 2 AS n").decode())
+"""
+
+
+def test_where_memory_ends_it_says_so_and_gives_back_what_it_had(url: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SHORT_OF_MEMORY, url], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stderr == ""
+    assert done.stdout.split() == ["refused", "refused", '[{"n":2}]']
