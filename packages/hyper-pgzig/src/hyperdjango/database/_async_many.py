@@ -58,7 +58,10 @@ async def run(
             total = await _run_in(outer, asked, (first, second), batches, has_it=True)
         except BaseException:
             if savepoint is not None:
+                # What other tasks have given to `on_commit` meanwhile is not undone with it.
+                callbacks = list(outer.callbacks)
                 outer.leave(savepoint, failed=True)
+                outer.callbacks[:] = callbacks
             raise
         if savepoint is not None and outer.leave(savepoint, failed=False):
             await outer.run_owed()
