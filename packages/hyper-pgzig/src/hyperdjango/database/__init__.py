@@ -7,6 +7,7 @@ from hyperdjango.database._async_copy import CopyOut
 from hyperdjango.database._global import get_db, set_db
 from hyperdjango.database._hooks import HookConnection, SyncHookConnection
 from hyperdjango.database._identifiers import quote_identifier
+from hyperdjango.database._notices import Notice
 from hyperdjango.database._sqlstate import *  # noqa: F403 - by way of errors mypy does not see them
 from hyperdjango.database._sync_copy import SyncCopyOut
 from hyperdjango.database.client import Database, Row
@@ -43,6 +44,7 @@ __all__ = [
     "Line",
     "LineSegment",
     "Multirange",
+    "Notice",
     "Path",
     "Point",
     "Polygon",

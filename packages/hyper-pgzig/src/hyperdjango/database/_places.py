@@ -15,6 +15,7 @@ from hyperdjango.database import _fork, _linger
 from hyperdjango.database._backoff import Backoff
 from hyperdjango.database._hooks import Hooks
 from hyperdjango.database._native import native
+from hyperdjango.database._notices import Notices
 from hyperdjango.database._place import Draining, Holding, Opening, Place
 from hyperdjango.database._queue import TicketQueue
 from hyperdjango.database._slot import Slot
@@ -45,6 +46,7 @@ class Places:
     Attributes:
         parameters: How each connection is opened.
         type_map: The types and statements they share.
+        notices: Where their notices go.
         generation: Changes at a fork: what was handed out before does not count after it.
     """
 
@@ -77,6 +79,7 @@ class Places:
         hooked = self.hooks.on_acquire is not None or self.hooks.on_release is not None
         self.is_plain = not hooked and leak_timeout is None
         self.type_map = type_map if type_map is not None else native.TypeMap()
+        self.notices = Notices()
         self.generation = 0
         self._opened = self._closed = self._lost = self._waited = self._timeouts = 0
         self._forget_everything()
@@ -144,6 +147,7 @@ class Places:
         if holding is not None:  # None after a fork
             holding.established, holding.is_closed = established, False
         slot = Slot(established, place)
+        self.notices.follow(established)
         if self.max_lifetime is not None:
             slot.expires_at = slot.created_at + self.max_lifetime * (1 - _random.random() * LIFETIME_JITTER)
         slot.needs_care = self.hooks.on_release is not None or self.leak_timeout is not None
