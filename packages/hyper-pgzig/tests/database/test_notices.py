@@ -14,8 +14,8 @@ from pgkit.face import Face, OpenFace
 RAISE = "DO $$begin raise {}; end$$"
 FIELDS = (
     "DO $$begin raise warning 'low on paper' using errcode = '01W01', detail = 'ten sheets',"
-    " hint = 'buy some', schema = 'office', table = 'printers', column = 'paper', datatype = 'sheets', constraint = 'enough';"
-    " end$$"
+    " hint = 'buy some', schema = 'office', table = 'printers',"
+    " column = 'paper', datatype = 'sheets', constraint = 'enough'; end$$"
 )
 
 
