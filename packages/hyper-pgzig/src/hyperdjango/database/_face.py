@@ -168,7 +168,8 @@ class Face:
 
         Returns:
             Counts: `total`, `idle`, `busy`, `closing`, `waiting`, `max_waiting`, `min_size`, `max_size`;
-            since the Database was made `opened`, `closed`, `lost`, `waited`, `acquire_timeouts`; and
-            `stmt_cache_size`, the prepared statements of the idle connections.
+            since the Database was made `opened`, `closed`, `lost`, `waited`, `acquire_timeouts`;
+            `stmt_cache_size`, the prepared statements of the idle connections; and `listeners`, the
+            connections of those, which are no part of `total`.
         """
         return self._pool.stats()

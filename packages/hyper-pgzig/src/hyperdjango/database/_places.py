@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from hyperdjango.database import _fork, _linger
 from hyperdjango.database._backoff import Backoff
 from hyperdjango.database._hooks import Hooks
+from hyperdjango.database._listeners import Listeners
 from hyperdjango.database._native import native
 from hyperdjango.database._notices import Notices
 from hyperdjango.database._place import Draining, Holding, Opening, Place
@@ -47,6 +48,7 @@ class Places:
         parameters: How each connection is opened.
         type_map: The types and statements they share.
         notices: Where their notices go.
+        listeners: Those that listen, on connections without places.
         generation: Changes at a fork: what was handed out before does not count after it.
     """
 
@@ -80,6 +82,7 @@ class Places:
         self.is_plain = not hooked and leak_timeout is None
         self.type_map = type_map if type_map is not None else native.TypeMap()
         self.notices = Notices()
+        self.listeners = Listeners()
         self.generation = 0
         self._opened = self._closed = self._lost = self._waited = self._timeouts = 0
         self._forget_everything()
@@ -129,6 +132,13 @@ class Places:
         """Return the connections that are open, whoever has them."""
         with self._lock:
             return [slot for each in self._places.values() if (slot := each.alive()) is not None]
+
+    def hold_listener(self, established: "Established") -> Slot:
+        """Look after the connection of a listener, which has no place."""
+        slot = self.listeners.hold(established, self._housekeeper.inbox)
+        # Else nobody would hear when it is dropped.
+        self._wake_housekeeper()
+        return slot
 
     def _take_place(self) -> Place:
         """Count one place more, under the lock. It is the caller's."""
@@ -319,6 +329,7 @@ class Places:
                 "lost": self._lost,
                 "waited": self._waited,
                 "acquire_timeouts": self._timeouts,
+                "listeners": self.listeners.connections,
             }
         figures["stmt_cache_size"] = sum(slot.connection.statement_count for slot in idle)
         return figures
@@ -328,6 +339,7 @@ class Places:
 
         The pool stays open where it was: the child opens its own.
         """
+        self.listeners.after_fork()
         held = [(each, each.alive()) for each in self._places.values()]
         was_open = self._is_open
         self._forget_everything()
