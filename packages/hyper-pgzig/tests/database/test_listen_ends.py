@@ -151,3 +151,20 @@ def test_a_listener_goes_on_on_another_loop_when_its_own_was_closed_while_it_wai
         second.run(db.disconnect())
         assert second.run(within(anext(notes, None))) is None
     until(lambda: not is_there(url, pid))
+
+
+@pytest.mark.parametrize("is_blocking", [False, True])
+async def test_a_plain_loop_whose_time_is_over_is_closed_without_the_collector(
+    url: str, is_blocking: bool
+) -> None:
+    async with Database(url, 0, 1) as db:
+        gc.collect()
+        gc.disable()
+        try:
+            if is_blocking:
+                assert list(db.sync.listen("jobs", timeout=0.01)) == []
+            else:
+                assert [note async for note in db.listen("jobs", timeout=0.01)] == []
+            await until_async(lambda: db.pool_stats()["listeners"] == 0)
+        finally:
+            gc.enable()
