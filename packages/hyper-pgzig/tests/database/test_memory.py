@@ -160,6 +160,15 @@ def everything(db: SyncDatabase) -> None:
     for target in (dict, tuple, Row, lambda **row: row):
         db.query(ROWS, into=target)
         db.query_one(EVERY_TYPE if target is tuple else ROWS, into=target)
+    for sql in (
+        EVERY_TYPE,
+        ROWS,
+        "SELECT 1 WHERE false",
+        "SELECT ROW('=r/postgres'::aclitem)",
+        "SELECT 1 / 0",
+    ):
+        with suppress(DatabaseError):
+            db.query_json(sql)
     for type_name, value in PARAMETERS:
         db.query_val(f"SELECT $1::{type_name}", list(value) if isinstance(value, Iterator) else value)
     for type_name, value in REFUSED:
@@ -187,6 +196,11 @@ def everything(db: SyncDatabase) -> None:
     with suppress(ZeroDivisionError), db.transaction(), db.transaction():
         db.execute("INSERT INTO t VALUES ($1, $2)", 1, "x")
         raise ZeroDivisionError
+    for analyze in (False, True):
+        db.explain(ROWS, analyze=analyze, buffers=True)
+        for sql in WRONG:
+            with suppress(DatabaseError):
+                db.explain(sql, analyze=analyze)
     pipelines_and_blocks(db)
     notes_and_notices(db)
     db.pool_stats()
@@ -253,6 +267,8 @@ def notes_and_notices(db: SyncDatabase) -> None:
 async def everything_async(db: Database) -> None:
     """The asyncio face's own paths."""
     await db.query(EVERY_TYPE)
+    await db.query_json(EVERY_TYPE)
+    await asyncio.gather(*(db.query_json(ROWS) for _ in range(4)))
     await asyncio.gather(*(db.query(ROWS, into=Row) for _ in range(4)))
     for sql in WRONG:
         with suppress(DatabaseError):
@@ -269,6 +285,10 @@ async def everything_async(db: Database) -> None:
     await db.pipeline(PIPELINE, return_exceptions=True)
     with suppress(DatabaseError):
         await db.pipeline(PIPELINE)
+    for analyze in (False, True):
+        await db.explain(ROWS, analyze=analyze)
+        with suppress(DatabaseError):
+            await db.explain("SELECT 1 / 0", analyze=analyze)
 
     async def work() -> None:
         db.on_commit(object)

@@ -13,6 +13,7 @@ from hyperdjango.database._sqlstate import *  # noqa: F403 - by way of errors my
 from hyperdjango.database._sync_copy import SyncCopyOut
 from hyperdjango.database.client import Database, Row
 from hyperdjango.database.errors import *  # noqa: F403 - errors.__all__ is the public tree
+from hyperdjango.database.explain import ExplainNode, ExplainResult
 from hyperdjango.database.listener import Listener, SyncListener
 from hyperdjango.database.pool import Pool
 from hyperdjango.database.status import CommandStatus
@@ -41,6 +42,8 @@ __all__ = [
     "Composite",
     "CopyOut",
     "Database",
+    "ExplainNode",
+    "ExplainResult",
     "Gap",
     "HookConnection",
     "Interval",
