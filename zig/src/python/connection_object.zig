@@ -366,6 +366,7 @@ const methods = [_]py.MethodDef{
     method(calls.suspendRequest, "suspend_request", &.{}, "Put a request that waits for types aside and return it, None where there is none."),
     method(calls.restoreRequest, "restore_request", &.{"request"}, "Take up a request that was put aside."),
     method(calls.isAlive, "is_alive", &.{}, "Whether an idle connection still has its backend; costs no round trip."),
+    method(calls.hear, "hear", &.{ "take", "count_max" }, "Take in what the backend says unasked on an idle connection, each notification by a call of take; True where there may be more."),
     method(calls.knows, "knows", &.{"sql"}, "Whether a text can be run without asking for its description first."),
     method(calls.forget, "forget", &.{"sql"}, "Prepare this text anew when it is used again."),
     method(calls.terminate, "terminate", &.{}, "Say good-bye if the socket takes it at once; no call works any more."),

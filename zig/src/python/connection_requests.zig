@@ -5,6 +5,7 @@ const net = @import("net");
 const protocol = @import("protocol");
 const copy = @import("copy.zig");
 const py = @import("py.zig");
+const announce = @import("announce.zig");
 const ending = @import("ending.zig");
 const many = @import("many.zig");
 const raise = @import("raise.zig");
@@ -411,6 +412,13 @@ pub fn restoreRequest(object: *Object, self: *Link, arguments: []const *Object) 
 
 pub fn isAlive(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
     return py.boolean(try self.isAlive());
+}
+
+/// hear(take, count_max) -> bool: take in what has come unasked; true where there may be more.
+pub fn hear(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
+    const count_max = py.PyLong_AsLongLong(arguments[1]);
+    if (count_max < 1) return if (py.PyErr_Occurred() != null) error.PythonError else raise.valueError("count_max must be at least 1");
+    return py.boolean(try announce.hear(self, arguments[0], @intCast(count_max)));
 }
 
 /// knows(sql) -> bool: whether a text can be run without asking for its description first.

@@ -278,6 +278,11 @@ class Connection:
     def run_owed(self) -> Request: ...
     def settle(self) -> None: ...  # the session as it is now is as it was opened
     def is_alive(self) -> bool: ...  # idle connection: no round trip
+    def hear(
+        self, take: Callable[[tuple[str, str, int]], object], count_max: int, /
+    ) -> (
+        bool
+    ): ...  # idle connection: what has come unasked; notifications to `take`; True: maybe more is here
     def knows(self, sql: str, /) -> bool: ...  # described here, or on another connection of the pool
     def forget(self, sql: str, /) -> None: ...
     def terminate(self) -> None: ...
