@@ -7,6 +7,7 @@ from hyperdjango.database._global import get_db, set_db
 from hyperdjango.database._hooks import HookConnection, SyncHookConnection
 from hyperdjango.database._identifiers import quote_identifier
 from hyperdjango.database._sqlstate import *  # noqa: F403 - by way of errors mypy does not see them
+from hyperdjango.database._watching import QueryEvent, Route
 from hyperdjango.database.client import Database, Row
 from hyperdjango.database.errors import *  # noqa: F403 - errors.__all__ is the public tree
 from hyperdjango.database.pool import Pool
@@ -44,7 +45,9 @@ __all__ = [
     "Point",
     "Polygon",
     "Pool",
+    "QueryEvent",
     "Range",
+    "Route",
     "Row",
     "SyncDatabase",
     "SyncHookConnection",

@@ -8,8 +8,10 @@ from hyperdjango.database import _async_replies, _batches, _pipeline
 from hyperdjango.database._async_blocks import AsyncBlocks
 from hyperdjango.database._deadline import check_timeout, deadline_after
 from hyperdjango.database._pipeline import Query
+from hyperdjango.database._watching import Watch, watched
 from hyperdjango.database.errors import QueryTimeout
 from hyperdjango.database.status import CommandStatus
+from hyperdjango.database.transaction import TransactionBlock
 
 
 class AsyncBulk(AsyncBlocks):
@@ -34,29 +36,38 @@ class AsyncBulk(AsyncBlocks):
             As `query`. The error of a set says in a note which one it was, counted from 0.
         """
         sets = _batches.of(rows) if not isinstance(rows, AsyncIterable) else _batches.of_async(rows)
+        with watched(self, "execute_many", sql) as watch:
+            return await self._run_batches_within(sql, sets, timeout, watch)
+
+    async def _run_batches_within(
+        self, sql: str, sets: AsyncIterator[_batches.Batch], timeout: float | None, watch: Watch
+    ) -> CommandStatus:
         limit = asyncio.timeout(check_timeout(timeout))
         try:
             async with limit:
-                return await self._run_batches(sql, sets)
+                return await self._run_batches(sql, sets, watch)
         except TimeoutError:
             if limit.expired():
                 raise QueryTimeout("the call's timeout has passed and the statement was cancelled") from None
             raise
 
-    async def _run_batches(self, sql: str, sets: AsyncIterator[_batches.Batch]) -> CommandStatus:
-        total = _batches.Total(sql)
+    async def _run_batches(
+        self, sql: str, sets: AsyncIterator[_batches.Batch], watch: Watch
+    ) -> CommandStatus:
+        total = _batches.Total(sql, watch)
         first = await anext(sets, None)
         second = None if first is None else await anext(sets, None)
         if first is None:
             return total.status()
+        watch.parameters_count = len(first[0])
         if second is None:
-            total.add(await self._request(sql, first, None, first_set=0))
+            total.add(await self._request(sql, first, None, first_set=0, watch=watch))
             return total.status()
-        async with self.transaction():
+        async with TransactionBlock(self, None, None, None, None, is_reported=False):
             for batch in (first, second):
-                total.add(await self._request(sql, batch, None, first_set=total.sets))
+                total.add(await self._request(sql, batch, None, first_set=total.sets, watch=watch))
             async for batch in sets:
-                total.add(await self._request(sql, batch, None, first_set=total.sets))
+                total.add(await self._request(sql, batch, None, first_set=total.sets, watch=watch))
         return total.status()
 
     async def pipeline(
@@ -87,14 +98,21 @@ class AsyncBulk(AsyncBlocks):
         deadline = deadline_after(state.loop.time(), timeout)
         if not items:
             return []
+        with _pipeline.watched_items(self, items) as watch:
+            outcomes = await self._run_items(items, deadline, watch)
+            return _pipeline.results(outcomes, watch, return_exceptions=return_exceptions)
+
+    async def _run_items(
+        self, items: list[_pipeline.Item], deadline: float | None, watch: Watch
+    ) -> _pipeline.Outcomes:
         transaction = self._current.get()
         if transaction is not None:
             async with transaction.alone(deadline) as slot:
-                outcomes = await _pipeline.run(slot, items, deadline, transaction)
-            return _pipeline.results(outcomes, return_exceptions=return_exceptions)
+                watch.has(slot)
+                return await _pipeline.run(slot, items, deadline, transaction)
         slot = self._pool.take_idle() or await self._acquire(deadline)
+        watch.has(slot)
         try:
-            outcomes = await _pipeline.run(slot, items, deadline, None)
+            return await _pipeline.run(slot, items, deadline, None)
         finally:
             await self._release(slot)
-        return _pipeline.results(outcomes, return_exceptions=return_exceptions)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Se
 from itertools import islice
 from typing import TYPE_CHECKING, Final, cast
 
+from hyperdjango.database._watching import Watch
 from hyperdjango.database.errors import DatabaseError, Error
 from hyperdjango.database.status import CommandStatus
 
@@ -57,7 +58,9 @@ async def of_async(rows: AsyncIterable[Sequence[object]]) -> AsyncIterator[Batch
 class Total:
     """What the batches did so far."""
 
-    def __init__(self, sql: str) -> None:
+    def __init__(self, sql: str, watch: Watch) -> None:
+        self._watch = watch
+        watch.batch_size = 0
         self._tag = sql.split(None, 1)[0].upper() if sql.strip() else ""
         self._rows = 0
         self._sets = 0
@@ -72,6 +75,8 @@ class Total:
         self._tag = request.tag
         self._rows += request.affected
         self._sets += request.completed
+        self._watch.heard(request)
+        self._watch.batch_size = self._sets
 
     def status(self) -> CommandStatus:
         """The command with the total of rows."""

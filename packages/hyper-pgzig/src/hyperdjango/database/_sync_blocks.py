@@ -6,9 +6,18 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from hyperdjango.database import _callbacks, _sync_replies
-from hyperdjango.database._pinned import Pinned, begin_sql, check_committed
+from hyperdjango.database._pinned import (
+    RELEASE,
+    ROLLBACK_TO,
+    SAVEPOINT,
+    Pinned,
+    begin_sql,
+    check_committed,
+)
 from hyperdjango.database._repeat import NOT_INSIDE, check_retries, is_repeatable, pause_before
+from hyperdjango.database._slot import ROLLBACK_SQL, Slot
 from hyperdjango.database._sync_calls import SyncCalls, end_interrupted, run_owed
+from hyperdjango.database._watching import NOBODY, Watch, watched
 from hyperdjango.database.errors import DatabaseError, InterfaceError
 
 T = TypeVar("T")
@@ -26,7 +35,8 @@ class SyncBlocks(SyncCalls):
         deferrable: bool | None = None,
     ) -> Generator[None, None, None]:
         """A block whose statements all take effect, or none; as `Database.transaction`."""
-        with self._block(savepoint_name, begin_sql(isolation, read_only, deferrable), None):
+        begin = begin_sql(isolation, read_only, deferrable)
+        with self._block(savepoint_name, begin, None, is_reported=True):
             yield
 
     atomic = transaction
@@ -72,17 +82,18 @@ class SyncBlocks(SyncCalls):
 
     @contextmanager
     def _block(
-        self, savepoint_name: str | None, begin: str, deadline: float | None
+        self, savepoint_name: str | None, begin: str, deadline: float | None, *, is_reported: bool = False
     ) -> Generator[None, None, None]:
         outer = self._current.get()
         if outer is None:
-            with self._outermost(begin, deadline):
+            with self._outermost(begin, deadline, is_reported=is_reported):
                 yield
             return
         if begin != "BEGIN":
             raise InterfaceError("isolation, read_only and deferrable belong to the outermost block")
-        outer.check_usable()
-        savepoint = outer.enter(savepoint_name)
+        with self._watched_block(SAVEPOINT, outer.slot, is_reported=is_reported):
+            outer.check_usable()
+            savepoint = outer.enter(savepoint_name)
         try:
             yield
         except BaseException as error:
@@ -93,17 +104,30 @@ class SyncBlocks(SyncCalls):
                 # Nobody knows whether the savepoint is rolled back: nothing of the transaction may stay.
                 outer.slot.close()
                 raise
+            self._watched_block(ROLLBACK_TO, outer.slot, is_reported=is_reported).end()
             raise
-        if outer.leave(savepoint, failed=False):
-            run_owed(outer, deadline)
+        with self._watched_block(RELEASE, outer.slot, is_reported=is_reported):
+            if outer.leave(savepoint, failed=False):
+                run_owed(outer, deadline)
+
+    def _watched_block(self, command: str, slot: Slot | None, *, is_reported: bool) -> Watch:
+        """Return what watches one of the commands around a block."""
+        watch = watched(self, "transaction", command) if is_reported else NOBODY
+        watch.slot = slot
+        return watch
 
     def in_transaction(self) -> bool:
         """Whether the caller is inside a transaction block of this Database."""
         return self._current.get() is not None
 
     @contextmanager
-    def _outermost(self, begin: str, deadline: float | None) -> Generator[None, None, None]:
-        slot = self._acquire(deadline)
+    def _outermost(
+        self, begin: str, deadline: float | None, *, is_reported: bool
+    ) -> Generator[None, None, None]:
+        ending = NOBODY
+        with self._watched_block(begin, None, is_reported=is_reported) as watch:
+            slot = self._acquire(deadline)
+            watch.has(slot)
         transaction: Pinned | None = None
         try:
             transaction = Pinned(slot, begin)
@@ -111,13 +135,15 @@ class SyncBlocks(SyncCalls):
                 self._current.set(transaction)
                 yield
             except BaseException as error:
+                ending = self._watched_block(ROLLBACK_SQL, slot, is_reported=is_reported)
                 end_interrupted(slot, error)
                 transaction.abandon()
                 raise
             finally:
                 transaction.is_closed = True
-            if transaction.commit():
-                check_committed(_sync_replies.run_owed(slot, deadline))
+            with self._watched_block("COMMIT", slot, is_reported=is_reported):
+                if transaction.commit():
+                    check_committed(_sync_replies.run_owed(slot, deadline))
             transaction.is_committed = True
         finally:
             # Twice, as an interrupt may come in here; and not by a token, of which it may rob us.
@@ -129,5 +155,6 @@ class SyncBlocks(SyncCalls):
                     self._current.set(None)
                 # Rolls back what is not committed.
                 self._release(slot, is_block=True)
+                ending.end()
         assert transaction is not None
         _callbacks.run_blocking(transaction.callbacks)

@@ -10,6 +10,7 @@ from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._pipeline import Query
 from hyperdjango.database._sync_blocks import SyncBlocks
 from hyperdjango.database._sync_calls import end_interrupted, has_begun_unseen
+from hyperdjango.database._watching import Watch, watched
 from hyperdjango.database.status import CommandStatus
 
 
@@ -22,15 +23,17 @@ class SyncBulk(SyncBlocks):
         """Run a command once for each set of values, in order, all or nothing; as `Database.execute_many`."""
         deadline = deadline_after(time.monotonic(), timeout)
         sets = _batches.batches(rows)
-        first, second = next(sets, ()), next(sets, ())
-        total = _batches.Total(sql)
-        if second:
-            with self._block(None, "BEGIN", deadline):
-                for batch in chain((first, second), sets):
-                    total.add(self._request(sql, batch, total.sets, deadline))
-        elif first:
-            total.add(self._request(sql, first, 0, deadline))
-        return total.status()
+        with watched(self, "execute_many", sql) as watch:
+            first, second = next(sets, ()), next(sets, ())
+            total = _batches.Total(sql, watch)
+            watch.parameters_count = len(first[0]) if first else 0
+            if second:
+                with self._block(None, "BEGIN", deadline):
+                    for batch in chain((first, second), sets):
+                        total.add(self._request(sql, batch, total.sets, deadline, watch))
+            elif first:
+                total.add(self._request(sql, first, 0, deadline, watch))
+            return total.status()
 
     def pipeline(
         self,
@@ -44,20 +47,27 @@ class SyncBulk(SyncBlocks):
         deadline = deadline_after(time.monotonic(), timeout)
         if not items:
             return []
+        with _pipeline.watched_items(self, items) as watch:
+            outcomes = self._run_items(items, deadline, watch)
+            return _pipeline.results(outcomes, watch, return_exceptions=return_exceptions)
+
+    def _run_items(
+        self, items: list[_pipeline.Item], deadline: float | None, watch: Watch
+    ) -> _pipeline.Outcomes:
         transaction = self._current.get()
         if transaction is not None:
+            watch.slot = transaction.slot
             transaction.check_usable()
             try:
-                requests = _pipeline.run_blocking(transaction.slot, items, deadline, transaction)
+                return _pipeline.run_blocking(transaction.slot, items, deadline, transaction)
             except BaseException as error:
                 end_interrupted(transaction.slot, error)
                 if not isinstance(error, Exception) and has_begun_unseen(transaction):
                     transaction.check_begun()
                 raise
-        else:
-            slot = self._acquire(deadline)
-            try:
-                requests = _pipeline.run_blocking(slot, items, deadline, None)
-            finally:
-                self._release(slot)
-        return _pipeline.results(requests, return_exceptions=return_exceptions)
+        slot = self._acquire(deadline)
+        watch.has(slot)
+        try:
+            return _pipeline.run_blocking(slot, items, deadline, None)
+        finally:
+            self._release(slot)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from hyperdjango.database import _batches, _shape, _sync_replies
 from hyperdjango.database._deadline import deadline_after
@@ -12,6 +12,7 @@ from hyperdjango.database._repeat import ATTEMPTS
 from hyperdjango.database._slot import Slot
 from hyperdjango.database._statements import is_script
 from hyperdjango.database._sync_pool import SyncPoolFace
+from hyperdjango.database._watching import NOBODY, Finished, Watch, call_of, watched
 from hyperdjango.database.status import CommandStatus
 
 if TYPE_CHECKING:
@@ -76,10 +77,15 @@ class SyncCalls(SyncPoolFace):
         return self._complete(sql, args, shape, target, first, None, deadline).result()
 
     def _request(
-        self, sql: str, args: tuple[object, ...] | None, first_set: int | None, deadline: float | None
+        self,
+        sql: str,
+        args: tuple[object, ...] | None,
+        first_set: int | None,
+        deadline: float | None,
+        watch: Watch | None = None,
     ) -> "native.Request":
         """Run a command and return its finished request, for the tag."""
-        request = self._complete(sql, args, _shape.DISCARD, None, False, first_set, deadline)
+        request = self._complete(sql, args, _shape.DISCARD, None, False, first_set, deadline, watch)
         _batches.finish(request, first_set)
         return request
 
@@ -92,11 +98,20 @@ class SyncCalls(SyncPoolFace):
         first: bool,
         first_set: int | None,
         deadline: float | None,
+        watch: Watch | None = None,
     ) -> "native.Request":
-        """Run one statement where it belongs and return its finished request."""
+        """Run one statement where it belongs and return its finished request.
+
+        With `watch` it is a part of a call that is watched already, or that nobody watches.
+        """
+        pool = self._pool
+        if watch is None and pool.watchers:
+            return self._watched(sql, args, shape, target, first, deadline)
         arguments = (sql, args, shape, target, first, first_set)
         transaction = self._current.get()
         if transaction is not None:
+            if watch is not None:
+                watch.slot = transaction.slot
             try:
                 return _in_transaction(transaction, arguments, deadline)
             finally:
@@ -106,6 +121,8 @@ class SyncCalls(SyncPoolFace):
         attempts = 0
         while True:
             slot = self._acquire(deadline)
+            if watch is not None:
+                watch.has(slot)
             connection = slot.connection
             try:
                 if args is None and connection.owed:
@@ -114,12 +131,27 @@ class SyncCalls(SyncPoolFace):
                 _sync_replies.complete(slot, request, deadline)
             finally:
                 if slot.is_reusable():
-                    self._pool.put_back(slot)
+                    pool.put_back(slot)
                 else:
                     self._release(slot)
             attempts += 1
             if not (request.stale or request.undone) or attempts == ATTEMPTS:
                 return request
+
+    def _watched(  # noqa: PLR0917 - as `_complete`
+        self,
+        sql: str,
+        args: tuple[object, ...] | None,
+        shape: int,
+        target: object,
+        first: bool,
+        deadline: float | None,
+    ) -> "native.Request":
+        """As `_complete`, for a call that is to be reported."""
+        name = call_of(shape, first=first)
+        with watched(self, name, sql, parameters_count=len(args or ())) as watch:
+            request = self._complete(sql, args, shape, target, first, None, deadline, watch)
+            return request if watch is NOBODY else cast("native.Request", Finished(request, watch))
 
 
 def _in_transaction(

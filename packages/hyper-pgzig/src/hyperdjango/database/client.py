@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from typing import Any, Self
 
+from hyperdjango.database import _shape
 from hyperdjango.database._async_bulk import AsyncBulk
 from hyperdjango.database._async_calls import Row
 from hyperdjango.database._introspection import OID_OF_TYPE
+from hyperdjango.database._watching import watched
 from hyperdjango.database.sync_client import SyncDatabase
 
 __all__ = ["Database", "Row"]
@@ -31,7 +33,9 @@ class Database(AsyncBulk):
     @property
     def sync(self) -> SyncDatabase:
         """The same pool for blocking callers, in threads that run no event loop."""
-        return SyncDatabase.over(self._pool, self._settings, opens_on_use=self._opens_on_use)
+        face = SyncDatabase.over(self._pool, self._settings, opens_on_use=self._opens_on_use)
+        face.alias = self.alias
+        return face
 
     async def register_codec(
         self,
@@ -53,5 +57,9 @@ class Database(AsyncBulk):
         Raises:
             UndefinedObject: The database has no such type.
         """
-        oid: int = await self.query_val(OID_OF_TYPE, type_name)
+        with watched(self, "register_codec", OID_OF_TYPE, parameters_count=1) as watch:
+            arguments = (OID_OF_TYPE, (type_name,), _shape.VALUE, None, True, None, None)
+            request = await self._complete(*arguments, watch)
+            watch.heard(request)
+            oid: int = request.result()
         self._pool.type_map.add_codec(oid, type_name, encode, decode, binary)

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from typing import Any, Self
 
+from hyperdjango.database import _shape
 from hyperdjango.database._introspection import OID_OF_TYPE
 from hyperdjango.database._settings import PoolSettings
 from hyperdjango.database._sync_bulk import SyncBulk
+from hyperdjango.database._watching import watched
 from hyperdjango.database.pool import Pool
 
 
@@ -34,5 +36,8 @@ class SyncDatabase(SyncBulk):
         binary: bool = False,
     ) -> None:
         """Decide how values of one type travel; as `Database.register_codec`."""
-        oid: int = self.query_val(OID_OF_TYPE, type_name)
+        with watched(self, "register_codec", OID_OF_TYPE, parameters_count=1) as watch:
+            request = self._complete(OID_OF_TYPE, (type_name,), _shape.VALUE, None, True, None, None, watch)
+            watch.heard(request)
+            oid: int = request.result()
         self._pool.type_map.add_codec(oid, type_name, encode, decode, binary)
