@@ -19,7 +19,7 @@ from hypothesis import strategies as st
         ("", ""),
         ("VALUES (1)", "VALUES"),
         (
-            "select a.b, 'x from y' from users u join \"Orders\" o on o.x = u.x where u.id in (select id from z)",
+            "select 'x from y' from users u join \"Orders\" o on o.x = u.x where u.id in (select id from z)",
             'SELECT users "Orders" SELECT z',
         ),
         ("SELECT * FROM a, shop . b AS c, d WHERE x = 1", "SELECT a shop.b d"),

@@ -11,7 +11,7 @@ ends.
 import inspect
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from hyperdjango.database._dispatch import Call
     from hyperdjango.database._face import Face
     from hyperdjango.database._native import native
-    from hyperdjango.database._parameters import Host
     from hyperdjango.database._slot import Slot
+    from hyperdjango.database.pool import Pool
     from hyperdjango.database.status import CommandStatus
 
 _logger: Final = logging.getLogger("hyperdjango.database")
@@ -108,7 +108,7 @@ _is_silent: Final = ContextVar("hyperdjango_is_silent", default=False)
 
 
 @contextmanager
-def silently() -> Iterator[None]:
+def silently() -> Generator[None, None, None]:
     """Report no call of the running task, nor of the tasks it starts in here."""
     before = _is_silent.get()
     _is_silent.set(True)
@@ -248,15 +248,17 @@ class Watch:
         return self._wait
 
     def _route(self) -> Route:
-        parameters = self._face._pool.parameters
-        host: Host = parameters.hosts[0]
         slot = self.slot
         ticket = self.ticket
         if ticket is not None and ticket.channel is not None:
             slot = ticket.channel.slot
-        if slot is not None:
-            host = slot.established.host
-        return Route(host.name or host.address or "", host.port, parameters.dbname, self._face.alias)
+        return route_of(self._face._pool, slot, self._face.alias)
+
+
+def route_of(pool: "Pool", slot: "Slot | None", alias: str | None) -> Route:
+    """Return where a connection goes; without one, the first place that there is."""
+    host = pool.parameters.hosts[0] if slot is None else slot.established.host
+    return Route(host.name or host.address or "", host.port, pool.parameters.dbname, alias)
 
 
 def _report(watchers: tuple[QueryHook, ...], event: QueryEvent) -> None:
