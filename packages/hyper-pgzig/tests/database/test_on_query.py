@@ -138,6 +138,10 @@ CASES: Final[dict[str, Case]] = {
         "register_codec",
         (("register_codec", "", 1, "SELECT 1", 1, None),),
     ),
+    "explain": Case(lambda f: f.explain(ONE, 5), "explain", (("explain", ONE, 0, "EXPLAIN", 1, None),)),
+    "explain that runs it": Case(
+        lambda f: f.explain(ONE, 5, analyze=True), "explain", (("explain", ONE, 0, "EXPLAIN", 1, None),)
+    ),
     "transaction": Case(block, "transaction", (BEGIN, COMMIT)),
     "nested blocks": Case(
         nested,

@@ -4,7 +4,7 @@ import pytest
 from hyperdjango.database._summary import (
     SUMMARY_LENGTH_MAX,
     TEXT_LENGTH_MAX,
-    first_word,
+    command_word,
     operation_of,
     summary_of,
 )
@@ -84,5 +84,5 @@ def test_the_operation_is_the_servers_word_else_the_first_of_the_text(
 def test_any_text_has_a_summary_without_constants(sql: str) -> None:
     summary = summary_of(sql)
     assert all(target in summary.text for target in summary.targets)
-    assert len(first_word(sql)) <= len(sql)
+    assert len(command_word(sql)) <= len(sql)
     assert "'" not in summary.text.replace('"', "") or '"' in sql

@@ -10,6 +10,7 @@ from hyperdjango.database._sqlstate import *  # noqa: F403 - by way of errors my
 from hyperdjango.database._watching import QueryEvent, Route
 from hyperdjango.database.client import Database, Row
 from hyperdjango.database.errors import *  # noqa: F403 - errors.__all__ is the public tree
+from hyperdjango.database.explain import ExplainNode, ExplainResult
 from hyperdjango.database.pool import Pool
 from hyperdjango.database.status import CommandStatus
 from hyperdjango.database.sync_client import SyncDatabase
@@ -36,6 +37,8 @@ __all__ = [
     "CommandStatus",
     "Composite",
     "Database",
+    "ExplainNode",
+    "ExplainResult",
     "HookConnection",
     "Interval",
     "Line",

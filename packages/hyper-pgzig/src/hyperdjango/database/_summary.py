@@ -99,10 +99,10 @@ class Summary(NamedTuple):
 
 def operation_of(sql: str, tag: str) -> str:
     """Return the command of a statement: that of the server's tag, else the first word of the text."""
-    return tag.rstrip("0123456789 ") or first_word(sql)
+    return tag.rstrip("0123456789 ") or command_word(sql)
 
 
-def first_word(sql: str) -> str:
+def command_word(sql: str) -> str:
     """Return the first word after comments and parentheses, in capitals; empty where there is none."""
     match = _FIRST_WORD.match(sql[:TEXT_LENGTH_MAX])
     return match[1].upper() if match else ""

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from hyperdjango.database import _callbacks, _sync_replies
 from hyperdjango.database._pinned import (
@@ -19,6 +19,9 @@ from hyperdjango.database._slot import ROLLBACK_SQL, Slot
 from hyperdjango.database._sync_calls import SyncCalls, end_interrupted, run_owed
 from hyperdjango.database._watching import NOBODY, Watch, watched
 from hyperdjango.database.errors import DatabaseError, InterfaceError
+
+if TYPE_CHECKING:
+    from hyperdjango.database._native import native
 
 T = TypeVar("T")
 
@@ -158,3 +161,21 @@ class SyncBlocks(SyncCalls):
                 ending.end()
         assert transaction is not None
         _callbacks.run_blocking(transaction.callbacks)
+
+    def _complete_undone(
+        self, sql: str, args: tuple[object, ...], shape: int, deadline: float | None, watch: Watch
+    ) -> "native.Request":
+        """Run one statement, return its finished request, and let nothing of what it did remain."""
+        try:
+            with self._block(None, "BEGIN", deadline):
+                raise _Undo(self._complete(sql, args, shape, None, True, None, deadline, watch))
+        except _Undo as undo:
+            return undo.request
+
+
+class _Undo(Exception):  # noqa: N818 - nothing is wrong
+    """Leaves a block whose work is to be undone, with the finished request of its statement."""
+
+    def __init__(self, request: "native.Request") -> None:
+        super().__init__()
+        self.request = request

@@ -1,13 +1,17 @@
 """SyncDatabase: the blocking face of the driver, over the same pool and the same native connections."""
 
+import time
 from collections.abc import Callable
 from typing import Any, Self
 
 from hyperdjango.database import _shape
+from hyperdjango.database._deadline import deadline_after
+from hyperdjango.database._explain_statement import ExplainStatement
 from hyperdjango.database._introspection import OID_OF_TYPE
 from hyperdjango.database._settings import PoolSettings
 from hyperdjango.database._sync_bulk import SyncBulk
 from hyperdjango.database._watching import watched
+from hyperdjango.database.explain import ExplainResult
 from hyperdjango.database.pool import Pool
 
 
@@ -41,3 +45,23 @@ class SyncDatabase(SyncBulk):
             watch.heard(request)
             oid: int = request.result()
         self._pool.type_map.add_codec(oid, type_name, encode, decode, binary)
+
+    def explain(
+        self,
+        sql: str,
+        *args: object,
+        analyze: bool = False,
+        buffers: bool = False,
+        timeout: float | None = None,
+    ) -> ExplainResult:
+        """Return the plan that the backend makes for one statement; as `Database.explain`."""
+        statement = ExplainStatement(sql, args, analyze=analyze, buffers=buffers)
+        deadline = deadline_after(time.monotonic(), timeout)
+        with watched(self, "explain", sql, parameters_count=len(args)) as watch:
+            if analyze:
+                request = self._complete_undone(statement.text, args, _shape.VALUE, deadline, watch)
+            else:
+                arguments = (statement.text, args, _shape.VALUE, None, True, None, deadline)
+                request = self._complete(*arguments, watch)
+            watch.heard(request)
+            return statement.result(request)
