@@ -29,7 +29,7 @@ ALLOWED: Final = {
 EXTRAS: Final = {
     "hyperdjango.database.otel": "opentelemetry",
     "hyperdjango.database._otel_metrics": "opentelemetry",
-    "hyperdjango.database.pytest_plugin": "pytest",
+    "hyperdjango._pytest_plugin": "pytest",
 }
 # Inside a function only, for what may not be installed.
 ALLOWED_LAZILY: Final = {"models": frozenset({"dataloader"})}
