@@ -33,6 +33,7 @@ from hyperdjango.database import (
     SyncDatabase,
     _shape,
 )
+from hyperdjango.database.testing import assert_num_queries
 from postgres_servers import Server
 from typekit import fresh_database
 
@@ -191,6 +192,7 @@ def everything(db: SyncDatabase) -> None:
             with suppress(DatabaseError):
                 db.explain(sql, analyze=analyze)
     pipelines_and_blocks(db)
+    watched_calls(db)
     db.pool_stats()
     repr(db)
 
@@ -230,8 +232,28 @@ def pipelines_and_blocks(db: SyncDatabase) -> None:
             db.run(lambda sqlstate=sqlstate: db.execute(FAILS.format(sqlstate)), 0)  # type: ignore[misc]
 
 
+def watched_calls(db: SyncDatabase) -> None:
+    """Calls that somebody is told of, whatever becomes of them."""
+    hook = db.on_query(lambda event: repr(event.error))
+    with assert_num_queries(db, 5):
+        db.query(ROWS, into=Row)
+        db.execute_many("SELECT $1::int4", [(n,) for n in range(1, 3)])
+        for sql in WRONG[:2]:
+            with suppress(DatabaseError):
+                db.query(sql)
+        with suppress(DatabaseError), db.transaction():
+            db.pipeline(PIPELINE)
+    db.off_query(hook)
+
+
 async def everything_async(db: Database) -> None:
     """The asyncio face's own paths."""
+    hook = db.on_query(lambda event: repr(event.error))
+    for sql in (ROWS, WRONG[0]):
+        with suppress(DatabaseError):
+            async with db.transaction():
+                await asyncio.gather(db.query(sql), db.query_val(ROWS))
+    db.off_query(hook)
     await db.query(EVERY_TYPE)
     await asyncio.gather(*(db.query(ROWS, into=Row) for _ in range(4)))
     for sql in WRONG:
