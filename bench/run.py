@@ -7,6 +7,8 @@ shipped; a quick one prints them and changes nothing but the JSON files.
 import sys
 from typing import Final
 
+import copy_records
+import flat_memory
 import gather
 import lookup
 import memory
@@ -14,6 +16,7 @@ import mixed
 import pipeline
 import report
 import rows
+import stream
 import ticker
 from _harness import RESULTS, Failed
 from _main import Question, parser, warn_of_debug
@@ -27,6 +30,9 @@ QUESTIONS: Final[dict[str, Question]] = {
     "mixed": mixed.QUESTION,
     "ticker": ticker.QUESTION,
     "pipeline": pipeline.QUESTION,
+    "copy_records": copy_records.QUESTION,
+    "stream": stream.QUESTION,
+    "flat_memory": flat_memory.QUESTION,
 }
 
 
