@@ -163,7 +163,7 @@ def test_wide_frames_have_a_label_that_can_be_read(show: Show) -> None:
         assert frame.inner_text().startswith(label)
         assert frame.evaluate("each => each.scrollWidth <= each.clientWidth")
     assert page.locator("#f3").inner_text() == ""
-    assert page.locator("#f3").get_attribute("aria-label") == "Result: 1.000 ms, 1%. self 1.000 ms"
+    assert page.locator("#f3").get_attribute("aria-label") == "Result: 1.000 ms, 1%, 1.000 ms of its own"
 
 
 def test_a_click_shows_a_node_and_no_other(show: Show, db: SyncDatabase) -> None:
@@ -188,7 +188,7 @@ def test_the_pointer_tells_what_a_frame_is(show: Show) -> None:
     hint = page.locator(".hint")
     before = hint.inner_text()
     page.locator("#f1").hover()
-    assert hint.inner_text() == "Sort: 60.0 ms, 60%. self 60.0 ms"
+    assert hint.inner_text() == "Sort: 60.0 ms, 60%, 60.0 ms of its own"
     page.mouse.move(5, 5)
     assert hint.inner_text() == before
 

@@ -67,7 +67,7 @@ def test_a_node_shows_its_share_its_times_and_its_rows() -> None:
         "│   Filter: (a = '[b]')",
         "│   Rows Removed by Filter: 59950",
         "├── Index Scan using t_pkey on u",
-        "│   ━━━━━━━━━━━━  10%  self 10.0 ms, total 10.0 ms  1 rows, 1 expected, 20 loops",
+        "│   ━━━━━━━━━━━━  10%  self 10.0 ms, total 10.0 ms  1 row, 1 expected, 20 loops",
         "└── Result",
         "    ━━━━━━━━━━━━   0%  self 0.000 ms, total 0.000 ms  never executed",
         "Planning 0.500 ms, execution 101.2 ms",

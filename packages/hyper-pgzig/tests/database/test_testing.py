@@ -97,7 +97,8 @@ async def test_two_tasks_capture_apart(url: str) -> None:
                 await together.wait()
             return [event.sql for event in queries]
 
-        assert await asyncio.gather(work(1), work(2)) == [["SELECT 1"], ["SELECT 2"]]
+        one, two = await asyncio.gather(work(1), work(2))
+        assert (one, two) == (["SELECT 1"], ["SELECT 2"])
 
 
 def test_a_thread_of_its_own_is_captured_everywhere_only(db: SyncDatabase) -> None:

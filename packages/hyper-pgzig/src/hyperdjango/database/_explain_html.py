@@ -177,7 +177,9 @@ def _frame(frame: Frame) -> str:
     label = _heading(frame.node)
     value = _span(frame)
     around = "" if frame.around is None else f' data-around="{frame.around}"'
-    said = ". ".join([f"{label}: {value}, {frame.mark.share:.0%}", f"self {_own(frame)}", *frame.mark.notes])
+    said = "; ".join(
+        [f"{label}: {value}, {frame.mark.share:.0%}, {_own(frame)} of its own", *frame.mark.notes]
+    )
     is_thin = frame.width < LABEL_MIN
     text = "" if is_thin else f"{escape(label)}<small>{escape(value)}</small>"
     return (

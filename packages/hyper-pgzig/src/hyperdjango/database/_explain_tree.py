@@ -87,7 +87,7 @@ def _rows(node: "ExplainNode") -> str:
     if not node.actual_loops:
         return "never executed"
     loops = f", {count(node.actual_loops)} loops" if node.actual_loops > 1 else ""
-    return f"{count(node.actual_rows)} rows, {expected} expected{loops}"
+    return f"{count(node.actual_rows)} row{'' if node.actual_rows == 1 else 's'}, {expected} expected{loops}"
 
 
 def _summary(result: "ExplainResult") -> str:
