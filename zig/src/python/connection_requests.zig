@@ -74,7 +74,7 @@ pub fn makeRequest(object: *Object, sql: *Object, values: *Object, shape: *Objec
 
 pub fn shapeOf(object: *Object) py.Error!sink.Shape {
     const number = py.PyLong_AsLong(object);
-    if (number < 0 or number > @backingInt(sink.Shape.value)) {
+    if (number < 0 or number > @backingInt(sink.Shape.json)) {
         if (py.PyErr_Occurred() != null) return error.PythonError;
         return raise.valueError("no such shape");
     }

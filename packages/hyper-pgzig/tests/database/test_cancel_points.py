@@ -257,6 +257,17 @@ CASES: Final[dict[str, Case]] = {
     "query_val with a timeout": Case(
         lambda s: s.db.query_val(TAG, s.tag, timeout=30), "query_val", warm, is_tag
     ),
+    "query_json": Case(
+        lambda s: s.db.query_json(TAG, s.tag),
+        "query_json",
+        warm,
+        lambda s, r: bool(r == b'[{"int8":%d}]' % s.tag),
+    ),
+    "query_json of many rows": Case(
+        lambda s: s.db.query_json("SELECT n::text FROM generate_series(1, 30000) n"),
+        "query_json",
+        check=lambda _, r: r.count(b"{") == 30000,
+    ),
     "execute with values": Case(
         lambda s: s.db.execute(INSERT, s.tag), "execute", warm, lambda _, r: bool(r == "INSERT 1"), 1
     ),

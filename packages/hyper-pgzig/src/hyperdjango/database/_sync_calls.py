@@ -57,6 +57,11 @@ class SyncCalls(SyncPoolFace):
         """Return the first column of the first row, or None; as `Database.query_val`."""
         return self._run(sql, args, _shape.VALUE, None, first=True, timeout=timeout)
 
+    def query_json(self, sql: str, *args: object, timeout: float | None = None) -> bytes:
+        """Return all rows as one JSON array of objects; as `Database.query_json`."""
+        document: bytes = self._run(sql, args, _shape.JSON, None, first=False, timeout=timeout)
+        return document
+
     def execute(self, sql: str, *args: object, timeout: float | None = None) -> CommandStatus:
         """Run a command and say what it did; as `Database.execute`."""
         if len(args) == 1 and _copy.is_copy(sql):
