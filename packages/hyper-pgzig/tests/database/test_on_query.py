@@ -139,6 +139,9 @@ CASES: Final[dict[str, Case]] = {
     "query_val": Case(
         lambda f: f.query_val(ONE, 5), "query_val", (("query_val", ONE, 1, "SELECT 1", 1, None),)
     ),
+    "query_json": Case(
+        lambda f: f.query_json(ONE, 5), "query_json", (("query_json", ONE, 1, "SELECT 1", 1, None),)
+    ),
     "execute": Case(
         lambda f: f.execute(INSERT, 1, "x"), "execute", (("execute", INSERT, 1, "INSERT 0 1", 2, None),)
     ),

@@ -328,7 +328,7 @@ def watched(face: "Face", call: str, sql: str, *, parameters_count: int = 0, cov
     return Watch(face, call, sql, parameters_count=parameters_count, covers=covers)
 
 
-_CALLS: Final = {_shape.VALUE: "query_val", _shape.DISCARD: "execute"}
+_CALLS: Final = {_shape.VALUE: "query_val", _shape.DISCARD: "execute", _shape.JSON: "query_json"}
 
 
 def call_of(shape: int, *, first: bool) -> str:
