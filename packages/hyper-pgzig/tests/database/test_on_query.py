@@ -249,6 +249,17 @@ def test_a_call_reports_what_it_did_once(watched_face: tuple[Face, list[QueryEve
     assert all(event.error is None for event in events)
 
 
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_call_works_the_same_where_nobody_watches(
+    watched_face: tuple[Face, list[QueryEvent]], case: Case
+) -> None:
+    face, events = watched_face
+    face._pool.watchers = ()
+    case.run(face)
+    assert events == []
+    assert face.query_val("SELECT 1") == 1
+
+
 def test_no_public_call_is_left_out() -> None:
     found = {
         name

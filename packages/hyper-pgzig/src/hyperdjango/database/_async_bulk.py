@@ -266,7 +266,7 @@ class AsyncBulk(AsyncBlocks):
                 try:
                     while True:
                         rows = request.result()
-                        watch.rows += len(rows)
+                        watch.came(rows)
                         # The backend works on the next rows meanwhile, where nobody else has it.
                         ahead = (
                             transaction.fetch_ahead(request) if request.suspended and not is_inside else None

@@ -170,7 +170,7 @@ class SyncBulk(SyncBlocks):
             try:
                 while True:
                     rows, has_more = request.result(), request.suspended
-                    watch.rows += len(rows)
+                    watch.came(rows)
                     # The backend works on the next rows meanwhile, where nobody else has it.
                     is_ahead = has_more and not is_inside
                     if is_ahead:

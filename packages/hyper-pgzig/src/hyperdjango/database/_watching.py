@@ -11,7 +11,7 @@ ends.
 import inspect
 import logging
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -195,6 +195,10 @@ class Watch:
         self.rows += request.affected
         self.tag = request.tag
 
+    def came(self, rows: Sized) -> None:
+        """Take down some of the rows, of a call that yields them."""
+        self.rows += len(rows)
+
     def did(self, status: "CommandStatus") -> None:
         """Take down the outcome of the whole call."""
         self.rows = status.rows
@@ -286,6 +290,9 @@ class _Nobody(Watch):
         """Forget it."""
 
     def heard(self, request: "native.Request") -> None:
+        """Forget it."""
+
+    def came(self, rows: Sized) -> None:
         """Forget it."""
 
     def did(self, status: "CommandStatus") -> None:
