@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from hyperdjango.database._native import native
     from hyperdjango.database._slot import Slot
     from hyperdjango.database.pool import Pool
-    from hyperdjango.database.status import CommandStatus
 
 _logger: Final = logging.getLogger("hyperdjango.database")
 
@@ -149,13 +148,11 @@ class Watch:
     __slots__ = (
         "_began",
         "_call",
-        "_covers",
         "_face",
         "_in_transaction",
         "_sql",
         "_started",
         "_wait",
-        "_was_silent",
         "batch_size",
         "error",
         "parameters_count",
@@ -165,14 +162,10 @@ class Watch:
         "ticket",
     )
 
-    def __init__(
-        self, face: "Face", call: str, sql: str, *, parameters_count: int = 0, covers: bool = False
-    ) -> None:
+    def __init__(self, face: "Face", call: str, sql: str, *, parameters_count: int = 0) -> None:
         self._face = face
         self._call = call
         self._sql = sql
-        self._covers = covers
-        self._was_silent = False
         self._in_transaction = face.in_transaction()
         self._wait = 0.0
         self.rows = 0
@@ -199,24 +192,14 @@ class Watch:
         """Take down some of the rows, of a call that yields them."""
         self.rows += len(rows)
 
-    def did(self, status: "CommandStatus") -> None:
-        """Take down the outcome of the whole call."""
-        self.rows = status.rows
-        self.tag = status.tag
-
     def __enter__(self) -> Self:
-        """The call begins; what it calls in turn is silent, if it covers that."""
-        if self._covers:
-            self._was_silent = _is_silent.get()
-            _is_silent.set(True)
+        """The call begins."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """The call has ended."""
-        if self._covers:
-            _is_silent.set(self._was_silent)
         # A generator that is closed early has not failed.
         self.end(None if isinstance(error, GeneratorExit) else error)
 
@@ -295,9 +278,6 @@ class _Nobody(Watch):
     def came(self, rows: Sized) -> None:
         """Forget it."""
 
-    def did(self, status: "CommandStatus") -> None:
-        """Forget it."""
-
     def __enter__(self) -> Self:
         """Nothing begins."""
         return self
@@ -319,7 +299,7 @@ def is_watched(face: "Face") -> bool:
     return bool(face._pool.watchers) and not _is_silent.get()
 
 
-def watched(face: "Face", call: str, sql: str, *, parameters_count: int = 0, covers: bool = False) -> Watch:
+def watched(face: "Face", call: str, sql: str, *, parameters_count: int = 0) -> Watch:
     """Return what watches one call of a face: to be put around it by `with`. NOBODY where nobody watches.
 
     Args:
@@ -327,12 +307,10 @@ def watched(face: "Face", call: str, sql: str, *, parameters_count: int = 0, cov
         call: The name of the method.
         sql: The text.
         parameters_count: How many values came with it.
-        covers: It is made of other calls, which are not to be reported. What the user's own code calls
-            meanwhile is not reported either: not for a call that runs any.
     """
     if not is_watched(face):
         return NOBODY
-    return Watch(face, call, sql, parameters_count=parameters_count, covers=covers)
+    return Watch(face, call, sql, parameters_count=parameters_count)
 
 
 _CALLS: Final = {_shape.VALUE: "query_val", _shape.DISCARD: "execute", _shape.JSON: "query_json"}
