@@ -240,7 +240,7 @@ class Counted(str):
 def test_of_a_hundred_thousand_sets_few_are_in_memory(face: Face) -> None:
     face.execute("CREATE UNLOGGED TABLE t (a text)")
     Counted.alive = Counted.most = 0
-    assert face.execute_many(INSERT, ((Counted(n),) for n in range(100_000))) == "INSERT 100000"
+    assert face.execute_many(INSERT, ((Counted(str(n)),) for n in range(100_000))) == "INSERT 100000"
     assert Counted.most < 3000
     assert face.query_val("SELECT count(DISTINCT a) FROM t") == 100_000
 

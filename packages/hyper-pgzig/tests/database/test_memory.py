@@ -34,6 +34,7 @@ from hyperdjango.database import (
     SyncDatabase,
     _shape,
 )
+from hyperdjango.database.testing import assert_num_queries
 from pgkit.until import until_async
 from postgres_servers import Server
 from typekit import fresh_database
@@ -204,6 +205,7 @@ def everything(db: SyncDatabase) -> None:
                 db.explain(sql, analyze=analyze)
     pipelines_and_blocks(db)
     notes_and_notices(db)
+    watched_calls(db)
     db.pool_stats()
     repr(db)
 
@@ -277,8 +279,28 @@ def notes_and_notices(db: SyncDatabase) -> None:
     assert isinstance(heard.pop(), Notice)
 
 
+def watched_calls(db: SyncDatabase) -> None:
+    """Calls that somebody is told of, whatever becomes of them."""
+    hook = db.on_query(lambda event: repr(event.error))
+    with assert_num_queries(db, 5):
+        db.query(ROWS, into=Row)
+        db.execute_many("SELECT $1::int4", [(n,) for n in range(1, 3)])
+        for sql in WRONG[:2]:
+            with suppress(DatabaseError):
+                db.query(sql)
+        with suppress(DatabaseError), db.transaction():
+            db.pipeline(PIPELINE)
+    db.off_query(hook)
+
+
 async def everything_async(db: Database) -> None:
     """The asyncio face's own paths."""
+    hook = db.on_query(lambda event: repr(event.error))
+    for sql in (ROWS, WRONG[0]):
+        with suppress(DatabaseError):
+            async with db.transaction():
+                await asyncio.gather(db.query(sql), db.query_val(ROWS))
+    db.off_query(hook)
     await db.query(EVERY_TYPE)
     await db.query_json(EVERY_TYPE)
     await asyncio.gather(*(db.query_json(ROWS) for _ in range(4)))

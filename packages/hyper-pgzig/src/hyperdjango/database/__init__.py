@@ -11,6 +11,7 @@ from hyperdjango.database._notices import Notice
 from hyperdjango.database._notifications import Gap, Notification
 from hyperdjango.database._sqlstate import *  # noqa: F403 - by way of errors mypy does not see them
 from hyperdjango.database._sync_copy import SyncCopyOut
+from hyperdjango.database._watching import QueryEvent, Route
 from hyperdjango.database.client import Database, Row
 from hyperdjango.database.errors import *  # noqa: F403 - errors.__all__ is the public tree
 from hyperdjango.database.explain import ExplainNode, ExplainResult
@@ -57,7 +58,9 @@ __all__ = [
     "Point",
     "Polygon",
     "Pool",
+    "QueryEvent",
     "Range",
+    "Route",
     "Row",
     "SyncCopyOut",
     "SyncDatabase",

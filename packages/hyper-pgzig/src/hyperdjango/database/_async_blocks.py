@@ -11,6 +11,7 @@ from hyperdjango.database._async_calls import AsyncCalls
 from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._pinned import check_committed
 from hyperdjango.database._repeat import NOT_INSIDE, check_retries, is_repeatable, pause_before
+from hyperdjango.database._watching import Watch
 from hyperdjango.database.errors import DatabaseError, InterfaceError
 from hyperdjango.database.transaction import Transaction, TransactionBlock
 
@@ -147,7 +148,7 @@ class AsyncBlocks(AsyncCalls):
         return self._current.get() is not None
 
     async def _complete_undone(
-        self, sql: str, args: tuple[object, ...], shape: int, timeout: float | None
+        self, sql: str, args: tuple[object, ...], shape: int, timeout: float | None, watch: Watch
     ) -> "native.Request":
         """Run one statement, return its finished request, and let nothing of what it did remain.
 
@@ -156,8 +157,10 @@ class AsyncBlocks(AsyncCalls):
         deadline = deadline_after(_async_replies.current().loop.time(), timeout)
         transaction = self._current.get()
         if transaction is not None:
+            watch.slot = transaction.slot
             return await transaction.complete_undone(sql, args, shape, deadline)
         slot = await self._acquire(deadline)
+        watch.has(slot)
         transaction = Transaction(slot, "BEGIN")
         try:
             return await transaction.complete(sql, args, shape, None, True, None, deadline)

@@ -21,9 +21,10 @@ from hyperdjango.database._copy import Format, Table
 from hyperdjango.database._deadline import check_timeout, deadline_after
 from hyperdjango.database._pipeline import Query
 from hyperdjango.database._stream import CHUNK
+from hyperdjango.database._watching import Watch, watched
 from hyperdjango.database.errors import QueryTimeout
 from hyperdjango.database.status import CommandStatus
-from hyperdjango.database.transaction import Transaction
+from hyperdjango.database.transaction import Transaction, TransactionBlock
 
 if TYPE_CHECKING:
     from hyperdjango.database._native import native
@@ -82,14 +83,17 @@ class AsyncBulk(AsyncBlocks):
         is_plain = not isinstance(rows, AsyncIterable)
         sets = _batches.of_async(rows) if isinstance(rows, AsyncIterable) else _batches.of(rows)
         limit = asyncio.timeout(check_timeout(timeout))
-        try:
-            async with limit:
-                total = await _async_many.run(self, asked, sets, is_plain=is_plain)
-        except TimeoutError:
-            if limit.expired():
-                raise QueryTimeout("the call's timeout has passed and the statement was cancelled") from None
-            raise
-        return total.rows if returning else total.status()
+        with watched(self, "execute_many", sql) as watch:
+            try:
+                async with limit:
+                    total = await _async_many.run(self, asked, sets, watch, is_plain=is_plain)
+            except TimeoutError:
+                if limit.expired():
+                    raise QueryTimeout(
+                        "the call's timeout has passed and the statement was cancelled"
+                    ) from None
+                raise
+            return total.rows if returning else total.status()
 
     async def pipeline(
         self,
@@ -119,17 +123,24 @@ class AsyncBulk(AsyncBlocks):
         deadline = deadline_after(state.loop.time(), timeout)
         if not items:
             return []
+        with _pipeline.watched_items(self, items) as watch:
+            outcomes = await self._run_items(items, deadline, watch)
+            return _pipeline.results(outcomes, watch, return_exceptions=return_exceptions)
+
+    async def _run_items(
+        self, items: list[_pipeline.Item], deadline: float | None, watch: Watch
+    ) -> _pipeline.Outcomes:
         transaction = self._current.get()
         if transaction is not None:
             async with transaction.alone(deadline) as slot:
-                outcomes = await _pipeline.run(slot, items, deadline, transaction)
-            return _pipeline.results(outcomes, return_exceptions=return_exceptions)
+                watch.has(slot)
+                return await _pipeline.run(slot, items, deadline, transaction)
         slot = self._pool.take_idle() or await self._acquire(deadline)
+        watch.has(slot)
         try:
-            outcomes = await _pipeline.run(slot, items, deadline, None)
+            return await _pipeline.run(slot, items, deadline, None)
         finally:
             await self._release(slot)
-        return _pipeline.results(outcomes, return_exceptions=return_exceptions)
 
     async def copy_records(
         self,
@@ -160,16 +171,20 @@ class AsyncBulk(AsyncBlocks):
         PostgreSQL docs: sql-copy, "Binary Format".
         """
         _copy.check_format(format)
-        async with _async_copy.limit(timeout):
-            transaction = self._current.get()
-            if transaction is not None:
-                request = await self._copy_records(transaction, table, records, columns, format)
-            else:
-                async with self.transaction():
-                    transaction = self._current.get()
-                    assert transaction is not None
+        with watched(self, "copy_records", f"COPY {table} FROM STDIN") as watch:
+            async with _async_copy.limit(timeout):
+                transaction = self._current.get()
+                if transaction is not None:
+                    watch.slot = transaction.slot
                     request = await self._copy_records(transaction, table, records, columns, format)
-        return CommandStatus(request.tag, request.affected)
+                else:
+                    async with TransactionBlock(self, None, None, None, None, is_reported=False):
+                        transaction = self._current.get()
+                        assert transaction is not None
+                        watch.has(transaction.slot)
+                        request = await self._copy_records(transaction, table, records, columns, format)
+                watch.heard(request)
+            return CommandStatus(request.tag, request.affected)
 
     @staticmethod
     async def _copy_records(
@@ -256,30 +271,36 @@ class AsyncBulk(AsyncBlocks):
         shape, target = _stream.checked(chunk, into)
         check_timeout(timeout)
         is_inside = self.in_transaction()
-        async with self._transaction_of_own(timeout) as transaction:
-            loop = asyncio.get_running_loop()
-            request = await transaction.open_portal(
-                sql, args, shape, target, chunk, deadline_after(loop.time(), timeout)
-            )
-            ahead: native.Request | None = None
-            try:
-                while True:
-                    rows = request.result()
-                    # The backend works on the next rows meanwhile, where nobody else has it.
-                    ahead = transaction.fetch_ahead(request) if request.suspended and not is_inside else None
-                    for row in rows:
-                        yield row
-                    deadline = deadline_after(loop.time(), timeout)
+        with watched(self, "stream", sql, parameters_count=len(args)) as watch:
+            async with self._transaction_of_own(timeout) as transaction:
+                watch.has(transaction.slot)
+                loop = asyncio.get_running_loop()
+                request = await transaction.open_portal(
+                    sql, args, shape, target, chunk, deadline_after(loop.time(), timeout)
+                )
+                ahead: native.Request | None = None
+                try:
+                    while True:
+                        rows = request.result()
+                        watch.came(rows)
+                        # The backend works on the next rows meanwhile, where nobody else has it.
+                        ahead = (
+                            transaction.fetch_ahead(request) if request.suspended and not is_inside else None
+                        )
+                        for row in rows:
+                            yield row
+                        deadline = deadline_after(loop.time(), timeout)
+                        if ahead is not None:
+                            await transaction.fetched(ahead, deadline)
+                            request = ahead
+                        elif request.suspended:
+                            request = await transaction.fetch(request, deadline)
+                        else:
+                            watch.tag = request.tag
+                            return
+                except GeneratorExit:
                     if ahead is not None:
-                        await transaction.fetched(ahead, deadline)
-                        request = ahead
-                    elif request.suspended:
-                        request = await transaction.fetch(request, deadline)
-                    else:
-                        return
-            except GeneratorExit:
-                if ahead is not None:
-                    await transaction.give_up_on(ahead)
-                elif is_inside and not transaction.is_closed and request.suspended:
-                    await transaction.close_portal(request)
-                raise
+                        await transaction.give_up_on(ahead)
+                    elif is_inside and not transaction.is_closed and request.suspended:
+                        await transaction.close_portal(request)
+                    raise

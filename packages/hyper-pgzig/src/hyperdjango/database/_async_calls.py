@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from hyperdjango.database import _async_copy, _async_replies, _copy, _copy_source, _shape
 from hyperdjango.database._async_pool import AsyncPoolFace
@@ -12,6 +12,7 @@ from hyperdjango.database._dispatch import Call, Dispatcher
 from hyperdjango.database._repeat import ATTEMPTS
 from hyperdjango.database._slot import DONE, Slot
 from hyperdjango.database._statements import is_script
+from hyperdjango.database._watching import NOBODY, Finished, Watch, call_of, watched
 from hyperdjango.database.status import CommandStatus
 
 if TYPE_CHECKING:
@@ -141,28 +142,37 @@ class AsyncCalls(AsyncPoolFace):
         _copy.check(sql, "in")
         _copy_source.check(data)
         pieces = _copy_source.pieces_async(data)
-        async with _async_copy.limit(timeout):
-            transaction = self._current.get()
-            if transaction is not None:
-                async with transaction.alone() as slot:
-                    request = await _async_copy.copy_in(slot, sql, pieces, transaction)
-            else:
-                slot = await self._acquire(None)
-                try:
-                    request = await _async_copy.copy_in(slot, sql, pieces, None)
-                finally:
-                    await self._release(slot)
-        return CommandStatus(request.tag, request.affected)
+        with watched(self, "execute", sql) as watch:
+            async with _async_copy.limit(timeout):
+                transaction = self._current.get()
+                if transaction is not None:
+                    async with transaction.alone() as slot:
+                        watch.has(slot)
+                        request = await _async_copy.copy_in(slot, sql, pieces, transaction)
+                else:
+                    slot = await self._acquire(None)
+                    watch.has(slot)
+                    try:
+                        request = await _async_copy.copy_in(slot, sql, pieces, None)
+                    finally:
+                        await self._release(slot)
+                watch.heard(request)
+            return CommandStatus(request.tag, request.affected)
 
     async def _request(
-        self, sql: str, args: tuple[object, ...] | None, timeout: float | None
+        self,
+        sql: str,
+        args: tuple[object, ...] | None,
+        timeout: float | None,
+        *,
+        watch: Watch | None = None,
     ) -> "native.Request":
         """Run a command and return its finished request, for the tag."""
-        request = await self._complete(sql, args, _shape.DISCARD, None, False, None, timeout)
+        request = await self._complete(sql, args, _shape.DISCARD, None, False, None, timeout, watch)
         request.result()
         return request
 
-    async def _complete(  # noqa: PLR0912, PLR0917 - ours alone; a call or a keyword more costs time on the hot path
+    async def _complete(  # noqa: PLR0912, PLR0915, PLR0917 - ours alone; each call more costs time on the hot path
         self,
         sql: str,
         args: tuple[object, ...] | None,
@@ -171,21 +181,27 @@ class AsyncCalls(AsyncPoolFace):
         first: bool,
         first_set: int | None,
         timeout: float | None,
+        watch: Watch | None = None,
     ) -> "native.Request":
         """Run one statement where it belongs and return its finished request.
 
-        With `first_set`, `args` is a batch of sets, and this is the number of the first in the errors.
+        With `first_set`, `args` is a batch of sets, and this is the number of the first in the errors. With
+        `watch` it is a part of a call that is watched already, or that nobody watches.
         """
+        pool = self._pool
+        if watch is None and pool.watchers:
+            return await self._watched(sql, args, shape, target, first, timeout)
         state = _async_replies.current()
         deadline = None if timeout is None else deadline_after(state.loop.time(), timeout)
         if not state.shows_ready:
             state.note_caller()
         transaction = self._current.get()
         if transaction is not None:
+            if watch is not None:
+                watch.slot = transaction.slot
             return await transaction.complete(sql, args, shape, target, first, first_set, deadline)
-        pool = self._pool
         if not pool.is_plain:
-            return await self._borrowed(sql, args, shape, target, first, first_set, deadline)
+            return await self._borrowed(sql, args, shape, target, first, first_set, deadline, watch)
         if not state.in_flight and args is not None:
             # Nobody else is under way: the reply is waited for right here, if that has paid before.
             slot = pool.take_idle()
@@ -214,6 +230,8 @@ class AsyncCalls(AsyncPoolFace):
                     call = Call(dispatcher, sql, args, shape, target, first, first_set)
                     await dispatcher.finish(slot, request, call, deadline)
                 if not (request.stale or request.undone):
+                    if watch is not None:
+                        watch.slot = slot
                     return request
         if not pool.is_open:
             await self._open_on_use()
@@ -221,10 +239,27 @@ class AsyncCalls(AsyncPoolFace):
         attempts = 0
         while True:
             call = Call(dispatcher, sql, args, shape, target, first, first_set)
+            if watch is not None:
+                watch.ticket = call
             request = await dispatcher.run(call, deadline)
             attempts += 1
             if not (request.stale or request.undone) or attempts == ATTEMPTS:
                 return request
+
+    async def _watched(  # noqa: PLR0917 - as `_complete`
+        self,
+        sql: str,
+        args: tuple[object, ...] | None,
+        shape: int,
+        target: object,
+        first: bool,
+        timeout: float | None,
+    ) -> "native.Request":
+        """As `_complete`, for a call that is to be reported."""
+        name = call_of(shape, first=first)
+        with watched(self, name, sql, parameters_count=len(args or ())) as watch:
+            request = await self._complete(sql, args, shape, target, first, None, timeout, watch)
+            return request if watch is NOBODY else cast("native.Request", Finished(request, watch))
 
     async def _borrowed(  # noqa: PLR0917 - ours alone
         self,
@@ -235,9 +270,12 @@ class AsyncCalls(AsyncPoolFace):
         first: bool,
         first_set: int | None,
         deadline: float | None,
+        watch: Watch | None,
     ) -> "native.Request":
         """Run a statement on a connection lent for it alone, as hooks and the leak warning want it."""
         slot = await self._acquire(deadline)
+        if watch is not None:
+            watch.has(slot)
         try:
             if args is None and slot.connection.owed:
                 await _async_replies.run_owed(slot, deadline)

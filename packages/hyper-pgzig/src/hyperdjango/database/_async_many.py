@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from hyperdjango.database import _async_replies
 from hyperdjango.database._batches import Total, asked_for
 from hyperdjango.database._slot import AGAIN, Slot, nobody_waits
+from hyperdjango.database.transaction import TransactionBlock
 
 if TYPE_CHECKING:
     import asyncio
@@ -23,11 +24,17 @@ if TYPE_CHECKING:
     from hyperdjango.database._async_blocks import AsyncBlocks
     from hyperdjango.database._batches import Asked, Batch
     from hyperdjango.database._native import native
+    from hyperdjango.database._watching import Watch
     from hyperdjango.database.transaction import Transaction
 
 
 async def run(
-    database: "AsyncBlocks", asked: "Asked", batches: "AsyncIterator[Batch]", *, is_plain: bool
+    database: "AsyncBlocks",
+    asked: "Asked",
+    batches: "AsyncIterator[Batch]",
+    watch: "Watch",
+    *,
+    is_plain: bool,
 ) -> Total:
     """Run a statement for all sets, all or nothing, and return what they did.
 
@@ -35,27 +42,30 @@ async def run(
         database: The face that was called.
         asked: The statement.
         batches: The sets.
+        watch: What reports the call.
         is_plain: Nothing runs on the loop while they are asked for more.
     """
+    total = Total(asked.sql, watch)
     first = await anext(batches, None)
     if first is None:
-        return Total(asked.sql)
+        return total
+    watch.parameters_count = len(first[0])
     second = await anext(batches, None)
     outer = database._current.get()
     if outer is None and second is None:
-        total = Total(asked.sql)
-        total.add(await database._complete(*asked_for(asked, first, 0)))
+        total.add(await database._complete(*asked_for(asked, first, 0), watch))
         return total
     if outer is None or not (is_plain or outer.is_failed):
-        async with database.transaction():
+        async with TransactionBlock(database, None, None, None, None, is_reported=False):
             transaction = database._current.get()
             assert transaction is not None
-            return await _run_in(transaction, asked, (first, second), batches, has_it=False)
+            await _run_in(transaction, asked, (first, second), batches, total, has_it=False)
+        return total
     async with outer.alone():
         # In a failed transaction no savepoint can be set, and nothing will run.
         savepoint = None if outer.is_failed else outer.enter(None)
         try:
-            total = await _run_in(outer, asked, (first, second), batches, has_it=True)
+            await _run_in(outer, asked, (first, second), batches, total, has_it=True)
         except BaseException:
             if savepoint is not None:
                 # What other tasks have given to `on_commit` meanwhile is not undone with it.
@@ -73,19 +83,23 @@ async def _run_in(
     asked: "Asked",
     begun: "tuple[Batch, Batch | None]",
     batches: "AsyncIterator[Batch]",
+    total: Total,
     *,
     has_it: bool,
-) -> Total:
+) -> None:
     """Run all sets in a transaction: the one or two batches taken already, and the rest.
 
     `has_it`: the caller has the connection, for as long as this takes.
     """
     first, second = begun
-    total = Total(asked.sql)
+    if has_it:
+        total.watch.slot = transaction.slot
+    else:
+        total.watch.has(transaction.slot)
     complete = transaction.complete_alone if has_it else transaction.complete
     if second is None:
         total.add(await complete(*asked_for(asked, first, 0)))
-        return total
+        return
     # By its answer it is known that the text can be sent for all the others.
     total.add(await complete(*asked_for(asked, first[:1], 0)))
     feed = Feed(transaction, asked, total, has_it=has_it)
@@ -99,7 +113,6 @@ async def _run_in(
         await feed.leave(error)
         raise
     await feed.finish()
-    return total
 
 
 class Feed:
@@ -155,7 +168,7 @@ class Feed:
                 raise
             at += written
             # Where nothing waits to be sent any more, there is room by now.
-            if not written and connection.takes_more and connection.wants_write:
+            if not written and _is_full(connection):
                 await _moved(connection, state)
             is_more_here = connection.busy and connection.advance() == AGAIN
             if is_more_here or state.is_turn_due():
@@ -214,6 +227,11 @@ class Feed:
         self._request = None
         if self._transaction.feed is self:
             self._transaction.feed = None
+
+
+def _is_full(connection: "native.Connection") -> bool:
+    """Whether more sets are taken once the socket has taken those before them."""
+    return connection.takes_more and connection.wants_write
 
 
 async def _moved(connection: "native.Connection", state: _async_replies.LoopState) -> None:

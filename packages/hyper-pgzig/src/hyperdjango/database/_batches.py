@@ -5,6 +5,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 
 from hyperdjango.database import _shape
+from hyperdjango.database._watching import Watch
 from hyperdjango.database.errors import DatabaseError, Error
 from hyperdjango.database.status import CommandStatus
 
@@ -100,10 +101,13 @@ class Total:
 
     Attributes:
         rows: What the sets gave, in order, where that is wanted.
+        watch: What reports the call.
     """
 
-    def __init__(self, sql: str) -> None:
+    def __init__(self, sql: str, watch: Watch) -> None:
         self.rows: list[Any] = []
+        self.watch = watch
+        watch.batch_size = 0
         self._tag = sql.split(None, 1)[0].upper() if sql.strip() else ""
         self._affected = 0
         self._sets = 0
@@ -123,10 +127,15 @@ class Total:
         rows = finish(request, self._sets)
         if rows is not None:
             # The first list is taken as it is: mostly it is the only one.
-            self.rows = self.rows + rows if self.rows else rows
+            if self.rows:
+                self.rows.extend(rows)
+            else:
+                self.rows = rows
         self._tag = request.tag
         self._affected += request.affected
         self._sets += request.completed
+        self.watch.heard(request)
+        self.watch.batch_size = self._sets
 
     def status(self) -> CommandStatus:
         """The command with the total of rows."""

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 # How often the first statement of a block is sent again because what was known of it was out of date.
 REPEATS_MAX: Final = 3
+# What those who watch are told of nested blocks, without the names.
+SAVEPOINT: Final = "SAVEPOINT"
+RELEASE: Final = "RELEASE SAVEPOINT"
+ROLLBACK_TO: Final = "ROLLBACK TO SAVEPOINT"
 _SPOILT: Final = "a nested block was cancelled before it could be ended"
 
 _ISOLATION_LEVELS: Final = frozenset(

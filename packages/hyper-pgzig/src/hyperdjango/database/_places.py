@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hyperdjango.database._conninfo import ConnectParameters
     from hyperdjango.database._dispatch import Dispatcher
     from hyperdjango.database._housekeeper import Housekeeper
+    from hyperdjango.database._watching import QueryHook
 
 # Connections that were opened together are not to end together.
 LIFETIME_JITTER: Final = 0.1
@@ -83,6 +84,8 @@ class Places:
         self.type_map = type_map if type_map is not None else native.TypeMap()
         self.notices = Notices()
         self.listeners = Listeners()
+        # Called with each finished call; replaced as a whole, so that nobody who reads it takes the lock.
+        self.watchers: tuple[QueryHook, ...] = ()
         self.generation = 0
         self._opened = self._closed = self._lost = self._waited = self._timeouts = 0
         self._forget_everything()
@@ -107,6 +110,21 @@ class Places:
         self._last = _Last()
         # Those who wait for the end of an opening or a draining.
         self._settled: list[Callable[[], object]] = []
+
+    def watch(self, hook: "QueryHook") -> None:
+        """Have a hook told of each call."""
+        with self._lock:
+            self.watchers = (*self.watchers, hook)
+
+    def unwatch(self, hook: "QueryHook") -> bool:
+        """Take back one `watch`; False where there is none."""
+        with self._lock:
+            left = list(self.watchers)
+            if hook not in left:
+                return False
+            left.remove(hook)
+            self.watchers = tuple(left)
+            return True
 
     def has_others(self) -> bool:
         """Whether there is a connection or an attempt at one beside the caller's own."""

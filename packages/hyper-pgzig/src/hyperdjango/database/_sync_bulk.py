@@ -16,6 +16,7 @@ from hyperdjango.database._sync_blocks import SyncBlocks
 from hyperdjango.database._sync_calls import Row, end_interrupted, has_begun_unseen
 from hyperdjango.database._sync_copy import SyncCopyOut
 from hyperdjango.database._sync_many import Feed
+from hyperdjango.database._watching import Watch, watched
 from hyperdjango.database.status import CommandStatus
 
 if TYPE_CHECKING:
@@ -59,26 +60,28 @@ class SyncBulk(SyncBlocks):
         asked = _batches.asked(sql, into, returning=returning)
         _, shape, target = asked
         deadline = deadline_after(time.monotonic(), timeout)
-        total = _batches.Total(sql)
         sets = _batches.batches(rows)
-        first, second = next(sets, ()), next(sets, ())
-        if second or (first and self._current.get() is not None):
-            with self._undoable(deadline):
-                # By its answer it is known that the text can be sent for all the others.
-                alone = first[:1] if second else first
-                total.add(self._complete(sql, alone, shape, target, False, 0, deadline))
-                if second:
-                    self._feed(asked, chain((first[1:], second), sets), total, deadline)
-        elif first:
-            total.add(self._complete(sql, first, shape, target, False, 0, deadline))
-        return total.rows if returning else total.status()
+        with watched(self, "execute_many", sql) as watch:
+            total = _batches.Total(sql, watch)
+            first, second = next(sets, ()), next(sets, ())
+            watch.parameters_count = len(first[0]) if first else 0
+            if second or (first and self._current.get() is not None):
+                with self._undoable(deadline):
+                    # By its answer it is known that the text can be sent for all the others.
+                    alone = first[:1] if second else first
+                    total.add(self._complete(sql, alone, shape, target, False, 0, deadline, watch))
+                    if second:
+                        self._feed(asked, chain((first[1:], second), sets), total, deadline)
+            elif first:
+                total.add(self._complete(sql, first, shape, target, False, 0, deadline, watch))
+            return total.rows if returning else total.status()
 
     def _undoable(self, deadline: float | None) -> AbstractContextManager[None]:
         """A block for one call, nested where there is one already."""
         transaction = self._current.get()
         if transaction is not None and transaction.is_failed:
             return nullcontext()  # no savepoint can be set, and nothing will run
-        return self._block(None, "BEGIN", deadline)
+        return self._block(None, "BEGIN", deadline, is_reported=False)
 
     def _feed(
         self,
@@ -94,7 +97,9 @@ class SyncBulk(SyncBlocks):
         try:
             for batch in batches:
                 if batch and not feed.send(batch):
-                    total.add(self._complete(sql, batch, shape, target, False, total.sets, deadline))
+                    total.add(
+                        self._complete(sql, batch, shape, target, False, total.sets, deadline, total.watch)
+                    )
             feed.finish()
         except BaseException as error:
             reason = feed.abandon(error)
@@ -114,23 +119,30 @@ class SyncBulk(SyncBlocks):
         deadline = deadline_after(time.monotonic(), timeout)
         if not items:
             return []
+        with _pipeline.watched_items(self, items) as watch:
+            outcomes = self._run_items(items, deadline, watch)
+            return _pipeline.results(outcomes, watch, return_exceptions=return_exceptions)
+
+    def _run_items(
+        self, items: list[_pipeline.Item], deadline: float | None, watch: Watch
+    ) -> _pipeline.Outcomes:
         transaction = self._current.get()
         if transaction is not None:
+            watch.slot = transaction.slot
             transaction.check_usable()
             try:
-                requests = _pipeline.run_blocking(transaction.slot, items, deadline, transaction)
+                return _pipeline.run_blocking(transaction.slot, items, deadline, transaction)
             except BaseException as error:
                 end_interrupted(transaction.slot, error)
                 if not isinstance(error, Exception) and has_begun_unseen(transaction):
                     transaction.check_begun()
                 raise
-        else:
-            slot = self._acquire(deadline)
-            try:
-                requests = _pipeline.run_blocking(slot, items, deadline, None)
-            finally:
-                self._release(slot)
-        return _pipeline.results(requests, return_exceptions=return_exceptions)
+        slot = self._acquire(deadline)
+        watch.has(slot)
+        try:
+            return _pipeline.run_blocking(slot, items, deadline, None)
+        finally:
+            self._release(slot)
 
     def copy_records(
         self,
@@ -144,16 +156,20 @@ class SyncBulk(SyncBlocks):
         """Load Python rows into a table by COPY; as `Database.copy_records`."""
         _copy.check_format(format)
         deadline = deadline_after(time.monotonic(), timeout)
-        transaction = self._current.get()
-        if transaction is not None:
-            transaction.check_usable()
-            request = self._copy_records(transaction, table, records, columns, format, deadline)
-        else:
-            with self._block(None, "BEGIN", deadline):
-                transaction = self._current.get()
-                assert transaction is not None
+        with watched(self, "copy_records", f"COPY {table} FROM STDIN") as watch:
+            transaction = self._current.get()
+            if transaction is not None:
+                watch.slot = transaction.slot
+                transaction.check_usable()
                 request = self._copy_records(transaction, table, records, columns, format, deadline)
-        return CommandStatus(request.tag, request.affected)
+            else:
+                with self._block(None, "BEGIN", deadline):
+                    transaction = self._current.get()
+                    assert transaction is not None
+                    watch.has(transaction.slot)
+                    request = self._copy_records(transaction, table, records, columns, format, deadline)
+            watch.heard(request)
+            return CommandStatus(request.tag, request.affected)
 
     def _copy_records(  # noqa: PLR0917 - ours alone
         self,
@@ -207,12 +223,17 @@ class SyncBulk(SyncBlocks):
         shape, target = _stream.checked(chunk, into)
         check_timeout(timeout)
         is_inside = self.in_transaction()
-        with self._transaction_of_own(timeout) as pinned:
+        with (
+            watched(self, "stream", sql, parameters_count=len(args)) as watch,
+            self._transaction_of_own(timeout) as pinned,
+        ):
+            watch.has(pinned.slot)
             request = _stream.open_portal(pinned, sql, args, shape, target, chunk, timeout)
             is_ahead = False
             try:
                 while True:
                     rows, has_more = request.result(), request.suspended
+                    watch.came(rows)
                     # The backend works on the next rows meanwhile, where nobody else has it.
                     is_ahead = has_more and not is_inside
                     if is_ahead:
@@ -223,6 +244,7 @@ class SyncBulk(SyncBlocks):
                     elif has_more:
                         request = _stream.fetch(pinned, request, timeout)
                     else:
+                        watch.tag = request.tag
                         return
             except GeneratorExit:
                 if is_ahead:

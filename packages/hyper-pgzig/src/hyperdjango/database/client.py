@@ -10,6 +10,7 @@ from hyperdjango.database._explain_statement import ExplainStatement
 from hyperdjango.database._introspection import OID_OF_TYPE
 from hyperdjango.database._listening import Listening
 from hyperdjango.database._notifications import NOTIFY_SQL, Gap, Notification, check_channel, check_channels
+from hyperdjango.database._watching import watched
 from hyperdjango.database.explain import ExplainResult
 from hyperdjango.database.listener import Listener
 from hyperdjango.database.sync_client import SyncDatabase
@@ -37,7 +38,9 @@ class Database(AsyncBulk):
     @property
     def sync(self) -> SyncDatabase:
         """The same pool for blocking callers, in threads that run no event loop."""
-        return SyncDatabase.over(self._pool, self._settings, opens_on_use=self._opens_on_use)
+        face = SyncDatabase.over(self._pool, self._settings, opens_on_use=self._opens_on_use)
+        face.alias = self.alias
+        return face
 
     @overload
     def listen(
@@ -109,7 +112,11 @@ class Database(AsyncBulk):
         Raises:
             UndefinedObject: The database has no such type.
         """
-        oid: int = await self.query_val(OID_OF_TYPE, type_name)
+        with watched(self, "register_codec", OID_OF_TYPE, parameters_count=1) as watch:
+            arguments = (OID_OF_TYPE, (type_name,), _shape.VALUE, None, True, None, None)
+            request = await self._complete(*arguments, watch)
+            watch.heard(request)
+            oid: int = request.result()
         self._pool.type_map.add_codec(oid, type_name, encode, decode, binary)
 
     async def explain(
@@ -139,8 +146,11 @@ class Database(AsyncBulk):
         PostgreSQL docs: sql-explain, using-explain.
         """
         statement = ExplainStatement(sql, args, analyze=analyze, buffers=buffers)
-        if analyze:
-            request = await self._complete_undone(statement.text, args, _shape.VALUE, timeout)
-        else:
-            request = await self._complete(statement.text, args, _shape.VALUE, None, True, None, timeout)
-        return statement.result(request)
+        with watched(self, "explain", sql, parameters_count=len(args)) as watch:
+            if analyze:
+                request = await self._complete_undone(statement.text, args, _shape.VALUE, timeout, watch)
+            else:
+                arguments = (statement.text, args, _shape.VALUE, None, True, None, timeout)
+                request = await self._complete(*arguments, watch)
+            watch.heard(request)
+            return statement.result(request)

@@ -12,6 +12,7 @@ from hyperdjango.database._listening import Listening
 from hyperdjango.database._notifications import NOTIFY_SQL, Gap, Notification, check_channel, check_channels
 from hyperdjango.database._settings import PoolSettings
 from hyperdjango.database._sync_bulk import SyncBulk
+from hyperdjango.database._watching import watched
 from hyperdjango.database.errors import NotConnected
 from hyperdjango.database.explain import ExplainResult
 from hyperdjango.database.listener import SyncListener
@@ -66,7 +67,10 @@ class SyncDatabase(SyncBulk):
         binary: bool = False,
     ) -> None:
         """Decide how values of one type travel; as `Database.register_codec`."""
-        oid: int = self.query_val(OID_OF_TYPE, type_name)
+        with watched(self, "register_codec", OID_OF_TYPE, parameters_count=1) as watch:
+            request = self._complete(OID_OF_TYPE, (type_name,), _shape.VALUE, None, True, None, None, watch)
+            watch.heard(request)
+            oid: int = request.result()
         self._pool.type_map.add_codec(oid, type_name, encode, decode, binary)
 
     def explain(
@@ -80,8 +84,11 @@ class SyncDatabase(SyncBulk):
         """Return the plan that the backend makes for one statement; as `Database.explain`."""
         statement = ExplainStatement(sql, args, analyze=analyze, buffers=buffers)
         deadline = deadline_after(time.monotonic(), timeout)
-        if analyze:
-            request = self._complete_undone(statement.text, args, _shape.VALUE, deadline)
-        else:
-            request = self._complete(statement.text, args, _shape.VALUE, None, True, None, deadline)
-        return statement.result(request)
+        with watched(self, "explain", sql, parameters_count=len(args)) as watch:
+            if analyze:
+                request = self._complete_undone(statement.text, args, _shape.VALUE, deadline, watch)
+            else:
+                arguments = (statement.text, args, _shape.VALUE, None, True, None, deadline)
+                request = self._complete(*arguments, watch)
+            watch.heard(request)
+            return statement.result(request)

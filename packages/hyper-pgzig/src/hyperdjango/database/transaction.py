@@ -15,8 +15,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
 from hyperdjango.database import _async_replies, _callbacks
-from hyperdjango.database._pinned import Pinned, Savepoint, begin_sql, check_committed
-from hyperdjango.database._slot import Slot
+from hyperdjango.database._pinned import (
+    RELEASE,
+    ROLLBACK_TO,
+    SAVEPOINT,
+    Pinned,
+    Savepoint,
+    begin_sql,
+    check_committed,
+)
+from hyperdjango.database._slot import ROLLBACK_SQL, Slot
+from hyperdjango.database._watching import NOBODY, Watch, watched
 from hyperdjango.database.errors import InterfaceError, QueryTimeout
 
 if TYPE_CHECKING:
@@ -279,8 +288,11 @@ class TransactionBlock:
         isolation: str | None,
         read_only: bool | None,
         deferrable: bool | None,
+        *,
+        is_reported: bool = True,
     ) -> None:
         self._database = database
+        self._is_reported = is_reported
         self._savepoint_name = savepoint_name
         self._begin = begin_sql(isolation, read_only, deferrable)
         self._transaction: Transaction | None = None
@@ -296,13 +308,21 @@ class TransactionBlock:
         if outer is not None:
             if self._begin != "BEGIN":
                 raise InterfaceError("isolation, read_only and deferrable belong to the outermost block")
-            self._savepoint = await outer.enter_nested(self._savepoint_name)
+            with self._watched(SAVEPOINT) as watch:
+                watch.slot = outer.slot
+                self._savepoint = await outer.enter_nested(self._savepoint_name)
             self._transaction = outer
             return self
-        slot = await self._database._acquire(None)
+        with self._watched(self._begin) as watch:
+            slot = await self._database._acquire(None)
+            watch.has(slot)
         self._transaction = Transaction(slot, self._begin)
         self._token = current.set(self._transaction)
         return self
+
+    def _watched(self, command: str) -> Watch:
+        """Return what watches one of the commands around the block."""
+        return watched(self._database, "transaction", command) if self._is_reported else NOBODY
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -313,10 +333,20 @@ class TransactionBlock:
         self._transaction = None
         if self._savepoint is not None:
             savepoint, self._savepoint = self._savepoint, None
-            await transaction.leave_nested(savepoint, failed=error is not None)
+            with self._watched(RELEASE if error is None else ROLLBACK_TO) as watch:
+                watch.slot = transaction.slot
+                await transaction.leave_nested(savepoint, failed=error is not None)
             return
         assert self._token is not None
-        self._database._current.reset(self._token)
+        with self._watched("COMMIT" if error is None else ROLLBACK_SQL) as watch:
+            watch.slot = transaction.slot
+            self._database._current.reset(self._token)
+            await self._end(transaction, error)
+        if error is None:
+            await _callbacks.run(transaction.callbacks)
+
+    async def _end(self, transaction: Transaction, error: BaseException | None) -> None:
+        """COMMIT or ROLLBACK, and give the connection back."""
         try:
             slot = await transaction.close()
         except BaseException:
@@ -332,8 +362,6 @@ class TransactionBlock:
             # What is not committed `_release` rolls back: before somebody else has the connection.
         finally:
             await self._database._release(slot, is_block=True)
-        if error is None:
-            await _callbacks.run(transaction.callbacks)
 
     def __call__(
         self, function: Callable[P, Coroutine[object, object, R]]
@@ -343,7 +371,9 @@ class TransactionBlock:
 
         @functools.wraps(function)
         async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-            block = TransactionBlock(self._database, arguments[0], None, None, None)
+            block = TransactionBlock(
+                self._database, arguments[0], None, None, None, is_reported=self._is_reported
+            )
             block._begin = arguments[1]
             async with block:
                 return await function(*args, **kwargs)
