@@ -122,6 +122,21 @@ class Request:
     def result(self) -> Any: ...  # once; raises what went wrong
 
 @final
+class ArrowStream:
+    """All rows of a result as Arrow columns; whatever reads Arrow can read it, any number of times."""
+
+    @property
+    def num_rows(self) -> int: ...
+    @property
+    def num_columns(self) -> int: ...
+    @property
+    def num_batches(self) -> int: ...  # record batches that the rows are in
+    @property
+    def column_names(self) -> tuple[str, ...]: ...  # in order, with duplicates
+    def __arrow_c_schema__(self) -> object: ...  # a capsule with an ArrowSchema
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object: ...  # with an ArrowArrayStream
+
+@final
 class Connection:
     """One session with a backend, over a socket it borrows. Only `look` and `wait` ever wait for it.
 

@@ -246,6 +246,11 @@ CASES: Final[dict[str, Case]] = {
     "query_val with a timeout": Case(
         lambda s: s.db.query_val(TAG, s.tag, timeout=30), "query_val", warm, is_tag
     ),
+    "query_arrow": Case(
+        lambda s: s.db.query_arrow("SELECT n, n::text FROM generate_series(1, 100000) n"),
+        "query_arrow",
+        check=lambda _, r: bool(r.num_rows == 100_000),
+    ),
     "execute with values": Case(
         lambda s: s.db.execute(INSERT, s.tag), "execute", warm, lambda _, r: bool(r == "INSERT 1"), 1
     ),

@@ -17,6 +17,7 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
+import pyarrow  # type: ignore[import-untyped]
 import pytest
 from hyperdjango.database import (
     CommandStatus,
@@ -186,8 +187,25 @@ def everything(db: SyncDatabase) -> None:
         db.execute("INSERT INTO t VALUES ($1, $2)", 1, "x")
         raise ZeroDivisionError
     pipelines_and_blocks(db)
+    arrow(db)
     db.pool_stats()
     repr(db)
+
+
+def arrow(db: SyncDatabase) -> None:
+    """Columns: read twice, read not at all, taken out and dropped, refused half way."""
+    result = db.query_arrow(
+        EVERY_TYPE.replace("ARRAY[[1, NULL], [2, 3]]", "ARRAY[1]").replace("infinity", "epoch")
+    )
+    for _ in range(2):
+        pyarrow.table(result)
+    result.__arrow_c_stream__()
+    result.__arrow_c_schema__()
+    repr((result, result.column_names, result.num_rows))
+    db.query_arrow(ROWS)
+    for sql in (*WRONG, EVERY_TYPE):
+        with suppress(DatabaseError):
+            db.query_arrow(sql)
 
 
 PIPELINE: Final[list[Any]] = [
@@ -228,6 +246,7 @@ def pipelines_and_blocks(db: SyncDatabase) -> None:
 async def everything_async(db: Database) -> None:
     """The asyncio face's own paths."""
     await db.query(EVERY_TYPE)
+    await db.query_arrow(ROWS)
     await asyncio.gather(*(db.query(ROWS, into=Row) for _ in range(4)))
     for sql in WRONG:
         with suppress(DatabaseError):
