@@ -7,6 +7,7 @@ shipped; a quick one prints them and changes nothing but the JSON files.
 import sys
 from typing import Final
 
+import arrow
 import gather
 import lookup
 import memory
@@ -27,6 +28,7 @@ QUESTIONS: Final[dict[str, Question]] = {
     "mixed": mixed.QUESTION,
     "ticker": ticker.QUESTION,
     "pipeline": pipeline.QUESTION,
+    "arrow": arrow.QUESTION,
 }
 
 

@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import _latency
 import _overheard
+import arrow
 import gather
 import lookup
 import memory
@@ -56,7 +57,12 @@ QUESTIONS = {
     "mixed": (mixed.QUESTION, replace(BRIEF, operations=100)),
     "ticker": (ticker.QUESTION, replace(BRIEF, operations=40, warmup=20)),
     "pipeline": (pipeline.QUESTION, BRIEF),
+    "arrow": (arrow.QUESTION, replace(BRIEF, operations=3000)),
 }
+
+
+# Those without columns of Arrow are no peers there.
+PEERS = {"arrow": {"ADBC"}}
 
 
 @pytest.fixture
@@ -82,7 +88,7 @@ def test_a_question_is_answered_and_its_report_names_every_contender(
     question, plan = QUESTIONS[name]
     answer = question.answer(place, plan)
     assert answer.question == name
-    assert {OURS, "asyncpg", "psycopg"} <= {line.driver for line in answer.lines}
+    assert {OURS} | PEERS.get(name, {"asyncpg", "psycopg"}) <= {line.driver for line in answer.lines}
     assert answer.verdicts
     for line in answer.lines:
         assert set(line.figures) == set(answer.units)
