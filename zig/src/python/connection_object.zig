@@ -10,10 +10,12 @@ const module = @import("module.zig");
 const startup = @import("startup.zig");
 const submit_file = @import("submit.zig");
 const calls = @import("connection_requests.zig");
+const copy = @import("copy.zig");
 const signature = @import("signature.zig");
 const auth_objects = @import("auth_objects.zig");
 const link_file = @import("link.zig");
 const owed = @import("owed.zig");
+const portal = @import("portal.zig");
 const prepared = @import("prepared.zig");
 const filter_file = @import("filter.zig");
 const TypeMap = @import("type_map.zig").TypeMap;
@@ -342,6 +344,15 @@ const methods = [_]py.MethodDef{
     method(calls.advanceLone, "advance_lone", &.{}, "As advance, and wait microseconds for more of a result that is coming in."),
     method(calls.look, "look", &.{}, "Wait for the reply for microseconds, where that has paid for this statement."),
     method(calls.wait, "wait", &.{"timeout_ns"}, "Advance until done, the GIL released; a negative timeout has no end, 0 is returned when time is over."),
+    method(portal.open, "open_portal", &.{ "sql", "arguments", "shape", "target", "row_limit" }, "Start a statement whose rows come in pieces and return the Request of the first."),
+    method(portal.fetch, "fetch", &.{"request"}, "Ask for as many more rows of the portal a request has opened."),
+    method(portal.close, "close_portal", &.{"request"}, "Say that no more rows of the portal are wanted."),
+    method(copy.copyIn, "copy_in", &.{"sql"}, "Begin a COPY FROM STDIN and return its Request."),
+    method(copy.feed, "feed", &.{"data"}, "Give a piece of a COPY's data, str or bytes, and return the progress."),
+    method(copy.feedRecords, "feed_records", &.{ "iterator", "described", "binary" }, "Write records as a COPY's data while the socket takes them; True: there are no more."),
+    method(copy.endCopy, "end_copy", &.{}, "Say that no more data comes and return the progress."),
+    method(copy.copyOut, "copy_out", &.{ "sql", "described", "shape", "target", "part_size" }, "Begin a COPY TO STDOUT and return its Request; it stops whenever a part is full."),
+    method(copy.takePart, "take_part", &.{"request"}, "What has come of a COPY TO STDOUT since the last time: bytes, rows or None."),
     method(calls.resume_, "resume", &.{}, "Go on with the request once the types it asked for are in the TypeMap."),
     method(calls.drop, "drop", &.{ "request", "exception" }, "Read the rest of a request's result, None: the first one's, and throw it away; it ends with this exception."),
     method(calls.suspendRequest, "suspend_request", &.{}, "Put a request that waits for types aside and return it, None where there is none."),

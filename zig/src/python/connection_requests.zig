@@ -3,6 +3,7 @@
 const std = @import("std");
 const net = @import("net");
 const protocol = @import("protocol");
+const copy = @import("copy.zig");
 const py = @import("py.zig");
 const ending = @import("ending.zig");
 const raise = @import("raise.zig");
@@ -33,13 +34,13 @@ pub fn submit(object: *Object, self: *Link, arguments: []const *Object) py.Error
     return started(self, made);
 }
 
-fn checkUsable(self: *Link) py.Error!void {
+pub fn checkUsable(self: *Link) py.Error!void {
     if (self.closed) return raise.raise("ConnectionLost", "the connection is closed", .{});
     if (self.queue.len > 0) return raise.raise("InterfaceError", "another statement is under way on this connection", .{});
 }
 
 /// What was written is under way now, and as much of it as the socket takes has left.
-fn started(self: *Link, made: *Object) py.Error!*Object {
+pub fn started(self: *Link, made: *Object) py.Error!*Object {
     try self.enqueue(made);
     self.flushRequest() catch |err| {
         _ = try ending.ioFailed(self, Request.of(self.queue.front().?), err);
@@ -47,7 +48,7 @@ fn started(self: *Link, made: *Object) py.Error!*Object {
     return made;
 }
 
-fn makeRequest(object: *Object, sql: *Object, values: *Object, shape: *Object, target: *Object, first_only: *Object, first_set: *Object) py.Error!*Object {
+pub fn makeRequest(object: *Object, sql: *Object, values: *Object, shape: *Object, target: *Object, first_only: *Object, first_set: *Object) py.Error!*Object {
     if (py.hd_unicode_check(sql) == 0) return raise.typeError("the SQL text must be a str");
     const simple = values == py.hd_none();
     if (!simple and py.hd_tuple_check(values) == 0) return raise.typeError("the values must be a tuple");
@@ -71,7 +72,7 @@ fn makeRequest(object: *Object, sql: *Object, values: *Object, shape: *Object, t
     return made;
 }
 
-fn shapeOf(object: *Object) py.Error!sink.Shape {
+pub fn shapeOf(object: *Object) py.Error!sink.Shape {
     const number = py.PyLong_AsLong(object);
     if (number == -1 and py.PyErr_Occurred() != null) return error.PythonError;
     for (std.enums.values(sink.Shape)) |shape| if (@backingInt(shape) == number) return shape;
@@ -211,7 +212,7 @@ fn checkSets(sets: *Object) py.Error!void {
 }
 
 /// The sink builds instances of a tuple's subclass without asking its constructor.
-fn checkTarget(shape: sink.Shape, target: *Object) py.Error!void {
+pub fn checkTarget(shape: sink.Shape, target: *Object) py.Error!void {
     switch (shape) {
         .named_tuple => if (py.hd_tuple_class_check(target) == 0) return raise.typeError("the target of this shape is a subclass of tuple"),
         .keywords => if (py.PyCallable_Check(target) == 0) return raise.typeError("the target of this shape is called"),
@@ -219,7 +220,7 @@ fn checkTarget(shape: sink.Shape, target: *Object) py.Error!void {
     }
 }
 
-fn progressObject(self: *Link, progress: Progress) py.Error!*Object {
+pub fn progressObject(self: *Link, progress: Progress) py.Error!*Object {
     self.progress = progress;
     return py.checked(py.PyLong_FromLong(@backingInt(progress)));
 }
@@ -273,7 +274,7 @@ pub fn wait(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Objec
                 continue;
             },
             .done => return progressObject(self, .done),
-            .needs_types => return progressObject(self, .needs_types),
+            .needs_types, .wants_data, .full => |progress| return progressObject(self, progress),
         };
         poll_first = false;
         const left: ?u64 = if (deadline) |at| at -| net.now() else null;
@@ -312,11 +313,13 @@ pub fn drop(object: *Object, self: *Link, arguments: []const *Object) py.Error!*
     else
         try requestOf(object, arguments[0], "drop takes a Request");
     if (py.hd_exception_check(arguments[1]) == 0) return raise.typeError("drop takes an exception");
-    if (!request.isDone()) request.setFault(py.incref(arguments[1]));
+    if (request.isDone()) return py.none();
+    request.setFault(py.incref(arguments[1]));
+    try copy.fail(self, request);
     return py.none();
 }
 
-fn requestOf(connection: *Object, object: *Object, message: [*:0]const u8) py.Error!*Request {
+pub fn requestOf(connection: *Object, object: *Object, message: [*:0]const u8) py.Error!*Request {
     const state = module.ModuleState.ofInstance(connection);
     if (@as(*Object, @ptrCast(py.hd_type(object))) != state.request_type.?) return raise.typeError(message);
     return Request.of(object);

@@ -55,6 +55,20 @@ pub fn parameter(context: *Context, info: *const TypeInfo, object: *Object, writ
     };
 }
 
+/// As `parameter`, but in binary or not at all: inside of a COPY all values have one format.
+pub fn binary(context: *Context, info: *const TypeInfo, object: *Object, writer: *Writer) Failure!void {
+    if (object != py.hd_none() and info.codec == null and info.kind != .text and isStr(context, object)) {
+        switch (info.kind) {
+            .json, .jsonb, .jsonpath, .ltree => {},
+            else => {
+                context.say("a str is parsed by the server, which binary format leaves no room for; give a value of the type, or format=\"text\"", .{});
+                return error.Mismatch;
+            },
+        }
+    }
+    element(context, info, object, writer) catch |err| return failure(context, info, err);
+}
+
 fn attempt(context: *Context, info: *const TypeInfo, object: *Object, writer: *Writer) Inner!Format {
     if (object == py.hd_none()) {
         try writer.writeNull();
@@ -72,7 +86,7 @@ fn attempt(context: *Context, info: *const TypeInfo, object: *Object, writer: *W
 }
 
 /// What an encoder below fails with, in terms of the caller.
-fn failure(context: *Context, info: *const TypeInfo, err: Inner) Failure {
+pub fn failure(context: *Context, info: *const TypeInfo, err: Inner) Failure {
     switch (err) {
         error.PythonError => return error.PythonError,
         error.OutOfMemory => {

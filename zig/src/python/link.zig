@@ -6,6 +6,7 @@ const net = @import("net");
 const session_layer = @import("session");
 const py = @import("py.zig");
 const announce = @import("announce.zig");
+const copy = @import("copy.zig");
 const raise = @import("raise.zig");
 const decode = @import("decode.zig");
 const session_state = @import("session_state.zig");
@@ -27,7 +28,7 @@ const Event = session_layer.Event;
 pub const gpa = std.heap.c_allocator;
 
 /// One step of `advance` decodes rows for this long, then gives the loop its turn.
-const slice_ns = 3 * std.time.ns_per_ms;
+pub const slice_ns = 3 * std.time.ns_per_ms;
 /// The clock is asked once in this many rows.
 const rows_per_look = 16;
 /// Rows that wait for types are given this many rounds of looking them up before they are read as they are.
@@ -42,6 +43,10 @@ pub const Progress = enum(u8) {
     again = 2,
     /// `Request.unknown_oids` must be introspected and added, then `resume` called.
     needs_types = 3,
+    /// A COPY IN takes more data: `feed` it, or `end_copy`.
+    wants_data = 4,
+    /// A part of a COPY OUT is here: `take_part`, then go on.
+    full = 5,
 };
 
 pub const Link = struct {
@@ -65,6 +70,8 @@ pub const Link = struct {
     syncs_behind: usize = 0,
     /// Another request may be sent behind the last one.
     tail_open: bool = false,
+    /// Portals opened so far: the last one's number.
+    portals: u64 = 0,
     /// Requests under way that what stands behind them in a pipeline would be wrong to overtake.
     barriers: usize = 0,
     bytes_in_flight: u64 = 0,
@@ -137,6 +144,14 @@ pub const Link = struct {
                     if (rows.* % rows_per_look == 0 and net.now() > slice_end) return .again;
                     continue;
                 }
+                if (event == .copy_data) {
+                    try copy.received(self, request, event.copy_data);
+                    if (self.closed) return ending.done(self, request);
+                    rows.* += 1;
+                    if (copy.isPartFull(request)) return .full;
+                    if (rows.* % rows_per_look == 0 and net.now() > slice_end) return .again;
+                    continue;
+                }
                 if (try self.handle(request, event)) |progress| {
                     if (progress == .done and net.now() > slice_end and self.queue.len > 0) return .again;
                     return progress;
@@ -146,6 +161,7 @@ pub const Link = struct {
             switch (self.session.fill() catch |err| return ending.ioFailed(self, request, err)) {
                 .received => {},
                 .would_block => {
+                    if (copy.wantsData(self, request)) return .wants_data;
                     if (patience_ns == 0 or rows.* == 0 or net.now() > slice_end) return .waiting;
                     if (request.is_slow) return .waiting;
                     if (!try self.pollFor(.{ .read = true }, patience_ns)) {
@@ -199,6 +215,7 @@ pub const Link = struct {
     }
 
     fn row(self: *Link, request: *Request, body: []const u8) py.Error!void {
+        if (request.copy != .none) return copy.notCopy(request);
         if (request.statement) |statement| if (!statement.has_rows) {
             raise.set("ProtocolError", "a DataRow came for a statement that gives no rows", .{});
             request.takeException();
@@ -215,7 +232,7 @@ pub const Link = struct {
     }
 
     /// A value that cannot be had is the request's fault; error.PythonError is left for what is nobody's.
-    fn buildRow(self: *Link, request: *Request, body: []const u8) error{ UnknownType, PythonError }!void {
+    pub fn buildRow(self: *Link, request: *Request, body: []const u8) error{ UnknownType, PythonError }!void {
         var context: Context = .init(self.map);
         context.insist = request.rounds >= rounds_patient;
         const statement = request.statement.?;
@@ -267,12 +284,13 @@ pub const Link = struct {
     /// Everything but rows. Returns what `advance` shall say, or null to go on.
     fn handle(self: *Link, request: *Request, event: Event) py.Error!?Progress {
         switch (event) {
-            .data_row => unreachable,
+            .data_row, .copy_data => unreachable,
             .parse_complete => if (request.owed_left == 0) try self.parsed(request),
             .bind_complete => if (request.owed_left == 0) {
                 request.bound = true;
             },
-            .close_complete, .copy_data, .copy_done, .portal_suspended => {},
+            .close_complete, .copy_done => {},
+            .portal_suspended => request.suspended = true,
             .parameter_description => |description| try noteParameters(request, description),
             .row_description => |description| try self.described(request, description),
             .no_data => try self.described(request, null),
@@ -284,16 +302,34 @@ pub const Link = struct {
                 request.keepTag(tag, protocol.rowCount(tag));
                 if (altersTypes(tag)) self.map.forgetComposites();
                 try self.noteTag(request, tag);
+                try copy.settle(self, request);
             },
-            .empty_query => request.keepTag("", 0),
-            .error_response => |body| try error_reply.failed(self, request, body),
+            .empty_query => {
+                request.keepTag("", 0);
+                try copy.settle(self, request);
+            },
+            .error_response => |body| {
+                try error_reply.failed(self, request, body);
+                try copy.settle(self, request);
+            },
             .notice => |body| try announce.notice(self, body),
             .notification => |notification| try announce.notification(self, notification),
             .parameter_status => |status| try self.noteParameter(request, status),
             // Not the last one: the Sync behind a CopyFail in the middle of a batch has one of its own.
-            .ready_for_query => return if (self.session.connection.pendingSyncs() > self.syncs_behind) null else try self.ready(request),
-            .copy_in => try self.refuseCopyIn(request),
-            .copy_out => self.refuseCopyOut(request),
+            // Nor is the one that a reset in front of a COPY IN has: that one's own Sync comes later.
+            .ready_for_query => {
+                if (self.session.connection.pendingSyncs() > self.syncs_behind) return null;
+                if (request.copy == .in and !request.copy_ended) return null;
+                return try self.ready(request);
+            },
+            .copy_in => {
+                if (request.copy != .in) return try self.refuseCopyIn(request);
+                request.copying = true;
+                if (copy.wantsData(self, request)) return .wants_data;
+            },
+            .copy_out => if (request.copy == .out) {
+                request.copying = true;
+            } else self.refuseCopyOut(request),
             .authentication, .backend_key_data, .negotiate_protocol_version => unreachable, // the state machine lets them through during startup alone
         }
         return null;
@@ -417,20 +453,19 @@ pub const Link = struct {
 
     /// COPY ... FROM STDIN as an ordinary statement. In copy-in mode the backend passed over our
     /// Sync, so one is owed behind CopyFail.
-    fn refuseCopyIn(self: *Link, request: *Request) py.Error!void {
+    fn refuseCopyIn(self: *Link, request: *Request) py.Error!?Progress {
         // The backend reads what stands behind it as part of the COPY, and is lost to the others.
         if (self.queue.len > 1) self.closed = true;
-        raise.set("InterfaceError", "COPY FROM STDIN cannot run as an ordinary statement; nothing was copied", .{});
+        raise.set("InterfaceError", "COPY FROM STDIN cannot run as an ordinary statement, nothing was copied: execute(sql, data) takes its data", .{});
         request.takeException();
-        if (self.closed) return;
+        if (self.closed) return null;
         submit.refuseCopyIn(self, request) catch return raise.outOfMemory();
-        self.flushRequest() catch |err| {
-            _ = try ending.ioFailed(self, request, err);
-        };
+        self.flushRequest() catch |err| return try ending.ioFailed(self, request, err);
+        return null;
     }
 
     fn refuseCopyOut(_: *Link, request: *Request) void {
-        raise.set("InterfaceError", "COPY TO STDOUT cannot run as an ordinary statement; its data was dropped", .{});
+        raise.set("InterfaceError", "COPY TO STDOUT cannot run as an ordinary statement, its data was dropped: copy_out(sql) gives it", .{});
         request.takeException();
     }
 

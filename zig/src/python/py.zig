@@ -92,6 +92,8 @@ pub extern var PyExc_OverflowError: *Object;
 pub extern var PyExc_MemoryError: *Object;
 pub extern var PyExc_AttributeError: *Object;
 
+pub extern fn PyIter_Next(*Object) ?*Object;
+pub extern fn PyIter_Check(*Object) c_int;
 pub extern fn PyObject_GetBuffer(*Object, *Buffer, flags: c_int) c_int;
 pub extern fn PyBuffer_Release(*Buffer) void;
 pub extern fn PyObject_Vectorcall(*Object, [*]const ?*Object, nargsf: usize, kwnames: ?*Object) ?*Object;

@@ -3,6 +3,7 @@
 const std = @import("std");
 const py = @import("py.zig");
 const raise = @import("raise.zig");
+const copy_records = @import("copy_records.zig");
 const sink = @import("sink.zig");
 const module = @import("module.zig");
 const signature = @import("signature.zig");
@@ -23,6 +24,9 @@ pub const Stage = enum {
     held,
     done,
 };
+
+/// Which way the data of a COPY goes.
+pub const Copy = enum { none, in, out };
 
 pub const Request = struct {
     sql: *Object,
@@ -89,6 +93,30 @@ pub const Request = struct {
     service_ns: u64 = 0,
     /// Nothing else was under way when it was sent: a round trip is part of the time it takes.
     was_alone: bool = true,
+    copy: Copy = .none,
+    /// CopyInResponse or CopyOutResponse has come.
+    copying: bool = false,
+    /// The Sync behind a COPY IN was sent, and CopyDone or CopyFail in front of it where it was still due.
+    copy_ended: bool = false,
+    /// Records, or data in binary format: a header stands in front of them, a trailer behind.
+    copy_binary: bool = false,
+    /// The header was written, or read.
+    copy_header: bool = false,
+    /// Records written so far.
+    records: u64 = 0,
+    /// Where in the stream the last CopyData begins, which may still grow.
+    copy_message: u64 = 0,
+    /// Data of a COPY OUT that nobody has taken yet; what is decoded stands in `rows`.
+    copied: std.ArrayList(u8) = .empty,
+    /// The bytes that these came in, and how many make a part.
+    part_size: usize = 0,
+    part_size_max: usize = 0,
+    /// The portal's number; 0 for the unnamed one.
+    portal: u64 = 0,
+    /// How many rows of the portal are asked for; 0 for all.
+    row_limit: u31 = 0,
+    /// The portal has more rows than were asked for.
+    suspended: bool = false,
     tag: [64]u8 = undefined,
     tag_size: u8 = 0,
     affected: u64 = 0,
@@ -147,6 +175,8 @@ pub const Request = struct {
         self.sink.dropRows();
         self.held.clearAndFree(gpa);
         self.held_read = 0;
+        self.copied.clearAndFree(gpa);
+        self.part_size = 0;
     }
 
     pub fn keepTag(self: *Request, tag: []const u8, affected: u64) void {
@@ -211,6 +241,7 @@ fn dealloc(object: *Object) callconv(.c) void {
         self.description.deinit(gpa);
         self.unknown.deinit(gpa);
         self.held.deinit(gpa);
+        self.copied.deinit(gpa);
         gpa.destroy(self);
     }
     py.hd_free(object);
@@ -295,6 +326,26 @@ fn getCarried(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
     return py.boolean(Request.of(object).carried);
 }
 
+fn getBinaryRecords(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+    const self = Request.of(object);
+    if (!self.isDone()) return py.boolean(false);
+    return py.boolean(if (self.statement) |statement| copy_records.hasBinary(statement) else false);
+}
+
+fn getColumns(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+    const self = Request.of(object);
+    if (!self.isDone()) return py.PyTuple_New(0);
+    return if (self.statement) |statement| py.incref(statement.names) else py.PyTuple_New(0);
+}
+
+fn getRecords(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+    return py.PyLong_FromUnsignedLongLong(Request.of(object).records);
+}
+
+fn getSuspended(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+    return py.boolean(Request.of(object).suspended);
+}
+
 fn getWaiter(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
     return py.hd_field_get(object, &Request.of(object).waiter) orelse py.none();
 }
@@ -340,6 +391,10 @@ const getters = [_]py.GetSetDef{
     .{ .name = "failed", .get = &getFailed, .doc = "`result` will raise." },
     .{ .name = "undone", .get = &getUndone, .doc = "Nothing of it has run or will: the same call can be made on another connection." },
     .{ .name = "carried", .get = &getCarried, .doc = "Commands that were owed went in front of it." },
+    .{ .name = "columns", .get = &getColumns, .doc = "The names of the columns, once it is done." },
+    .{ .name = "binary_records", .get = &getBinaryRecords, .doc = "Whether every column has a binary form in which feed_records can write it." },
+    .{ .name = "records", .get = &getRecords, .doc = "How many records were written." },
+    .{ .name = "suspended", .get = &getSuspended, .doc = "The portal has more rows than were asked for." },
     .{ .name = "waiter", .get = &getWaiter, .set = &setWaiter, .doc = "Anything; a request that has one is given by Connection.take_finished when it is done." },
     .{ .name = "unknown_oids", .get = &getUnknown, .doc = "Types that must be added to the TypeMap before it can go on." },
     .{},

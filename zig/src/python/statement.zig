@@ -5,6 +5,7 @@ const protocol = @import("protocol");
 const py = @import("py.zig");
 const type_map = @import("type_map.zig");
 const decode = @import("decode.zig");
+const raise = @import("raise.zig");
 const session_state = @import("session_state.zig");
 const keyword = @import("session").keyword;
 const Service = @import("service.zig").Service;
@@ -116,6 +117,25 @@ pub const Statement = struct {
             .names_unique = py.PyDict_Size(template) == @as(isize, @intCast(fields.len)),
         };
         return self;
+    }
+
+    /// The same columns as a COPY in binary format has them: in binary, all of them.
+    pub fn inBinary(gpa: std.mem.Allocator, source: *const Statement) py.Error!*Statement {
+        const count = source.columns.len;
+        const fields = gpa.alloc(Field, count) catch return raise.outOfMemory();
+        defer gpa.free(fields);
+        const formats = gpa.alloc(u16, count) catch return raise.outOfMemory();
+        defer gpa.free(formats);
+        for (source.columns, fields, formats) |column, *field, *format| {
+            var size: isize = 0;
+            const name = py.PyUnicode_AsUTF8AndSize(column.name, &size) orelse return error.PythonError;
+            field.* = .{ .name = name[0..@intCast(size)], .info = column.info };
+            format.* = 1;
+        }
+        return create(gpa, source.sql, &.{}, fields, formats) catch |err| switch (err) {
+            error.OutOfMemory => raise.outOfMemory(),
+            error.PythonError => error.PythonError,
+        };
     }
 
     /// Whether the types in here are still those that the TypeMap has.

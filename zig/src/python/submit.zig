@@ -157,7 +157,7 @@ pub fn runOwed(link: *Link, request: *Request) py.Error!void {
     request.stage = .executing;
 }
 
-fn noted(link: *Link, outcome: error{OutOfMemory}!void) py.Error!void {
+pub fn noted(link: *Link, outcome: error{OutOfMemory}!void) py.Error!void {
     outcome catch {
         // What is owed by the backend is not known any more.
         link.closed = true;
@@ -255,18 +255,20 @@ pub fn execute(link: *Link, request: *Request) py.Error!void {
         protocol.close.encode(output, .statement, link.cache.nameOf(number, &old)) catch |err| return encodeFailed(err);
     }
     if (with_parse) try writeParse(output, name, sql, statement);
+    var portal_buffer: [portal_name_size_max]u8 = undefined;
+    const portal = portalName(request, &portal_buffer);
     var sets: usize = 1;
     if (request.batch) {
         sets = @intCast(py.hd_tuple_size(request.arguments.?));
         for (0..sets) |i| {
-            try bind(link, request, name, py.hd_tuple_get(request.arguments.?, @intCast(i)), request.first_set + i);
+            try bind(link, request, "", name, py.hd_tuple_get(request.arguments.?, @intCast(i)), request.first_set + i);
             if (with_parse and i == 0) protocol.describe.encode(output, .portal, "") catch |err| return encodeFailed(err);
             protocol.execute.encode(output, "", 0) catch |err| return encodeFailed(err);
         }
     } else {
-        try bind(link, request, name, request.arguments.?, null);
-        if (with_parse) protocol.describe.encode(output, .portal, "") catch |err| return encodeFailed(err);
-        protocol.execute.encode(output, "", 0) catch |err| return encodeFailed(err);
+        try bind(link, request, portal, name, request.arguments.?, null);
+        if (with_parse) protocol.describe.encode(output, .portal, portal) catch |err| return encodeFailed(err);
+        protocol.execute.encode(output, portal, request.row_limit) catch |err| return encodeFailed(err);
     }
     protocol.sync.encode(output) catch |err| return encodeFailed(err);
 
@@ -275,7 +277,9 @@ pub fn execute(link: *Link, request: *Request) py.Error!void {
     link.closing.clearRetainingCapacity();
     if (with_parse) try sent(link, request, &.{.parse});
     for (0..sets) |i| {
-        if (with_parse and i == 0) try sent(link, request, &.{ .bind, .describe_portal, .execute }) else try sent(link, request, &.{ .bind, .execute });
+        try sent(link, request, &.{.bind});
+        if (with_parse and i == 0) try sent(link, request, &.{.describe_portal});
+        if (request.row_limit == 0) try sent(link, request, &.{.execute}) else try sent(link, request, &.{.execute_limited});
     }
     try sent(link, request, &.{.sync});
     request.output_end = link.session.position();
@@ -283,6 +287,41 @@ pub fn execute(link: *Link, request: *Request) py.Error!void {
     if (statement.changes_session) link.session_changed = true;
     request.changes_path = statement.changes_path;
     request.parsed = false;
+    request.stage = .executing;
+}
+
+const portal_name_size_max = 24;
+
+/// A portal of a request's own lives as long as its transaction; the unnamed one until the next Bind.
+fn portalName(request: *const Request, buffer: *[portal_name_size_max]u8) []const u8 {
+    return if (request.portal == 0) "" else std.fmt.bufPrint(buffer, "p{d}", .{request.portal}) catch unreachable;
+}
+
+/// Write an Execute for more rows of the portal that `request` shares with the one before it.
+pub fn fetch(link: *Link, request: *Request) py.Error!void {
+    return portalCommand(link, request, .execute_limited);
+}
+
+/// Write a Close of the portal.
+pub fn closePortal(link: *Link, request: *Request) py.Error!void {
+    return portalCommand(link, request, .close);
+}
+
+fn portalCommand(link: *Link, request: *Request, comptime what: @EnumLiteral()) py.Error!void {
+    const output = &link.session.output;
+    const mark = output.len();
+    errdefer output.truncate(mark);
+    owed.write(link) catch |err| return encodeFailed(err);
+    request.output_start = link.session.position();
+    var buffer: [portal_name_size_max]u8 = undefined;
+    const name = portalName(request, &buffer);
+    const written = if (what == .close) protocol.close.encode(output, .portal, name) else protocol.execute.encode(output, name, request.row_limit);
+    written catch |err| return encodeFailed(err);
+    protocol.sync.encode(output) catch |err| return encodeFailed(err);
+    try noted(link, owed.note(link, request));
+    try sent(link, request, &.{ what, .sync });
+    request.output_end = link.session.position();
+    request.bound = true;
     request.stage = .executing;
 }
 
@@ -298,7 +337,7 @@ fn writeParse(output: *protocol.WriteBuffer, name: []const u8, sql: []const u8, 
     protocol.parse.encode(output, name, sql, oids) catch |err| return encodeFailed(err);
 }
 
-fn bind(link: *Link, request: *Request, name: []const u8, arguments: *Object, set: ?u64) py.Error!void {
+fn bind(link: *Link, request: *Request, portal: []const u8, name: []const u8, arguments: *Object, set: ?u64) py.Error!void {
     const statement = request.statement.?;
     const output = &link.session.output;
     const given: usize = @intCast(py.hd_tuple_size(arguments));
@@ -306,7 +345,7 @@ fn bind(link: *Link, request: *Request, name: []const u8, arguments: *Object, se
         setValueCount(set, statement.parameters.len, given);
         return error.PythonError;
     }
-    const message = protocol.bind.begin(output, "", name, @intCast(given)) catch |err| return encodeFailed(err);
+    const message = protocol.bind.begin(output, portal, name, @intCast(given)) catch |err| return encodeFailed(err);
     for (statement.parameters, 0..) |info, i| {
         var context: Context = .init(link.map);
         const value = py.hd_tuple_get(arguments, @intCast(i));
@@ -353,7 +392,7 @@ fn plural(count: usize, one: []const u8, more: []const u8) []const u8 {
     return if (count == 1) one else more;
 }
 
-fn encodeFailed(err: anyerror) py.Error {
+pub fn encodeFailed(err: anyerror) py.Error {
     return switch (err) {
         error.NulInString => raise.raise("DataError", "the SQL text contains a NUL character", .{}),
         error.MessageTooLong => raise.raise("DataError", "the message is longer than the protocol allows", .{}),
@@ -362,7 +401,7 @@ fn encodeFailed(err: anyerror) py.Error {
     };
 }
 
-fn sent(link: *Link, request: *Request, comptime what: anytype) py.Error!void {
+pub fn sent(link: *Link, request: *Request, comptime what: anytype) py.Error!void {
     inline for (what) |each| {
         try noted(link, link.session.connection.sent(each));
         if (each == .sync or each == .query) request.syncs += 1;
@@ -529,6 +568,7 @@ pub fn refuseCopyIn(link: *Link, request: *const Request) protocol.EncodeError!v
 /// The connection died with this request unanswered: could the backend have committed it? Not while
 /// something of it, and so the end of it, is still here.
 pub fn mayHaveCommitted(link: *const Link, request: *const Request) bool {
+    if (request.copy == .in and !request.copy_ended) return false;
     if (request.stage != .executing or link.session.positionSent() < request.output_end) return false;
     const sql = textOf(request.sql) catch {
         py.PyErr_Clear();

@@ -1,6 +1,6 @@
 """The native half of the driver, built from `zig/`. Import it through `hyperdjango.database._native`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Literal, Protocol, final, type_check_only
 
 API_VERSION: Final[int]
@@ -119,6 +119,14 @@ class Request:
     def completed(self) -> int: ...  # commands of a batch that were answered
     @property
     def unknown_oids(self) -> tuple[int, ...]: ...
+    @property
+    def suspended(self) -> bool: ...  # the portal has more rows than were asked for
+    @property
+    def columns(self) -> tuple[str, ...]: ...  # their names, once it is done
+    @property
+    def binary_records(self) -> bool: ...  # every column has a binary form that feed_records can write
+    @property
+    def records(self) -> int: ...  # records of a COPY that were written
     def result(self) -> Any: ...  # once; raises what went wrong
 
 @final
@@ -224,6 +232,29 @@ class Connection:
     ) -> None: ...  # read the rest and throw it away; the outcome is `exception`
     def suspend_request(self) -> Request | None: ...  # take out the first one, which waits for types
     def restore_request(self, request: Request, /) -> None: ...  # on any connection of the pool
+
+    # A portal whose rows come in pieces. It lives as long as its transaction.
+    def open_portal(
+        self, sql: str, arguments: tuple[Any, ...], shape: int, target: Any, row_limit: int, /
+    ) -> Request: ...
+    def fetch(self, request: Request, /) -> Request: ...
+    def close_portal(self, request: Request, /) -> Request: ...
+
+    # COPY. Progress 4: it takes data; 5: a part is here.
+    def copy_in(self, sql: str, /) -> Request: ...
+    def feed(self, data: str | bytes | bytearray | memoryview, /) -> int: ...
+    def feed_records(
+        self,
+        iterator: Iterator[object],
+        described: Request,
+        binary: bool,
+        /,
+    ) -> bool: ...
+    def end_copy(self) -> int: ...
+    def copy_out(
+        self, sql: str, described: Request | None, shape: int, target: Any, part_size: int, /
+    ) -> Request: ...
+    def take_part(self, request: Request, /) -> Any: ...
 
     # Several under way. What `append` and `prepare` write leaves with `push`.
     def append(

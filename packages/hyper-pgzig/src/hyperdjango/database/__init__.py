@@ -3,10 +3,12 @@
 from importlib import metadata
 
 from hyperdjango.database import errors
+from hyperdjango.database._async_copy import CopyOut
 from hyperdjango.database._global import get_db, set_db
 from hyperdjango.database._hooks import HookConnection, SyncHookConnection
 from hyperdjango.database._identifiers import quote_identifier
 from hyperdjango.database._sqlstate import *  # noqa: F403 - by way of errors mypy does not see them
+from hyperdjango.database._sync_copy import SyncCopyOut
 from hyperdjango.database.client import Database, Row
 from hyperdjango.database.errors import *  # noqa: F403 - errors.__all__ is the public tree
 from hyperdjango.database.pool import Pool
@@ -34,6 +36,7 @@ __all__ = [
     "Circle",
     "CommandStatus",
     "Composite",
+    "CopyOut",
     "Database",
     "HookConnection",
     "Interval",
@@ -46,6 +49,7 @@ __all__ = [
     "Pool",
     "Range",
     "Row",
+    "SyncCopyOut",
     "SyncDatabase",
     "SyncHookConnection",
     "TransactionBlock",

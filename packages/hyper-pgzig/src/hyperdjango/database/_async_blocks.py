@@ -2,14 +2,17 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from hyperdjango.database import _callbacks
+from hyperdjango.database import _async_replies, _callbacks
 from hyperdjango.database._async_calls import AsyncCalls
+from hyperdjango.database._deadline import deadline_after
+from hyperdjango.database._pinned import check_committed
 from hyperdjango.database._repeat import NOT_INSIDE, check_retries, is_repeatable, pause_before
 from hyperdjango.database.errors import DatabaseError, InterfaceError
-from hyperdjango.database.transaction import TransactionBlock
+from hyperdjango.database.transaction import Transaction, TransactionBlock
 
 T = TypeVar("T")
 
@@ -105,6 +108,36 @@ class AsyncBlocks(AsyncCalls):
                     raise
             await asyncio.sleep(pause_before(attempt + 1))
         raise AssertionError  # the last attempt has returned or raised
+
+    @asynccontextmanager
+    async def _transaction_of_own(self, timeout: float | None) -> AsyncGenerator[Transaction, None]:
+        """The running transaction, or one for this call alone, which no other statement gets into.
+
+        That one is committed at the end, and rolled back where the body is left by an exception.
+
+        Args:
+            timeout: Seconds, of the wait for a connection.
+        """
+        current = self._current.get()
+        if current is not None:
+            current.check_usable()
+            yield current
+            return
+        loop = asyncio.get_running_loop()
+        slot = await self._acquire(deadline_after(loop.time(), timeout))
+        try:
+            transaction = Transaction(slot, "BEGIN")
+            try:
+                yield transaction
+            except BaseException:
+                transaction.abandon()
+                raise
+            finally:
+                transaction.is_closed = True
+            if transaction.commit():
+                check_committed(await _async_replies.run_owed(slot))
+        finally:
+            await self._release(slot, is_block=True)
 
     def in_transaction(self) -> bool:
         """Whether the calling task is inside a transaction block of this Database."""

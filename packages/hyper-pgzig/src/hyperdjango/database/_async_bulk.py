@@ -1,15 +1,25 @@
 """Many statements, or many rows, in one call of the asyncio face: `execute_many`, `pipeline`."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from hyperdjango.database import _async_replies, _batches, _pipeline
+from hyperdjango.database import _async_copy, _async_replies, _batches, _copy, _pipeline, _shape, _stream
 from hyperdjango.database._async_blocks import AsyncBlocks
+from hyperdjango.database._async_calls import Row
+from hyperdjango.database._async_copy import CopyOut
+from hyperdjango.database._copy import Format, Table
 from hyperdjango.database._deadline import check_timeout, deadline_after
 from hyperdjango.database._pipeline import Query
+from hyperdjango.database._stream import CHUNK
 from hyperdjango.database.errors import QueryTimeout
 from hyperdjango.database.status import CommandStatus
+from hyperdjango.database.transaction import Transaction
+
+if TYPE_CHECKING:
+    from hyperdjango.database._native import native
+
+T = TypeVar("T")
 
 
 class AsyncBulk(AsyncBlocks):
@@ -98,3 +108,145 @@ class AsyncBulk(AsyncBlocks):
         finally:
             await self._release(slot)
         return _pipeline.results(outcomes, return_exceptions=return_exceptions)
+
+    async def copy_records(
+        self,
+        table: str,
+        records: Iterable[Sequence[object]] | AsyncIterable[Sequence[object]],
+        columns: Sequence[str] | None = None,
+        *,
+        format: Format | None = None,  # noqa: A002 - COPY's own word
+        timeout: float | None = None,
+    ) -> CommandStatus:
+        """Load Python rows into a table by COPY, as the types of its own columns.
+
+        Args:
+            table: Its name as SQL has it: `"accounts"`, `"shop.accounts"`, `'"My Table"'`.
+            records: Sequences of values, one per column each; any iterable or async iterable. They are
+                encoded as they are sent.
+            columns: Names of the columns, in the order of the values; by default all but generated ones.
+            format: By itself `"binary"`, or `"text"` where a column's type (inet, bit, tsvector …) has no
+                binary form. In text format a str goes into a column of any type, and the server parses it.
+            timeout: Seconds for the whole call.
+        Returns:
+            `"COPY n"`, with `.rows`.
+        Raises:
+            DataError: A value does not fit; the message names record (counted from 0) and column.
+            UndefinedTable, UndefinedColumn: As the server says.
+            DatabaseError: The backend has refused a row; a note says which. Nothing was copied then.
+
+        PostgreSQL docs: sql-copy, "Binary Format".
+        """
+        _copy.check_format(format)
+        async with _async_copy.limit(timeout):
+            transaction = self._current.get()
+            if transaction is not None:
+                request = await self._copy_records(transaction, table, records, columns, format)
+            else:
+                async with self.transaction():
+                    transaction = self._current.get()
+                    assert transaction is not None
+                    request = await self._copy_records(transaction, table, records, columns, format)
+        return CommandStatus(request.tag, request.affected)
+
+    @staticmethod
+    async def _copy_records(
+        transaction: Transaction,
+        table: str,
+        records: Iterable[Sequence[object]] | AsyncIterable[Sequence[object]],
+        columns: Sequence[str] | None,
+        form: Format | None,
+    ) -> "native.Request":
+        looked_up = await transaction.complete(_copy.TABLE, (table,), _shape.TUPLE, None, True, None, None)
+        known = Table.of(looked_up.result(), columns)
+        return await _async_copy.copy_records(transaction, known, records, form)
+
+    @overload
+    def copy_out(self, sql: str, *, timeout: float | None = None) -> CopyOut[bytes]: ...
+    @overload
+    def copy_out(
+        self, sql: str, *, into: type[T] | Callable[..., T], timeout: float | None = None
+    ) -> CopyOut[T]: ...
+    def copy_out(
+        self, sql: str, *, into: Callable[..., Any] | None = None, timeout: float | None = None
+    ) -> CopyOut[Any]:
+        """Read what a `COPY … TO STDOUT` gives: `async for part in db.copy_out(sql)`, in little memory.
+
+        Nothing runs before it is read. Left early it is cancelled, inside a transaction block read to its
+        end and dropped; `async with` does that at once. In a block no other statement of the task can run
+        meanwhile.
+
+        Args:
+            sql: `COPY table TO STDOUT …` or `COPY (query) TO STDOUT …`.
+            into: The rows, decoded, instead of bytes: dict, tuple and so on, as for `query`. They come in
+                binary format, so the COPY has no options then.
+            timeout: Seconds that the backend may take for each part.
+        Returns:
+            An async iterable of bytes, whole rows in each, or of rows; with `.write_to(file)` and `.status`.
+        Raises:
+            InterfaceError: `sql` is no COPY TO STDOUT; nothing was sent.
+
+        PostgreSQL docs: sql-copy.
+        """
+        return CopyOut(self, sql, into, timeout)
+
+    @overload
+    def stream(
+        self, sql: str, *args: object, chunk: int = CHUNK, timeout: float | None = None
+    ) -> AsyncGenerator[Row, None]: ...
+    @overload
+    def stream(
+        self,
+        sql: str,
+        *args: object,
+        chunk: int = CHUNK,
+        into: type[T] | Callable[..., T],
+        timeout: float | None = None,
+    ) -> AsyncGenerator[T, None]: ...
+    async def stream(
+        self,
+        sql: str,
+        *args: object,
+        chunk: int = CHUNK,
+        into: Callable[..., Any] = dict,
+        timeout: float | None = None,
+    ) -> AsyncGenerator[Any, None]:
+        """Yield the rows of one statement as they are needed: `async for row in db.stream(sql)`.
+
+        They come through a portal, `chunk` at a time.
+
+        Inside a transaction block other statements can run between the rows. Outside it has a transaction of
+        its own, which is committed after the last row, and rolled back where it is left early or fails.
+
+        Args:
+            sql: One statement with placeholders.
+            args: One value per placeholder.
+            chunk: How many rows are fetched at a time, and held in memory.
+            into: What each row becomes, as for `query`.
+            timeout: Seconds that the backend may take for each chunk.
+        Raises:
+            As `query`.
+
+        PostgreSQL docs: protocol-flow, "Extended Query"; sql-declare.
+        """
+        shape, target = _stream.checked(chunk, into)
+        check_timeout(timeout)
+        is_inside = self.in_transaction()
+        async with self._transaction_of_own(timeout) as transaction:
+            loop = asyncio.get_running_loop()
+            request = await transaction.open_portal(
+                sql, args, shape, target, chunk, deadline_after(loop.time(), timeout)
+            )
+            try:
+                while True:
+                    rows = request.result()
+                    has_more = request.suspended
+                    for row in rows:
+                        yield row
+                    if not has_more:
+                        return
+                    request = await transaction.fetch(request, deadline_after(loop.time(), timeout))
+            except GeneratorExit:
+                if is_inside and not transaction.is_closed and request.suspended:
+                    await transaction.close_portal(request)
+                raise

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from hyperdjango.database import _async_replies, _batches, _shape
+from hyperdjango.database import _async_copy, _async_replies, _batches, _copy, _copy_source, _shape
 from hyperdjango.database._async_pool import AsyncPoolFace
 from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._dispatch import Call, Dispatcher
@@ -123,18 +123,43 @@ class AsyncCalls(AsyncPoolFace):
     async def execute(self, sql: str, *args: object, timeout: float | None = None) -> CommandStatus:
         """Run a command and say what it did.
 
+        `COPY … FROM STDIN` takes its data as the one value: str, bytes, a file (one that blocks is read in a
+        thread), an iterable or an async iterable of str or bytes, cut anywhere. It is sent as fast as the
+        backend takes it, in little memory. Whatever fails, nothing of it stays in the table.
+
         Without values `sql` may hold several statements; they succeed or fail together, unless they contain
         transaction commands of their own, and the status is that of the last.
 
         Returns:
             A str equal to `"COMMAND n"`, with `.rows` and `.tag`.
         Raises:
-            As `query`.
+            As `query`. The error of a COPY says in a note which line it is about.
+
+        PostgreSQL docs: sql-copy.
         """
+        if len(args) == 1 and _copy.is_copy(sql):
+            return await self._copy_in(sql, args[0], timeout)
         if not args and is_script(sql):
             request = await self._request(sql, None, timeout)
         else:
             request = await self._request(sql, args, timeout)
+        return CommandStatus(request.tag, request.affected)
+
+    async def _copy_in(self, sql: str, data: Any, timeout: float | None) -> CommandStatus:
+        _copy.check(sql, "in")
+        _copy_source.check(data)
+        pieces = _copy_source.pieces_async(data)
+        async with _async_copy.limit(timeout):
+            transaction = self._current.get()
+            if transaction is not None:
+                async with transaction.alone() as slot:
+                    request = await _async_copy.copy_in(slot, sql, pieces, transaction)
+            else:
+                slot = await self._acquire(None)
+                try:
+                    request = await _async_copy.copy_in(slot, sql, pieces, None)
+                finally:
+                    await self._release(slot)
         return CommandStatus(request.tag, request.affected)
 
     async def _request(

@@ -323,6 +323,8 @@ async def recover(slot: Slot) -> None:
     deadline = state.loop.time() + RECOVERY_SECONDS
     # What is left may have been received already: the socket would not say so.
     progress = connection.progress
+    # A COPY that waits for data would wait for ever.
+    connection.drop(None, nobody_waits())
     try:
         await _async_io.run(cancel_steps(slot.established.cancel_target), RECOVERY_SECONDS)
         while connection.busy:
@@ -372,6 +374,25 @@ async def drain(slot: Slot, deadline: float | None = None, progress: int = WAITI
         if type(error) is TimeoutError:
             raise time_is_over(slot) from None
         raise
+    finally:
+        state.in_flight -= 1
+
+
+async def step(slot: Slot, progress: int = WAITING) -> int:
+    """Wait until what is under way on `slot` is done, takes data (a COPY IN) or has a part (a COPY OUT).
+
+    Who calls looks after the request where the wait ends early.
+
+    Args:
+        slot: The connection.
+        progress: AGAIN where more may have been received already, which the socket would not say.
+    """
+    if not slot.connection.busy:
+        return DONE
+    state = current()
+    state.in_flight += 1
+    try:
+        return await _Drive(slot.connection, state).run(None, progress)
     finally:
         state.in_flight -= 1
 

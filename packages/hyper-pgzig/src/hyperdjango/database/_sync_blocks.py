@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from hyperdjango.database import _callbacks, _sync_replies
+from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._pinned import Pinned, begin_sql, check_committed
 from hyperdjango.database._repeat import NOT_INSIDE, check_retries, is_repeatable, pause_before
 from hyperdjango.database._sync_calls import SyncCalls, end_interrupted, run_owed
@@ -96,6 +97,37 @@ class SyncBlocks(SyncCalls):
             raise
         if outer.leave(savepoint, failed=False):
             run_owed(outer, deadline)
+
+    @contextmanager
+    def _transaction_of_own(self, timeout: float | None) -> Generator[Pinned, None, None]:
+        """The running transaction, or one for this call alone, which no other statement gets into.
+
+        That one is committed at the end, and rolled back where the body is left by an exception.
+
+        Args:
+            timeout: Seconds, of the wait for a connection.
+        """
+        current = self._current.get()
+        if current is not None:
+            current.check_usable()
+            yield current
+            return
+        slot = self._acquire(deadline_after(time.monotonic(), timeout))
+        try:
+            transaction = Pinned(slot, "BEGIN")
+            try:
+                yield transaction
+            except BaseException as error:
+                end_interrupted(slot, error)
+                transaction.abandon()
+                raise
+            finally:
+                transaction.is_closed = True
+            if transaction.commit():
+                check_committed(_sync_replies.run_owed(slot))
+        finally:
+            # Rolls back what is not committed.
+            self._release(slot, is_block=True)
 
     def in_transaction(self) -> bool:
         """Whether the caller is inside a transaction block of this Database."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from hyperdjango.database import _batches, _shape, _sync_replies
+from hyperdjango.database import _batches, _copy, _copy_source, _shape, _sync_copy, _sync_replies
 from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._pinned import Pinned
 from hyperdjango.database._repeat import ATTEMPTS
@@ -63,8 +63,27 @@ class SyncCalls(SyncPoolFace):
 
     def execute(self, sql: str, *args: object, timeout: float | None = None) -> CommandStatus:
         """Run a command and say what it did; as `Database.execute`."""
+        if len(args) == 1 and _copy.is_copy(sql):
+            return self._copy_in(sql, args[0], timeout)
         values = None if not args and is_script(sql) else args
         request = self._request(sql, values, None, deadline_after(time.monotonic(), timeout))
+        return CommandStatus(request.tag, request.affected)
+
+    def _copy_in(self, sql: str, data: Any, timeout: float | None) -> CommandStatus:
+        _copy.check(sql, "in")
+        _copy_source.check(data)
+        deadline = deadline_after(time.monotonic(), timeout)
+        pieces = _copy_source.pieces(data)
+        transaction = self._current.get()
+        if transaction is not None:
+            transaction.check_usable()
+            request = _sync_copy.copy_in(transaction.slot, sql, pieces, transaction, deadline)
+        else:
+            slot = self._acquire(deadline)
+            try:
+                request = _sync_copy.copy_in(slot, sql, pieces, None, deadline)
+            finally:
+                self._release(slot)
         return CommandStatus(request.tag, request.affected)
 
     def _run(
@@ -103,7 +122,7 @@ class SyncCalls(SyncPoolFace):
         transaction = self._current.get()
         if transaction is not None:
             try:
-                return _in_transaction(transaction, arguments, deadline)
+                return self._in_transaction(transaction, arguments, deadline)
             finally:
                 if transaction.is_closed:
                     # A copied context: the thread that has the block has left it during this statement.
@@ -126,29 +145,29 @@ class SyncCalls(SyncPoolFace):
             if not (request.stale or request.undone) or attempts == ATTEMPTS:
                 return request
 
-
-def _in_transaction(
-    transaction: Pinned,
-    arguments: "tuple[str, tuple[object, ...] | None, int, object, bool, int | None]",
-    deadline: float | None,
-) -> "native.Request":
-    transaction.check_usable()
-    slot = transaction.slot
-    while True:
-        if arguments[1] is None and slot.connection.owed:
-            run_owed(transaction, deadline)
-        is_first = False
-        try:
-            request = slot.connection.submit(*arguments)
-            is_first = transaction.sent()
-            _sync_replies.complete(slot, request, deadline)
-        except BaseException as error:
-            end_interrupted(slot, error)
-            if is_first or (not isinstance(error, Exception) and has_begun_unseen(transaction)):
-                transaction.check_begun()
-            raise
-        if not is_first or not transaction.is_to_repeat(request):
-            return request
+    @staticmethod
+    def _in_transaction(
+        transaction: Pinned,
+        arguments: "tuple[str, tuple[object, ...] | None, int, object, bool, int | None]",
+        deadline: float | None,
+    ) -> "native.Request":
+        transaction.check_usable()
+        slot = transaction.slot
+        while True:
+            if arguments[1] is None and slot.connection.owed:
+                run_owed(transaction, deadline)
+            is_first = False
+            try:
+                request = slot.connection.submit(*arguments)
+                is_first = transaction.sent()
+                _sync_replies.complete(slot, request, deadline)
+            except BaseException as error:
+                end_interrupted(slot, error)
+                if is_first or (not isinstance(error, Exception) and has_begun_unseen(transaction)):
+                    transaction.check_begun()
+                raise
+            if not is_first or not transaction.is_to_repeat(request):
+                return request
 
 
 def end_interrupted(slot: Slot, error: BaseException) -> None:

@@ -100,6 +100,8 @@ def recover(slot: Slot) -> None:
     connection = slot.connection
     deadline = time.monotonic() + RECOVERY_SECONDS
     try:
+        # A COPY that waits for data would wait for ever.
+        connection.drop(None, nobody_waits())
         _sync_io.run(cancel_steps(slot.established.cancel_target), RECOVERY_SECONDS)
         while connection.busy and _wait(connection, deadline) != DONE:
             connection.suspend_request()  # it waited for types, and nobody wants it
@@ -129,6 +131,22 @@ def drain(slot: Slot, deadline: float | None = None) -> int:
         if type(error) is TimeoutError:
             raise time_is_over(slot) from None
         raise
+
+
+def abandon(slot: Slot, request: "native.Request") -> None:
+    """Cancel a request that is under way, of which nobody wants anything any more."""
+    _recover(slot, request)
+
+
+def step(slot: Slot, deadline: float | None = None) -> int:
+    """Wait until what is under way on `slot` is done, takes data (a COPY IN) or has a part (a COPY OUT).
+
+    Who calls looks after the request where the wait ends early.
+
+    Raises:
+        TimeoutError: The deadline has passed.
+    """
+    return _wait(slot.connection, deadline) if slot.connection.busy else DONE
 
 
 def run_owed(slot: Slot, deadline: float | None = None) -> str:

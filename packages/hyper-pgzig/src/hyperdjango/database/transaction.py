@@ -36,6 +36,8 @@ class Transaction(Pinned):
         super().__init__(slot, begin)
         # Statements of child tasks queue here, in order of arrival.
         self._lock = asyncio.Lock()
+        # Who reads data that the connection is giving, and would wait for itself.
+        self._reader: asyncio.Task[object] | None = None
 
     @asynccontextmanager
     async def alone(self, deadline: float | None = None) -> AsyncGenerator[Slot, None]:
@@ -47,6 +49,10 @@ class Transaction(Pinned):
             TransactionClosed: The block has ended.
             QueryTimeout: The deadline has passed; nothing was sent.
         """
+        if self._reader is not None and self._reader is asyncio.current_task():
+            raise InterfaceError(
+                "the block's connection gives the data of a copy_out: read that to its end first"
+            )
         limit = asyncio.timeout_at(deadline if self._lock.locked() else None)
         try:
             async with limit:
@@ -90,6 +96,66 @@ class Transaction(Pinned):
                     raise
                 if not is_first or not self.is_to_repeat(request):
                     return request
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncGenerator[Slot, None]:
+        """Have the connection as long as somebody reads from it, who does other things in between."""
+        async with self.alone() as slot:
+            self._reader = asyncio.current_task()
+            try:
+                yield slot
+            finally:
+                self._reader = None
+
+    async def describe(self, sql: str) -> "native.Request":
+        """Learn the columns of a query, which is not run, and keep the locks that this takes."""
+        async with self.alone() as slot:
+            request = slot.connection.prepare(sql)
+            slot.connection.push()
+            await self._answered(slot, request, None)
+            request.result()
+            return request
+
+    async def open_portal(  # noqa: PLR0917 - ours alone, as `complete`
+        self,
+        sql: str,
+        args: tuple[object, ...],
+        shape: int,
+        target: object,
+        row_limit: int,
+        deadline: float | None,
+    ) -> "native.Request":
+        """Run a statement up to its first rows and return the finished request."""
+        async with self.alone(deadline) as slot:
+            while True:
+                request = slot.connection.open_portal(sql, args, shape, target, row_limit)
+                if not await self._answered(slot, request, deadline):
+                    return request
+
+    async def fetch(self, former: "native.Request", deadline: float | None) -> "native.Request":
+        """Return the finished request for more rows of the portal that a request has opened."""
+        async with self.alone(deadline) as slot:
+            request = slot.connection.fetch(former)
+            await self._answered(slot, request, deadline)
+            return request
+
+    async def close_portal(self, former: "native.Request") -> None:
+        """Say that no more rows of a portal are wanted."""
+        async with self.alone() as slot:
+            request = slot.connection.close_portal(former)
+            await self._answered(slot, request, None)
+            request.result()
+
+    async def _answered(self, slot: Slot, request: "native.Request", deadline: float | None) -> bool:
+        """Wait for a request that was sent just now. True: it is to be sent again."""
+        is_first = self.sent()
+        try:
+            await _async_replies.complete(slot, request, deadline)
+        except BaseException:
+            if is_first:
+                self.check_begun()
+            raise
+        return is_first and self.is_to_repeat(request)
 
     async def run_owed(self, deadline: float | None = None) -> str:
         """Send what the block owes by itself and return the last command's tag."""

@@ -1,0 +1,281 @@
+"""COPY on an event loop: data in, records in, data out; on a connection that is the caller's alone.
+
+Whatever ends a COPY IN early, a producer that raises as well as a cancellation, the backend is told to fail
+it; what ends the reading of a COPY OUT cancels it. The connection is clean afterwards, or closed.
+"""
+# The reading of a COPY is a part of Database and uses what nobody else should:
+# pyright: reportPrivateUsage=false
+
+import asyncio
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Sequence,
+)
+from contextlib import aclosing, asynccontextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
+
+from hyperdjango.database import _async_replies, _copy, _copy_source, _shape
+from hyperdjango.database._copy import PART_SIZE, WANTS_DATA, Format, Reading, Table
+from hyperdjango.database._deadline import deadline_after
+from hyperdjango.database._slot import AGAIN, DONE, Slot, nobody_waits
+from hyperdjango.database.errors import DatabaseError, QueryTimeout
+from hyperdjango.database.status import CommandStatus
+
+if TYPE_CHECKING:
+    from hyperdjango.database._async_blocks import AsyncBlocks
+    from hyperdjango.database._native import native
+    from hyperdjango.database._pinned import Pinned
+    from hyperdjango.database.transaction import Transaction
+
+T = TypeVar("T")
+
+# Records of an async iterable that are gathered before they are encoded.
+_GATHERED: Final = 256
+
+
+@asynccontextmanager
+async def limit(timeout: float | None) -> AsyncGenerator[None, None]:
+    """Bound a call of several steps.
+
+    Raises:
+        QueryTimeout: The time has passed.
+    """
+    loop = asyncio.get_running_loop()
+    scope = asyncio.timeout_at(deadline_after(loop.time(), timeout))
+    try:
+        async with scope:
+            yield
+    except TimeoutError:
+        if scope.expired():
+            raise QueryTimeout("the call's timeout has passed; nothing of it was kept") from None
+        raise
+
+
+@asynccontextmanager
+async def _copying(
+    slot: Slot, sql: str, pinned: "Pinned | None", *, records: bool
+) -> AsyncGenerator["native.Request", None]:
+    """Begin a COPY IN, and end it after the body has fed it.
+
+    Raises:
+        DatabaseError: The backend has refused it, or a row of it.
+    """
+    connection = slot.connection
+    request = connection.copy_in(sql)
+    is_first = pinned is not None and pinned.sent()
+    try:
+        if await _async_replies.step(slot) == WANTS_DATA:
+            yield request
+            progress = connection.end_copy()
+            if progress != DONE:
+                await _async_replies.step(slot, progress)
+        else:
+            yield request  # it has failed: the body sees it
+    except BaseException as error:
+        if isinstance(error, GeneratorExit):
+            slot.close()  # the coroutine was thrown away: it must not wait any more
+        elif connection.busy and not connection.closed:
+            await _async_replies.abandon(slot, request)
+        if is_first:
+            assert pinned is not None
+            pinned.check_begun()
+        raise
+    if is_first and request.failed:
+        assert pinned is not None
+        pinned.check_begun()
+    try:
+        request.result()
+    except DatabaseError as error:
+        _copy.note_place(error, records=records)
+        raise
+
+
+async def _go_on(slot: Slot, progress: int) -> bool:
+    """Wait until more data is taken. False: the COPY has ended."""
+    if progress == WANTS_DATA:
+        state = _async_replies.current()
+        if state.is_turn_due():
+            await _async_replies.turn()
+        return True
+    return progress != DONE and await _async_replies.step(slot, progress) != DONE
+
+
+async def copy_in(
+    slot: Slot, sql: str, pieces: AsyncGenerator[_copy_source.Piece, None], pinned: "Pinned | None"
+) -> "native.Request":
+    """Run a COPY FROM STDIN and return its finished request."""
+    connection = slot.connection
+    async with aclosing(pieces), _copying(slot, sql, pinned, records=False) as request:
+        if not request.done:
+            async for piece in pieces:
+                if not await _go_on(slot, connection.feed(piece)):
+                    break
+    return request
+
+
+async def copy_records(
+    transaction: "Transaction",
+    table: Table,
+    records: Iterable[Sequence[object]] | AsyncIterable[Sequence[object]],
+    form: Format | None,
+) -> "native.Request":
+    """Copy Python rows into a table and return the finished request."""
+    described = await transaction.describe(table.describing())
+    chosen = _copy.format_of(described, form)
+    is_binary = chosen == "binary"
+    async with (
+        transaction.alone() as slot,
+        _copying(slot, table.copying(chosen), transaction, records=True) as request,
+    ):
+        if not request.done:
+            if isinstance(records, AsyncIterable):
+                async with aclosing(_gathered(records)) as lists:
+                    async for some in lists:
+                        if not await _feed(slot, iter(some), described, is_binary=is_binary):
+                            break
+            else:
+                await _feed(slot, iter(records), described, is_binary=is_binary)
+    return request
+
+
+async def _feed(
+    slot: Slot, iterator: Iterator[object], described: "native.Request", *, is_binary: bool
+) -> bool:
+    """Feed all that an iterator gives. False: the COPY has ended."""
+    connection = slot.connection
+    while True:
+        is_over = connection.feed_records(iterator, described, is_binary)
+        progress = connection.progress
+        if is_over and progress == WANTS_DATA:
+            return True
+        if progress == AGAIN:
+            await _async_replies.turn()
+            if is_over:
+                return True
+        elif not await _go_on(slot, progress):
+            return False
+        elif is_over:
+            return True
+
+
+async def _gathered(records: AsyncIterable[T]) -> AsyncGenerator[list[T], None]:
+    some: list[T] = []
+    async for record in records:
+        some.append(record)
+        if len(some) == _GATHERED:
+            yield some
+            some = []
+    yield some  # an empty one too: the header of a COPY without records
+
+
+async def _read(face: "AsyncBlocks", reading: Reading) -> AsyncGenerator[Any, None]:
+    """Yield bytes as they come, whole rows in each, or the rows one by one.
+
+    One generator and no other inside of it: one that is dropped is closed by its loop, each by itself.
+    """
+    is_inside = face.in_transaction()
+    async with face._transaction_of_own(reading.timeout) as transaction:
+        described = await _describe(transaction, reading) if reading.has_rows else None
+        async with transaction.reading() as slot:
+            connection = slot.connection
+            request = connection.copy_out(reading.sql, described, reading.shape, reading.target, PART_SIZE)
+            is_first = transaction.sent()
+            try:
+                progress = connection.progress
+                while not request.done:
+                    async with limit(reading.timeout):
+                        await _async_replies.step(slot, progress)
+                    progress = AGAIN
+                    part = connection.take_part(request)
+                    if reading.has_rows:
+                        for row in part or ():
+                            yield row
+                    elif part:
+                        yield part
+            except BaseException as error:
+                if connection.busy and not connection.closed:
+                    await _stop(slot, request, spare=is_inside and isinstance(error, GeneratorExit))
+                if is_first:
+                    transaction.check_begun()
+                raise
+            if is_first and request.failed:
+                transaction.check_begun()
+            request.result()
+            reading.status = CommandStatus(request.tag, request.affected)
+
+
+async def _describe(transaction: "Transaction", reading: Reading) -> "native.Request":
+    query = _copy.rows_source(reading.text)
+    if query is None:
+        looked_up = await transaction.complete(
+            _copy.TABLE, (reading.text.target,), _shape.TUPLE, None, True, None, None
+        )
+        query = Table.of(looked_up.result(), None).describing()
+    return await transaction.describe(query)
+
+
+async def _stop(slot: Slot, request: "native.Request", *, spare: bool) -> None:
+    """End the reading early: cancel the rest, or to spare the transaction read and drop it."""
+    if not spare:
+        await _async_replies.abandon(slot, request)
+        return
+    slot.connection.drop(request, nobody_waits())
+    await _async_replies.drain(slot, progress=AGAIN)
+
+
+class CopyOut(Generic[T]):
+    """The data of a COPY TO STDOUT: `async for part in …`, or `await ….write_to(file)`. To be read once.
+
+    As an async context manager it ends when the block does; left early without that, a moment later.
+    """
+
+    def __init__(
+        self, face: "AsyncBlocks", sql: str, into: Callable[..., Any] | None, timeout: float | None
+    ) -> None:
+        self._reading = Reading(sql, into, timeout)
+        self._items = _read(face, self._reading)
+
+    @property
+    def status(self) -> CommandStatus | None:
+        """The outcome, once all is read; else None."""
+        return self._reading.status
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        """Give the rows one by one, or the bytes as they come: whole rows in each."""
+        return self._items
+
+    async def write_to(self, file: Any) -> CommandStatus:
+        """Write all of it to a file and return the outcome.
+
+        Args:
+            file: Open for writing, in binary or text mode; `write` may be a coroutine function. One that
+                blocks is written to in a thread.
+        Raises:
+            TypeError: With `into=` there are rows and no bytes.
+        """
+        self._reading.check_bytes()
+        is_text = _copy_source.is_text_file(file)
+        async with aclosing(self._items) as parts:
+            async for part in parts:
+                await _copy_source.write_async(file, part, is_text=is_text)
+        return self._reading.outcome()
+
+    async def __aenter__(self) -> Self:
+        """Give the object itself."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop reading."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Stop reading; the backend is told so. Any number of calls."""
+        await self._items.aclose()

@@ -1,0 +1,262 @@
+"""What both faces must know of COPY, without any waiting: its text, its table, and what its errors are about.
+
+PostgreSQL docs: sql-copy; protocol-flow, "COPY Operations".
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+
+from hyperdjango.database import _shape
+from hyperdjango.database._deadline import check_timeout
+from hyperdjango.database._identifiers import quote_identifier
+from hyperdjango.database._statements import is_script
+from hyperdjango.database.errors import DatabaseError, InterfaceError
+from hyperdjango.database.status import CommandStatus
+
+if TYPE_CHECKING:
+    from hyperdjango.database._native import native
+
+# What `Connection.feed` and `advance` return beside the numbers of `_slot`.
+WANTS_DATA: Final = 4
+FULL: Final = 5
+
+# A part of a COPY OUT: bytes as they came, or the rows that came in so many bytes.
+PART_SIZE: Final = 128 * 1024
+
+Format = Literal["binary", "text"]
+
+_SPACE: Final = r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/)"
+_BEGINS: Final = re.compile(rf"{_SPACE}*copy\b", re.IGNORECASE | re.DOTALL)
+# What is passed over while the way of the data is looked for: literals, quoted names, comments.
+_TOKEN: Final = re.compile(
+    r"""
+      (?<![\w$])[eE]'(?:[^'\\]|\\.|'')*'
+    | '(?:[^']|'')*'
+    | "(?:[^"]|"")*"
+    | (?<![\w$])\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$
+    | --[^\n]*
+    | /\*.*?\*/
+    | (?P<open>[(\[])
+    | (?P<close>[)\]])
+    | (?P<word>[^\W\d]\w*)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+# The server resolves the name by its own rules, so nothing of it becomes SQL text of ours. A generated
+# column is none that COPY takes.
+TABLE: Final = """
+SELECT n.nspname, c.relname,
+       (SELECT pg_catalog.array_agg(a.attname ORDER BY a.attnum)
+        FROM pg_catalog.pg_attribute a
+        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '')
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid = $1::pg_catalog.text::pg_catalog.regclass
+"""
+
+
+class CopyText(NamedTuple):
+    """A COPY command taken apart.
+
+    Attributes:
+        way: Where its data goes: `"in"` from STDIN, `"out"` to STDOUT, None to or from a file of the
+            server's.
+        target: The table with its columns, or the query in its parentheses.
+        options: What follows STDIN or STDOUT.
+    """
+
+    way: Literal["in", "out"] | None
+    target: str
+    options: str
+
+
+def is_copy(sql: str) -> bool:
+    """Whether a text is a COPY command."""
+    return _BEGINS.match(sql) is not None
+
+
+def parse(sql: str) -> CopyText | None:
+    """Take a COPY command apart; None is another command."""
+    begin = _BEGINS.match(sql)
+    if begin is None:
+        return None
+    depth = 0
+    end: int | None = None
+    for match in _TOKEN.finditer(sql, begin.end()):
+        if match["open"]:
+            depth += 1
+        elif match["close"]:
+            depth -= 1
+        elif match["word"] and depth == 0:
+            word = match["word"].lower()
+            if end is None and word in {"from", "to"}:
+                end = match.start()
+            elif end is not None:
+                way: Literal["in", "out"] | None = None
+                if word in {"stdin", "stdout"}:
+                    # The server takes either word for either way.
+                    way = "in" if sql[end : end + 4].lower() == "from" else "out"
+                return CopyText(way, sql[begin.end() : end].strip(), sql[match.end() :].strip(" \t\r\n;"))
+    return CopyText(None, sql[begin.end() : end].strip(), "")
+
+
+def check(sql: str, way: Literal["in", "out"]) -> CopyText:
+    """Refuse what is no COPY in this direction, before anything is sent.
+
+    Raises:
+        InterfaceError: It is another command, several, or a COPY the other way.
+    """
+    text = None if is_script(sql) else parse(sql)
+    if text is not None and text.way == way:
+        return text
+    wanted = "COPY … FROM STDIN" if way == "in" else "COPY … TO STDOUT"
+    if is_script(sql):
+        what = "it holds several statements"
+    elif text is None:
+        what = "it is another command"
+    elif text.way is None:
+        what = "it reads or writes a file of the server's: run it with execute(sql)"
+    elif way == "in":
+        what = "it is a COPY … TO STDOUT, whose data copy_out(sql) gives"
+    else:
+        what = "it is a COPY … FROM STDIN, which takes data: execute(sql, data)"
+    raise InterfaceError(f"this must be one {wanted}; {what}")
+
+
+class Table(NamedTuple):
+    """A table as the catalogs have it.
+
+    Attributes:
+        name: Quoted, with its schema.
+        columns: Their names, in order; those that can be copied.
+    """
+
+    name: str
+    columns: list[str]
+
+    @classmethod
+    def of(cls, row: tuple[str, str, list[str] | None], columns: Sequence[str] | None) -> "Table":
+        """Make it of a row of `TABLE`.
+
+        Args:
+            row: Schema, name, and columns.
+            columns: Those that are wanted; None is all.
+        Raises:
+            TypeError: `columns` is a str.
+        """
+        schema, name, own = row
+        if isinstance(columns, str):
+            raise TypeError("columns must be a sequence of names, not a str")
+        names = list(own or ()) if columns is None else list(columns)
+        return cls(f"{quote_identifier(schema)}.{quote_identifier(name)}", names)
+
+    def describing(self) -> str:
+        """Return the query whose columns have the types that records are written by."""
+        return f"SELECT {', '.join(map(quote_identifier, self.columns))} FROM {self.name}"
+
+    def copying(self, form: Format) -> str:
+        """Return the COPY that takes records."""
+        columns = ", ".join(map(quote_identifier, self.columns))
+        return f"COPY {self.name} ({columns}) FROM STDIN (FORMAT {form})"
+
+
+def check_format(form: str | None) -> None:
+    """Refuse what is no format for records.
+
+    Raises:
+        ValueError: It is neither `"binary"` nor `"text"`.
+    """
+    if form not in {None, "binary", "text"}:
+        raise ValueError(f'format must be "binary" or "text", not {form!r}')
+
+
+def format_of(described: "native.Request", wanted: Format | None) -> Format:
+    """Return in which format records for these columns go: text where a column has no binary form."""
+    if wanted is not None:
+        return wanted
+    return "binary" if described.binary_records else "text"
+
+
+# `COPY accounts, line 3, column owner: "…"`, whatever the server's language: the number is what counts.
+_LINE: Final = re.compile(r"^COPY .*?(\d+)")
+
+
+def note_place(error: DatabaseError, *, records: bool) -> None:
+    """Say in a note which line of the data, or which record, the backend complains of, where it says so."""
+    if error.context is None:
+        return
+    line = _LINE.match(error.context)
+    if line is None:
+        return
+    error.add_note(error.context.splitlines()[0])
+    if records:
+        error.add_note(f"in record {int(line[1]) - 1}, counted from 0")
+
+
+def rows_text(text: CopyText) -> str:
+    """Return the COPY in binary format of the same rows.
+
+    Raises:
+        ValueError: It has options, which are about another form of the data than rows.
+    """
+    if text.options:
+        raise ValueError("with into= the rows come in binary format: leave the options of the COPY away")
+    return f"COPY {text.target} TO STDOUT (FORMAT binary)"
+
+
+def rows_source(text: CopyText) -> str | None:
+    """Return the query whose columns the rows have; None is a table, all of its columns."""
+    if text.target.startswith("("):
+        return text.target[1 : text.target.rindex(")")]
+    if "(" in text.target:
+        name, columns = text.target.rstrip().removesuffix(")").rsplit("(", 1)
+        return f"SELECT {columns} FROM {name}"
+    return None
+
+
+class Reading:
+    """What a CopyOut and the generator that reads for it share.
+
+    The generator must not know the CopyOut: dropped in the middle of a loop it then ends at once, or on an
+    event loop a moment later, and not when the collector finds them.
+
+    Attributes:
+        sql: What is sent.
+        text: What was given.
+        has_rows: They are decoded; else there are bytes.
+        status: The outcome, once all is read.
+    """
+
+    __slots__ = ("has_rows", "shape", "sql", "status", "target", "text", "timeout")
+
+    def __init__(self, sql: str, into: Callable[..., Any] | None, timeout: float | None) -> None:
+        self.text = check(sql, "out")
+        self.has_rows = into is not None
+        self.sql = rows_text(self.text) if self.has_rows else sql
+        self.shape: int = _shape.DISCARD
+        self.target: Any = None
+        if into is not None:
+            self.shape, self.target = _shape.shape_of(into)
+        self.timeout = check_timeout(timeout)
+        self.status: CommandStatus | None = None
+
+    def check_bytes(self) -> None:
+        """Refuse to write rows to a file.
+
+        Raises:
+            TypeError: There are rows and no bytes.
+        """
+        if self.has_rows:
+            raise TypeError("with into= there are rows, which no file takes")
+
+    def outcome(self) -> CommandStatus:
+        """Return the status of what was read to its end.
+
+        Raises:
+            InterfaceError: It was read by somebody else, or in part.
+        """
+        if self.status is None:
+            raise InterfaceError("the data of this COPY was read already")
+        return self.status

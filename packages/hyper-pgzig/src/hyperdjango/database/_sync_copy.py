@@ -1,0 +1,225 @@
+"""COPY by blocking: data in, records in, data out; as `_async_copy`."""
+# The reading of a COPY is a part of SyncDatabase and uses what nobody else should:
+# pyright: reportPrivateUsage=false
+
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+from hyperdjango.database import _copy, _copy_source, _shape, _sync_replies
+from hyperdjango.database._copy import PART_SIZE, WANTS_DATA, Format, Reading, Table
+from hyperdjango.database._deadline import deadline_after
+from hyperdjango.database._slot import AGAIN, DONE, Slot, nobody_waits, time_is_over
+from hyperdjango.database.errors import DatabaseError
+from hyperdjango.database.status import CommandStatus
+
+if TYPE_CHECKING:
+    from hyperdjango.database._native import native
+    from hyperdjango.database._pinned import Pinned
+    from hyperdjango.database._sync_blocks import SyncBlocks
+
+T = TypeVar("T")
+
+
+@contextmanager
+def _copying(
+    slot: Slot, sql: str, pinned: "Pinned | None", deadline: float | None, *, records: bool
+) -> Generator["native.Request", None, None]:
+    """Begin a COPY IN, and end it after the body has fed it.
+
+    Raises:
+        DatabaseError: The backend has refused it, or a row of it.
+        QueryTimeout: The deadline has passed.
+    """
+    connection = slot.connection
+    request: native.Request | None = None
+    is_first = False
+    try:
+        request = connection.copy_in(sql)
+        is_first = pinned is not None and pinned.sent()
+        if _sync_replies.step(slot, deadline) == WANTS_DATA:
+            yield request
+            if connection.end_copy() != DONE:
+                _sync_replies.step(slot, deadline)
+        else:
+            yield request  # it has failed: the body sees it
+    except BaseException as error:
+        if connection.busy and not connection.closed:
+            _sync_replies.recover(slot)
+        if is_first and pinned is not None:
+            pinned.check_begun()
+        if type(error) is TimeoutError:
+            raise time_is_over(slot) from None
+        raise
+    if is_first and request.failed and pinned is not None:
+        pinned.check_begun()
+    try:
+        request.result()
+    except DatabaseError as error:
+        _copy.note_place(error, records=records)
+        raise
+
+
+def _goes_on(slot: Slot, progress: int, deadline: float | None) -> bool:
+    """Wait until more data is taken. False: the COPY has ended."""
+    if deadline is not None and time.monotonic() > deadline:
+        raise TimeoutError
+    return progress == WANTS_DATA or (progress != DONE and _sync_replies.step(slot, deadline) != DONE)
+
+
+def copy_in(
+    slot: Slot,
+    sql: str,
+    pieces: Iterator[_copy_source.Piece],
+    pinned: "Pinned | None",
+    deadline: float | None,
+) -> "native.Request":
+    """Run a COPY FROM STDIN and return its finished request."""
+    connection = slot.connection
+    with _copying(slot, sql, pinned, deadline, records=False) as request:
+        if not request.done:
+            for piece in pieces:
+                if not _goes_on(slot, connection.feed(piece), deadline):
+                    break
+    return request
+
+
+def describe(pinned: "Pinned", sql: str, deadline: float | None) -> "native.Request":
+    """Learn the columns of a query, which is not run, and keep the locks that this takes."""
+    slot = pinned.slot
+    request = slot.connection.prepare(sql)
+    slot.connection.push()
+    answered(pinned, request, deadline)
+    request.result()
+    return request
+
+
+def answered(pinned: "Pinned", request: "native.Request", deadline: float | None) -> bool:
+    """Wait for a request that was sent just now. True: it is to be sent again."""
+    is_first = pinned.sent()
+    try:
+        _sync_replies.complete(pinned.slot, request, deadline)
+    except BaseException:
+        if is_first:
+            pinned.check_begun()
+        raise
+    return is_first and pinned.is_to_repeat(request)
+
+
+def copy_records(
+    pinned: "Pinned",
+    table: Table,
+    records: Iterable[Sequence[object]],
+    form: Format | None,
+    deadline: float | None,
+) -> "native.Request":
+    """Copy Python rows into a table and return the finished request. A transaction must be open."""
+    described = describe(pinned, table.describing(), deadline)
+    chosen = _copy.format_of(described, form)
+    slot = pinned.slot
+    connection = slot.connection
+    with _copying(slot, table.copying(chosen), pinned, deadline, records=True) as request:
+        iterator = iter(records)
+        is_over = request.done
+        while not is_over:
+            is_over = connection.feed_records(iterator, described, chosen == "binary")
+            if connection.progress != AGAIN and not _goes_on(slot, connection.progress, deadline):
+                break
+            _goes_on(slot, WANTS_DATA, deadline)  # a slice was over: time may be, too
+    return request
+
+
+def _read(face: "SyncBlocks", reading: Reading) -> Generator[Any, None, None]:
+    """Yield bytes as they come, whole rows in each, or the rows one by one."""
+    is_inside = face.in_transaction()
+    with face._transaction_of_own(reading.timeout) as pinned:
+        described = _describe(face, pinned, reading) if reading.has_rows else None
+        slot = pinned.slot
+        connection = slot.connection
+        is_first = False
+        try:
+            request = connection.copy_out(reading.sql, described, reading.shape, reading.target, PART_SIZE)
+            is_first = pinned.sent()
+            while not request.done:
+                _sync_replies.step(slot, deadline_after(time.monotonic(), reading.timeout))
+                part = connection.take_part(request)
+                if reading.has_rows:
+                    yield from part or ()
+                elif part:
+                    yield part
+        except BaseException as error:
+            _stop(slot, spare=is_inside and isinstance(error, GeneratorExit))
+            if is_first:
+                pinned.check_begun()
+            if type(error) is TimeoutError:
+                raise time_is_over(slot) from None
+            raise
+        if is_first and request.failed:
+            pinned.check_begun()
+        request.result()
+        reading.status = CommandStatus(request.tag, request.affected)
+
+
+def _describe(face: "SyncBlocks", pinned: "Pinned", reading: Reading) -> "native.Request":
+    deadline = deadline_after(time.monotonic(), reading.timeout)
+    query = _copy.rows_source(reading.text)
+    if query is None:
+        arguments = (_copy.TABLE, (reading.text.target,), _shape.TUPLE, None, True, None)
+        looked_up = face._in_transaction(pinned, arguments, deadline)
+        query = Table.of(looked_up.result(), None).describing()
+    return describe(pinned, query, deadline)
+
+
+def _stop(slot: Slot, *, spare: bool) -> None:
+    """End the reading early: cancel the rest, or to spare the transaction read and drop it."""
+    connection = slot.connection
+    if not connection.busy or connection.closed:
+        return
+    if not spare:
+        _sync_replies.recover(slot)
+        return
+    connection.drop(None, nobody_waits())
+    _sync_replies.drain(slot)
+
+
+class SyncCopyOut(Generic[T]):
+    """The data of a COPY TO STDOUT, for blocking callers; as `CopyOut`."""
+
+    def __init__(
+        self, face: "SyncBlocks", sql: str, into: Callable[..., Any] | None, timeout: float | None
+    ) -> None:
+        self._reading = Reading(sql, into, timeout)
+        self._items = _read(face, self._reading)
+
+    @property
+    def status(self) -> CommandStatus | None:
+        """The outcome, once all is read; else None."""
+        return self._reading.status
+
+    def __iter__(self) -> Iterator[T]:
+        """Give the rows one by one, or the bytes as they come: whole rows in each."""
+        return self._items
+
+    def write_to(self, file: Any) -> CommandStatus:
+        """Write all of it to a file and return the outcome; as `CopyOut.write_to`."""
+        self._reading.check_bytes()
+        is_text = _copy_source.is_text_file(file)
+        for part in self._items:
+            _copy_source.write(file, part, is_text=is_text)
+        return self._reading.outcome()
+
+    def __enter__(self) -> Self:
+        """Give the object itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop reading."""
+        self.close()
+
+    def close(self) -> None:
+        """Stop reading; the backend is told so. Any number of calls."""
+        self._items.close()
