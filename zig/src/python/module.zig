@@ -3,6 +3,7 @@ const std = @import("std");
 const builtin = @import("builtin");
 const py = @import("py.zig");
 const arrow_object = @import("arrow_object.zig");
+const arrow_rows = @import("arrow_rows.zig");
 const auth_objects = @import("auth_objects.zig");
 const connection_object = @import("connection_object.zig");
 const request = @import("request.zig");
@@ -61,6 +62,7 @@ fn exec(module: *Object) py.Error!void {
     try request.addToModule(module);
     try connection_object.addToModule(module);
     try arrow_object.addToModule(module);
+    try arrow_rows.addToModule(module);
     try py.ok(auth_objects.addToModule(module));
     try py.ok(py.PyModule_AddFunctions(module, &value_functions.table));
     var text: [96]u8 = undefined;

@@ -129,7 +129,7 @@ pub const Statement = struct {
         for (source.columns, fields, formats) |column, *field, *format| {
             var size: isize = 0;
             const name = py.PyUnicode_AsUTF8AndSize(column.name, &size) orelse return error.PythonError;
-            field.* = .{ .name = name[0..@intCast(size)], .info = column.info };
+            field.* = .{ .name = name[0..@intCast(size)], .info = column.info, .type_modifier = column.type_modifier };
             format.* = 1;
         }
         return create(gpa, source.sql, &.{}, fields, formats) catch |err| switch (err) {

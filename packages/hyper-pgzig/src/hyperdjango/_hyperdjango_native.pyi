@@ -145,6 +145,22 @@ class ArrowStream:
     def __arrow_c_stream__(self, requested_schema: object = None) -> object: ...  # with an ArrowArrayStream
 
 @final
+class ArrowRows:
+    """An Arrow stream as the data of a COPY; takes it out of its capsule."""
+
+    def __new__(cls, stream: object, /) -> ArrowRows: ...
+    @property
+    def column_names(self) -> tuple[str, ...]: ...  # in order, with duplicates
+    @property
+    def row_count(self) -> int: ...  # rows encoded so far
+    def bind(
+        self, described: Request, indices: tuple[int, ...], /
+    ) -> bool: ...  # whether the columns go in binary, else as text; DataError: one cannot go at all
+    def read(self) -> bool: ...  # takes the next batch, GIL released; False at the end
+    def encode(self, size: int, /) -> bytes | None: ...  # whole rows; None: the batch is over
+    def finish(self) -> bytes: ...  # the end of the COPY's data
+
+@final
 class Connection:
     """One session with a backend, over a socket it borrows. Only `look` and `wait` ever wait for it.
 

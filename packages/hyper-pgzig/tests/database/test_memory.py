@@ -192,6 +192,11 @@ def everything(db: SyncDatabase) -> None:
     repr(db)
 
 
+LABELS: Final = pyarrow.table(
+    {"id": pyarrow.array([1, 2, 3]), "label": pyarrow.array(["a", None, "b"]).dictionary_encode()}
+)
+
+
 def arrow(db: SyncDatabase) -> None:
     """Columns: read twice, read not at all, taken out and dropped, refused half way."""
     result = db.query_arrow(
@@ -202,7 +207,22 @@ def arrow(db: SyncDatabase) -> None:
     result.__arrow_c_stream__()
     result.__arrow_c_schema__()
     repr((result, result.column_names, result.num_rows))
-    db.query_arrow(ROWS)
+    loads: list[tuple[Any, dict[str, Any]]] = [
+        (db.query_arrow(ROWS), {}),
+        (LABELS, {}),
+        (LABELS.slice(1, 2), {"columns": {"label": "label"}}),
+        (LABELS, {"columns": ["no"]}),
+        (pyarrow.table({"id": ["x"]}), {}),
+        (pyarrow.table({"id": [2**40]}), {}),
+        (pyarrow.table({"id": [1.5]}), {}),
+        (pyarrow.table({"id": [True]}), {}),
+        (pyarrow.table({"no": [1]}), {}),
+        (5, {}),
+    ]
+    for data, options in loads:
+        with suppress(DatabaseError, TypeError), db.transaction():
+            db.ingest_arrow("t", data, **options)
+            raise TypeError
     for sql in (*WRONG, EVERY_TYPE):
         with suppress(DatabaseError):
             db.query_arrow(sql)
@@ -247,6 +267,8 @@ async def everything_async(db: Database) -> None:
     """The asyncio face's own paths."""
     await db.query(EVERY_TYPE)
     await db.query_arrow(ROWS)
+    with suppress(DatabaseError):
+        await db.ingest_arrow("t", pyarrow.table({"id": [1, 2, 2]}))
     await asyncio.gather(*(db.query(ROWS, into=Row) for _ in range(4)))
     for sql in WRONG:
         with suppress(DatabaseError):
