@@ -100,6 +100,17 @@ test "a list's elements are a column of their own" {
     try std.testing.expectError(error.NotRepresentable, columnOf(&.{ .tag = .list, .element = &.{ .tag = .int16 }, .element_oid = 23 }, &.{pair}));
 }
 
+test "a vector is a list of floats, of halves too" {
+    const single = "\x00\x02\x00\x00\x3f\x80\x00\x00\xc0\x20\x00\x00";
+    var made = try columnOf(&.{ .tag = .vector, .element = &.{ .tag = .float32 } }, &.{ single, null, single });
+    defer made.deinit(gpa);
+    try std.testing.expectEqualSlices(i32, &.{ 0, 2, 2, 4 }, made.values.items(i32)[0..4]);
+    try std.testing.expectEqualSlices(f32, &.{ 1, -2.5, 1, -2.5 }, made.child.?.values.items(f32)[0..4]);
+    var halves = try columnOf(&.{ .tag = .halfvec, .element = &.{ .tag = .float32 } }, &.{"\x00\x02\x00\x00\x3c\x00\xc1\x00"});
+    defer halves.deinit(gpa);
+    try std.testing.expectEqualSlices(f32, &.{ 1, -2.5 }, halves.child.?.values.items(f32)[0..2]);
+}
+
 test "an array that comes as text is a list of texts" {
     const type_: Type = .{ .tag = .text_list, .element = &.{ .tag = .text } };
     var made = try columnOf(&type_, &.{ "{}", "{1.2.3.4/8,NULL,\"a b\"}", "[0:0]={x}" });

@@ -1,4 +1,4 @@
-"""`ingest_arrow`: what gives Arrow goes into a table and comes back as it was; what does not fit is refused."""
+"""`ingest_arrow`: what gives Arrow goes into a table and comes back as it was; the rest is refused."""
 
 import asyncio
 import ctypes
