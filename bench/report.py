@@ -25,6 +25,7 @@ ORDER: Final = (
     "mixed",
     "ticker",
     "pipeline",
+    "copy_records",
     "arrow",
 )  # others follow by name
 

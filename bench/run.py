@@ -8,6 +8,8 @@ import sys
 from typing import Final
 
 import arrow
+import copy_records
+import flat_memory
 import gather
 import lookup
 import memory
@@ -15,6 +17,7 @@ import mixed
 import pipeline
 import report
 import rows
+import stream
 import ticker
 from _harness import RESULTS, Failed
 from _main import Question, parser, warn_of_debug
@@ -29,6 +32,9 @@ QUESTIONS: Final[dict[str, Question]] = {
     "ticker": ticker.QUESTION,
     "pipeline": pipeline.QUESTION,
     "arrow": arrow.QUESTION,
+    "copy_records": copy_records.QUESTION,
+    "stream": stream.QUESTION,
+    "flat_memory": flat_memory.QUESTION,
 }
 
 

@@ -223,6 +223,17 @@ async def run_twice(subject: Subject) -> Any:
     return await subject.db.run(work)
 
 
+def is_run(analyzed: bool) -> Callable[[Subject, Any], bool]:
+    return lambda _, plan: bool(plan.analyzed == analyzed)
+
+
+async def explain_in_a_block(subject: Subject) -> None:
+    async with subject.db.transaction():
+        await subject.db.execute(INSERT, subject.tag)
+        await subject.db.explain(INSERT, subject.tag, analyze=True)
+        await subject.db.query_val(TAG, subject.tag)
+
+
 async def session_change(subject: Subject) -> Any:
     return await subject.db.execute("SET search_path TO pg_catalog")
 
@@ -292,6 +303,14 @@ CASES: Final[dict[str, Case]] = {
     "pipeline in a block": Case(pipeline_in_a_block, "pipeline", warm, times=1),
     "a callback after the commit": Case(callback_after_commit, "transaction", warm, times=1),
     "run": Case(run_twice, "run", warm, is_tag, 1),
+    "explain": Case(lambda s: s.db.explain(TAG, s.tag), "explain", warm, is_run(False)),
+    "explain of what it runs": Case(
+        lambda s: s.db.explain(INSERT, s.tag, analyze=True), "explain", warm, is_run(True)
+    ),
+    "explain of what it runs, at its limit": Case(
+        lambda s: s.db.explain(INSERT, s.tag, analyze=True), "explain", full, is_run(True)
+    ),
+    "explain of what it runs in a block": Case(explain_in_a_block, "explain", warm, times=1),
     "register_codec": Case(lambda s: s.db.register_codec("box", encode=str, decode=str), "register_codec"),
     "a block": Case(block, "transaction", warm, times=1),
     "a block at first use": Case(block, "transaction", times=1),

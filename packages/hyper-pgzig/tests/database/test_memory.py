@@ -186,6 +186,11 @@ def everything(db: SyncDatabase) -> None:
     with suppress(ZeroDivisionError), db.transaction(), db.transaction():
         db.execute("INSERT INTO t VALUES ($1, $2)", 1, "x")
         raise ZeroDivisionError
+    for analyze in (False, True):
+        db.explain(ROWS, analyze=analyze, buffers=True)
+        for sql in WRONG:
+            with suppress(DatabaseError):
+                db.explain(sql, analyze=analyze)
     pipelines_and_blocks(db)
     arrow(db)
     db.pool_stats()
@@ -285,6 +290,10 @@ async def everything_async(db: Database) -> None:
     await db.pipeline(PIPELINE, return_exceptions=True)
     with suppress(DatabaseError):
         await db.pipeline(PIPELINE)
+    for analyze in (False, True):
+        await db.explain(ROWS, analyze=analyze)
+        with suppress(DatabaseError):
+            await db.explain("SELECT 1 / 0", analyze=analyze)
 
     async def work() -> None:
         db.on_commit(object)

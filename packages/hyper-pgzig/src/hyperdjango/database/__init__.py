@@ -11,6 +11,7 @@ from hyperdjango.database._sqlstate import *  # noqa: F403 - by way of errors my
 from hyperdjango.database._sync_copy import SyncCopyOut
 from hyperdjango.database.client import Database, Row
 from hyperdjango.database.errors import *  # noqa: F403 - errors.__all__ is the public tree
+from hyperdjango.database.explain import ExplainNode, ExplainResult
 from hyperdjango.database.pool import Pool
 from hyperdjango.database.status import CommandStatus
 from hyperdjango.database.sync_client import SyncDatabase
@@ -38,6 +39,8 @@ __all__ = [
     "Composite",
     "CopyOut",
     "Database",
+    "ExplainNode",
+    "ExplainResult",
     "HookConnection",
     "Interval",
     "Line",

@@ -167,8 +167,10 @@ class AsyncBulk(AsyncBlocks):
         columns: Sequence[str] | None,
         form: Format | None,
     ) -> "native.Request":
-        looked_up = await transaction.complete(_copy.TABLE, (table,), _shape.TUPLE, None, True, None, None)
-        known = Table.of(looked_up.result(), columns)
+        known = Table.plain(table, columns)
+        if known is None:
+            row = await transaction.complete(_copy.TABLE, (table,), _shape.TUPLE, None, True, None, None)
+            known = Table.of(row.result(), columns)
         return await _async_copy.copy_records(transaction, known, records, form)
 
     async def ingest_arrow(
@@ -298,16 +300,25 @@ class AsyncBulk(AsyncBlocks):
             request = await transaction.open_portal(
                 sql, args, shape, target, chunk, deadline_after(loop.time(), timeout)
             )
+            ahead: native.Request | None = None
             try:
                 while True:
                     rows = request.result()
-                    has_more = request.suspended
+                    # The backend works on the next rows meanwhile, where nobody else has it.
+                    ahead = transaction.fetch_ahead(request) if request.suspended and not is_inside else None
                     for row in rows:
                         yield row
-                    if not has_more:
+                    deadline = deadline_after(loop.time(), timeout)
+                    if ahead is not None:
+                        await transaction.fetched(ahead, deadline)
+                        request = ahead
+                    elif request.suspended:
+                        request = await transaction.fetch(request, deadline)
+                    else:
                         return
-                    request = await transaction.fetch(request, deadline_after(loop.time(), timeout))
             except GeneratorExit:
-                if is_inside and not transaction.is_closed and request.suspended:
+                if ahead is not None:
+                    await transaction.give_up_on(ahead)
+                elif is_inside and not transaction.is_closed and request.suspended:
                     await transaction.close_portal(request)
                 raise

@@ -44,6 +44,9 @@ _TOKEN: Final = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
+# A name that is the same quoted, with its schema or without.
+_PLAIN: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}(?:\.[a-z_][a-z0-9_]{0,62})?", re.ASCII)
+
 # The server resolves the name by its own rules, so nothing of it becomes SQL text of ours. A generated
 # column is none that COPY takes.
 TABLE: Final = """
@@ -135,6 +138,13 @@ class Table(NamedTuple):
 
     name: str
     columns: list[str]
+
+    @classmethod
+    def plain(cls, table: str, columns: Sequence[str] | None) -> "Table | None":
+        """Make it of what was given, where the name is plain and all columns are named."""
+        if columns is None or isinstance(columns, str) or _PLAIN.fullmatch(table) is None:
+            return None
+        return cls(".".join(map(quote_identifier, table.split("."))), list(columns))
 
     @classmethod
     def of(cls, row: tuple[str, str, list[str] | None], columns: Sequence[str] | None) -> "Table":

@@ -1,4 +1,4 @@
-"""Looks at SQL text as far as the driver must: to tell whether it holds more than one statement.
+"""Looks at SQL text as far as the driver must: whether it holds more than one statement, how it begins.
 
 PostgreSQL docs: sql-syntax-lexical, "Lexical Structure".
 """
@@ -20,6 +20,8 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_SPACE: Final = re.compile(r"\s+|--[^\n]*|(?P<block>/\*)")
+_WORD: Final = re.compile(r"\w+|.", re.DOTALL)
 _COMMENT_EDGE: Final = re.compile(r"/\*|\*/")
 
 
@@ -47,6 +49,15 @@ def is_script(sql: str) -> bool:
             position = _end_of_comment(sql, position)
         elif has_ended and not match["line"]:
             return True
+
+
+def first_word(sql: str) -> str:
+    """Return the first word of a text, or the first other character; empty where only comments are."""
+    position = 0
+    while match := _SPACE.match(sql, position):
+        position = _end_of_comment(sql, match.end()) if match["block"] else match.end()
+    found = _WORD.match(sql, position)
+    return found[0] if found else ""
 
 
 def _end_of_comment(sql: str, position: int) -> int:

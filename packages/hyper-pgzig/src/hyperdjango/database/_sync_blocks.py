@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from hyperdjango.database import _callbacks, _sync_replies
 from hyperdjango.database._deadline import deadline_after
@@ -11,6 +11,9 @@ from hyperdjango.database._pinned import Pinned, begin_sql, check_committed
 from hyperdjango.database._repeat import NOT_INSIDE, check_retries, is_repeatable, pause_before
 from hyperdjango.database._sync_calls import SyncCalls, end_interrupted, run_owed
 from hyperdjango.database.errors import DatabaseError, InterfaceError
+
+if TYPE_CHECKING:
+    from hyperdjango.database._native import native
 
 T = TypeVar("T")
 
@@ -163,3 +166,21 @@ class SyncBlocks(SyncCalls):
                 self._release(slot, is_block=True)
         assert transaction is not None
         _callbacks.run_blocking(transaction.callbacks)
+
+    def _complete_undone(
+        self, sql: str, args: tuple[object, ...], shape: int, deadline: float | None
+    ) -> "native.Request":
+        """Run one statement, return its finished request, and let nothing of what it did remain."""
+        try:
+            with self._block(None, "BEGIN", deadline):
+                raise _Undo(self._complete(sql, args, shape, None, True, None, deadline))
+        except _Undo as undo:
+            return undo.request
+
+
+class _Undo(Exception):  # noqa: N818 - nothing is wrong
+    """Leaves a block whose work is to be undone, with the finished request of its statement."""
+
+    def __init__(self, request: "native.Request") -> None:
+        super().__init__()
+        self.request = request

@@ -104,10 +104,10 @@ class SyncBulk(SyncBlocks):
         form: Format | None,
         deadline: float | None,
     ) -> "native.Request":
-        looked_up = self._in_transaction(
-            transaction, (_copy.TABLE, (table,), _shape.TUPLE, None, True, None), deadline
-        )
-        known = Table.of(looked_up.result(), columns)
+        known = Table.plain(table, columns)
+        if known is None:
+            arguments = (_copy.TABLE, (table,), _shape.TUPLE, None, True, None)
+            known = Table.of(self._in_transaction(transaction, arguments, deadline).result(), columns)
         return _sync_copy.copy_records(transaction, known, records, form, deadline)
 
     def ingest_arrow(
@@ -188,15 +188,24 @@ class SyncBulk(SyncBlocks):
         is_inside = self.in_transaction()
         with self._transaction_of_own(timeout) as pinned:
             request = _stream.open_portal(pinned, sql, args, shape, target, chunk, timeout)
+            is_ahead = False
             try:
                 while True:
-                    rows = request.result()
-                    has_more = request.suspended
+                    rows, has_more = request.result(), request.suspended
+                    # The backend works on the next rows meanwhile, where nobody else has it.
+                    is_ahead = has_more and not is_inside
+                    if is_ahead:
+                        request = pinned.slot.connection.fetch(request)
                     yield from rows
-                    if not has_more:
+                    if is_ahead:
+                        _stream.fetched(pinned, request, timeout)
+                    elif has_more:
+                        request = _stream.fetch(pinned, request, timeout)
+                    else:
                         return
-                    request = _stream.fetch(pinned, request, timeout)
             except GeneratorExit:
-                if is_inside and not pinned.is_closed and request.suspended:
+                if is_ahead:
+                    _stream.give_up(pinned)
+                elif is_inside and not pinned.is_closed and request.suspended:
                     _stream.close_portal(pinned, request)
                 raise

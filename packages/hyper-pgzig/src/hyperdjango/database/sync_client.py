@@ -1,11 +1,16 @@
 """SyncDatabase: the blocking face of the driver, over the same pool and the same native connections."""
 
+import time
 from collections.abc import Callable
 from typing import Any, Self
 
+from hyperdjango.database import _shape
+from hyperdjango.database._deadline import deadline_after
+from hyperdjango.database._explain_statement import ExplainStatement
 from hyperdjango.database._introspection import OID_OF_TYPE
 from hyperdjango.database._settings import PoolSettings
 from hyperdjango.database._sync_bulk import SyncBulk
+from hyperdjango.database.explain import ExplainResult
 from hyperdjango.database.pool import Pool
 
 
@@ -36,3 +41,20 @@ class SyncDatabase(SyncBulk):
         """Decide how values of one type travel; as `Database.register_codec`."""
         oid: int = self.query_val(OID_OF_TYPE, type_name)
         self._pool.type_map.add_codec(oid, type_name, encode, decode, binary)
+
+    def explain(
+        self,
+        sql: str,
+        *args: object,
+        analyze: bool = False,
+        buffers: bool = False,
+        timeout: float | None = None,
+    ) -> ExplainResult:
+        """Return the plan that the backend makes for one statement; as `Database.explain`."""
+        statement = ExplainStatement(sql, args, analyze=analyze, buffers=buffers)
+        deadline = deadline_after(time.monotonic(), timeout)
+        if analyze:
+            request = self._complete_undone(statement.text, args, _shape.VALUE, deadline)
+        else:
+            request = self._complete(statement.text, args, _shape.VALUE, None, True, None, deadline)
+        return statement.result(request)

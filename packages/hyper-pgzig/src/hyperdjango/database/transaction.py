@@ -79,23 +79,48 @@ class Transaction(Pinned):
     ) -> "native.Request":
         """Run one statement on the pinned connection and return its finished request."""
         async with self.alone(deadline) as slot:
-            connection = slot.connection
-            while True:
-                if args is None and connection.owed:
-                    await self.run_owed(deadline)
-                request = connection.submit(sql, args, shape, target, first, first_set)
-                is_first = self.sent()
-                try:
-                    if not _async_replies.look(connection):
-                        await _async_replies.complete(slot, request, deadline)
-                except BaseException:
-                    if connection.busy and not connection.closed:
-                        await _async_replies.abandon(slot, request)
-                    if is_first:
-                        self.check_begun()
-                    raise
-                if not is_first or not self.is_to_repeat(request):
-                    return request
+            return await self._complete(slot, (sql, args, shape, target, first, first_set), deadline)
+
+    async def complete_undone(
+        self, sql: str, args: tuple[object, ...], shape: int, deadline: float | None
+    ) -> "native.Request":
+        """Run one statement, return its finished request, and let nothing of what it did remain.
+
+        The statements of other tasks stand in front of it or behind, so that they are not undone with it.
+        """
+        async with self.alone(deadline) as slot:
+            savepoint = self.enter(None)
+            try:
+                return await self._complete(slot, (sql, args, shape, None, True, None), deadline)
+            finally:
+                # What other tasks asked for meanwhile is not the statement's.
+                callbacks = list(self.callbacks)
+                self.leave(savepoint, failed=True)
+                self.callbacks[:] = callbacks
+
+    async def _complete(
+        self,
+        slot: Slot,
+        arguments: "tuple[str, tuple[object, ...] | None, int, object, bool, int | None]",
+        deadline: float | None,
+    ) -> "native.Request":
+        connection = slot.connection
+        while True:
+            if arguments[1] is None and connection.owed:
+                await self.run_owed(deadline)
+            request = connection.submit(*arguments)
+            is_first = self.sent()
+            try:
+                if not _async_replies.look(connection):
+                    await _async_replies.complete(slot, request, deadline)
+            except BaseException:
+                if connection.busy and not connection.closed:
+                    await _async_replies.abandon(slot, request)
+                if is_first:
+                    self.check_begun()
+                raise
+            if not is_first or not self.is_to_repeat(request):
+                return request
 
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[Slot, None]:
@@ -138,6 +163,20 @@ class Transaction(Pinned):
             request = slot.connection.fetch(former)
             await self._answered(slot, request, deadline)
             return request
+
+    def fetch_ahead(self, former: "native.Request") -> "native.Request":
+        """Ask for more rows of a portal and do not wait for them: the caller has the connection to itself."""
+        return self.slot.connection.fetch(former)
+
+    async def fetched(self, request: "native.Request", deadline: float | None) -> None:
+        """Wait for what was asked for ahead."""
+        await _async_replies.complete(self.slot, request, deadline)
+
+    async def give_up_on(self, request: "native.Request") -> None:
+        """Cancel what was asked for ahead, where it is still under way."""
+        connection = self.slot.connection
+        if connection.busy and not connection.closed:
+            await _async_replies.abandon(self.slot, request)
 
     async def close_portal(self, former: "native.Request") -> None:
         """Say that no more rows of a portal are wanted."""
