@@ -62,7 +62,11 @@ fn make(type_object: *py.TypeObject, given: *Object) py.Error!*Object {
     const self = gpa.create(State) catch return raise.outOfMemory();
     self.* = .{ .incoming = .init(gpa), .arena = .init(gpa), .output = .init(gpa), .scratch = .init(gpa) };
     py.hd_box_set(object, self);
-    self.incoming.open(@ptrCast(@alignCast(pointer))) catch |err| return failed(self, err);
+    // A producer may wait, or need the GIL on a thread of its own, here as in `read`.
+    const thread = py.PyEval_SaveThread();
+    const outcome = self.incoming.open(@ptrCast(@alignCast(pointer)));
+    py.PyEval_RestoreThread(thread);
+    outcome catch |err| return failed(self, err);
     return object;
 }
 
@@ -134,7 +138,6 @@ fn read(object: *Object, _: ?*Object) callconv(.c) ?*Object {
     const self = State.enter(object) catch return null;
     defer self.leave();
     self.next = 0;
-    // A producer may wait, or need the GIL on a thread of its own.
     const thread = py.PyEval_SaveThread();
     const outcome = self.incoming.read();
     py.PyEval_RestoreThread(thread);
