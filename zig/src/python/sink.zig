@@ -81,6 +81,7 @@ pub const Sink = struct {
     pub fn finish(self: *Sink, state: *ModuleState, statement: ?*const Statement) py.Error!?*Object {
         if (self.shape != .arrow) return null;
         const rows = self.arrowRows(statement) catch |err| return if (err == error.OutOfMemory) raise.outOfMemory() else error.PythonError;
+        defer self.collector.deinit();
         const table = rows.finish() catch return raise.outOfMemory();
         return try arrow_object.create(state, table);
     }
