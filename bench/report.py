@@ -20,6 +20,7 @@ PER_UNIT: Final = {"ns": 1, "µs": 1e3, "ms": 1e6, "s": 1e9, "MiB": 2**20, "1/ms
 ORDER: Final = (
     "lookup",
     "rows",
+    "query_json",
     "memory",
     "gather",
     "mixed",

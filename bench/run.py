@@ -15,6 +15,7 @@ import lookup
 import memory
 import mixed
 import pipeline
+import query_json
 import report
 import rows
 import stream
@@ -26,6 +27,7 @@ from _place import is_release, started
 QUESTIONS: Final[dict[str, Question]] = {
     "lookup": lookup.QUESTION,
     "rows": rows.QUESTION,
+    "query_json": query_json.QUESTION,
     "memory": memory.QUESTION,
     "gather": gather.QUESTION,
     "mixed": mixed.QUESTION,

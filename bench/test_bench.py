@@ -26,6 +26,7 @@ import mixed
 import pipeline
 import profile_concurrent
 import profile_rows
+import query_json
 import report
 import rows
 import run
@@ -55,6 +56,7 @@ BRIEF = Plan(rounds=2, operations=2, warmup=1)
 QUESTIONS = {
     "lookup": (lookup.QUESTION, BRIEF),
     "rows": (rows.QUESTION, replace(BRIEF, operations=1)),
+    "query_json": (query_json.QUESTION, replace(BRIEF, operations=1)),
     "memory": (memory.QUESTION, Plan(rounds=1, operations=300, warmup=0)),
     "gather": (gather.QUESTION, replace(BRIEF, operations=40)),
     "mixed": (mixed.QUESTION, replace(BRIEF, operations=100)),

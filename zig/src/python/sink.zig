@@ -8,6 +8,7 @@ const py = @import("py.zig");
 const arrow_object = @import("arrow_object.zig");
 const arrow_sink = @import("arrow_sink.zig");
 const decode = @import("decode.zig");
+const JsonRows = @import("json_sink.zig").JsonRows;
 const ModuleState = @import("module.zig").ModuleState;
 const raise = @import("raise.zig");
 const Statement = @import("statement.zig").Statement;
@@ -29,6 +30,8 @@ pub const Shape = enum(u8) {
     keywords = 4,
     /// The first column alone.
     value = 5,
+    /// All rows as one JSON array, in bytes.
+    json = 6,
     /// Arrow columns of all rows: `query_arrow`.
     arrow = 7,
     _,
@@ -37,11 +40,13 @@ pub const Shape = enum(u8) {
 /// Keeps what the rows were made into, and makes the one object of it that `Request.result` gives.
 pub const Collector = union(enum) {
     none,
+    json: *JsonRows,
     arrow: *arrow.Rows,
 
     fn deinit(self: *Collector) void {
         switch (self.*) {
             .none => {},
+            .json => |rows| rows.destroy(),
             .arrow => |rows| arrow_sink.end(gpa_of_collectors, rows),
         }
         self.* = .none;
@@ -72,6 +77,7 @@ pub const Sink = struct {
             .named_tuple => self.namedTupleRow(gpa, context, statement, &values),
             .keywords => self.keywordsRow(gpa, context, statement, &values),
             .value => self.firstValue(context, statement, &values),
+            .json => self.jsonRow(context, statement, &values),
             .arrow => self.arrowRow(context, statement, values),
             .discard, _ => unreachable,
         };
@@ -79,11 +85,17 @@ pub const Sink = struct {
 
     /// The object that all rows have become, or null where each is one of its own. `statement` may have had no rows.
     pub fn finish(self: *Sink, state: *ModuleState, statement: ?*const Statement) py.Error!?*Object {
-        if (self.shape != .arrow) return null;
-        const rows = self.arrowRows(statement) catch |err| return if (err == error.OutOfMemory) raise.outOfMemory() else error.PythonError;
-        defer self.collector.deinit();
-        const table = rows.finish() catch return raise.outOfMemory();
-        return try arrow_object.create(state, table);
+        switch (self.shape) {
+            .json => if (self.collector == .none) return try py.checked(py.PyBytes_FromStringAndSize("[]", 2)),
+            .arrow => _ = self.arrowRows(statement) catch |err| return if (err == error.OutOfMemory) raise.outOfMemory() else error.PythonError,
+            else => return null,
+        }
+        defer self.dropRows();
+        switch (self.collector) {
+            .none => unreachable, // both shapes have one by now
+            .json => |rows| return try rows.finish(),
+            .arrow => |rows| return try arrow_object.create(state, rows.finish() catch return raise.outOfMemory()),
+        }
     }
 
     /// Forget the rows: they are of no use any more.
@@ -97,6 +109,12 @@ pub const Sink = struct {
         const target = self.target;
         self.* = .{ .shape = .discard };
         py.xdecref(target);
+    }
+
+    fn jsonRow(self: *Sink, context: *decode.Context, statement: *const Statement, values: *protocol.DataRow.Iterator) RowError!?*Object {
+        if (self.collector == .none) self.collector = .{ .json = try .create() };
+        try self.collector.json.row(context, statement, values, &self.column);
+        return null;
     }
 
     inline fn cell(self: *Sink, context: *decode.Context, statement: *const Statement, values: *protocol.DataRow.Iterator, index: usize) RowError!*Object {

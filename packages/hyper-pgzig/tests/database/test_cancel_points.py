@@ -258,6 +258,17 @@ CASES: Final[dict[str, Case]] = {
     "query_val with a timeout": Case(
         lambda s: s.db.query_val(TAG, s.tag, timeout=30), "query_val", warm, is_tag
     ),
+    "query_json": Case(
+        lambda s: s.db.query_json(TAG, s.tag),
+        "query_json",
+        warm,
+        lambda s, r: bool(r == b'[{"int8":%d}]' % s.tag),
+    ),
+    "query_json of many rows": Case(
+        lambda s: s.db.query_json("SELECT n::text FROM generate_series(1, 30000) n"),
+        "query_json",
+        check=lambda _, r: r.count(b"{") == 30000,
+    ),
     "query_arrow": Case(
         lambda s: s.db.query_arrow("SELECT n, n::text FROM generate_series(1, 100000) n"),
         "query_arrow",

@@ -159,6 +159,15 @@ def everything(db: SyncDatabase) -> None:
     for target in (dict, tuple, Row, lambda **row: row):
         db.query(ROWS, into=target)
         db.query_one(EVERY_TYPE if target is tuple else ROWS, into=target)
+    for sql in (
+        EVERY_TYPE,
+        ROWS,
+        "SELECT 1 WHERE false",
+        "SELECT ROW('=r/postgres'::aclitem)",
+        "SELECT 1 / 0",
+    ):
+        with suppress(DatabaseError):
+            db.query_json(sql)
     for type_name, value in PARAMETERS:
         db.query_val(f"SELECT $1::{type_name}", list(value) if isinstance(value, Iterator) else value)
     for type_name, value in REFUSED:
@@ -271,6 +280,8 @@ def pipelines_and_blocks(db: SyncDatabase) -> None:
 async def everything_async(db: Database) -> None:
     """The asyncio face's own paths."""
     await db.query(EVERY_TYPE)
+    await db.query_json(EVERY_TYPE)
+    await asyncio.gather(*(db.query_json(ROWS) for _ in range(4)))
     await db.query_arrow(ROWS)
     with suppress(DatabaseError):
         await db.ingest_arrow("t", pyarrow.table({"id": [1, 2, 2]}))

@@ -95,6 +95,23 @@ class AsyncCalls(AsyncPoolFace):
         request = await self._complete(sql, args, _shape.VALUE, None, True, None, timeout)
         return request.result()
 
+    async def query_json(self, sql: str, *args: object, timeout: float | None = None) -> bytes:
+        """Return all rows as one JSON array of objects, written without a Python object for any value.
+
+        Arguments and errors as for `query`. Of columns with the same name the last is written. What a codec
+        makes goes through the Database's `json_dumps`; docs/json.md has a line for every other type.
+
+        Returns:
+            UTF-8; `b"[]"` where there are no rows.
+        Raises:
+            DataError: A text is not UTF-8, as a SQL_ASCII database may hold, or a json value is not JSON.
+
+        PostgreSQL docs: functions-json, "to_json".
+        """
+        request = await self._complete(sql, args, _shape.JSON, None, False, None, timeout)
+        document: bytes = request.result()
+        return document
+
     async def query_arrow(
         self, sql: str, *args: object, timeout: float | None = None
     ) -> "native.ArrowStream":

@@ -9,6 +9,7 @@ TUPLE: Final = 2
 NAMED_TUPLE: Final = 3
 KEYWORDS: Final = 4
 VALUE: Final = 5
+JSON: Final = 6
 ARROW: Final = 7
 
 type_error_text: Final = (

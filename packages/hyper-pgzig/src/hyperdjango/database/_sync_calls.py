@@ -56,6 +56,11 @@ class SyncCalls(SyncPoolFace):
         """Return the first column of the first row, or None; as `Database.query_val`."""
         return self._run(sql, args, _shape.VALUE, None, first=True, timeout=timeout)
 
+    def query_json(self, sql: str, *args: object, timeout: float | None = None) -> bytes:
+        """Return all rows as one JSON array of objects; as `Database.query_json`."""
+        document: bytes = self._run(sql, args, _shape.JSON, None, first=False, timeout=timeout)
+        return document
+
     def query_arrow(self, sql: str, *args: object, timeout: float | None = None) -> "native.ArrowStream":
         """Return all rows of one statement as Arrow columns; as `Database.query_arrow`."""
         result: native.ArrowStream = self._run(sql, args, _shape.ARROW, None, first=False, timeout=timeout)
