@@ -27,6 +27,7 @@ ORDER: Final = (
     "ticker",
     "pipeline",
     "copy_records",
+    "execute_many",
     "arrow",
 )  # others follow by name
 

@@ -9,6 +9,7 @@ from typing import Final
 
 import arrow
 import copy_records
+import execute_many
 import flat_memory
 import gather
 import lookup
@@ -35,6 +36,7 @@ QUESTIONS: Final[dict[str, Question]] = {
     "pipeline": pipeline.QUESTION,
     "arrow": arrow.QUESTION,
     "copy_records": copy_records.QUESTION,
+    "execute_many": execute_many.QUESTION,
     "stream": stream.QUESTION,
     "flat_memory": flat_memory.QUESTION,
 }

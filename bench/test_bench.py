@@ -18,6 +18,7 @@ import _latency
 import _overheard
 import arrow
 import copy_records
+import execute_many
 import flat_memory
 import gather
 import lookup
@@ -64,6 +65,7 @@ QUESTIONS = {
     "pipeline": (pipeline.QUESTION, BRIEF),
     "arrow": (arrow.QUESTION, replace(BRIEF, operations=3000)),
     "copy_records": (copy_records.QUESTION, replace(BRIEF, operations=1)),
+    "execute_many": (execute_many.QUESTION, replace(BRIEF, operations=1)),
     "stream": (stream.QUESTION, replace(BRIEF, operations=1)),
     "flat_memory": (flat_memory.QUESTION, Plan(rounds=1, operations=3000, warmup=0)),
 }

@@ -22,7 +22,7 @@ import psycopg
 import pyarrow  # type: ignore[import-untyped]
 import pytest
 from cancel_points import MOMENTS, Cancel, Moment, Point, cancel_everywhere
-from hyperdjango.database import Database
+from hyperdjango.database import Database, Gap, Notification
 from pgkit import Proxy
 from postgres_servers import Server
 
@@ -238,6 +238,26 @@ async def session_change(subject: Subject) -> Any:
     return await subject.db.execute("SET search_path TO pg_catalog")
 
 
+async def listen(subject: Subject) -> Any:
+    async with subject.db.listen("tags") as notes:
+        await subject.db.notify("tags", str(subject.tag))
+        note = await anext(notes)
+        assert isinstance(note, Notification)
+        return int(note.payload)
+
+
+async def listen_again(subject: Subject) -> Any:
+    """Its connection is lost, and the pool's with it."""
+    async with subject.db.listen("tags") as notes:
+        subject.kill_idle()
+        return isinstance(await anext(notes), Gap)
+
+
+async def listen_in_a_plain_loop(subject: Subject) -> Any:
+    """Nothing closes it but that nobody has it any more."""
+    return [note async for note in subject.db.listen("tags", timeout=0.01)]
+
+
 CASES: Final[dict[str, Case]] = {
     "connect": Case(lambda s: s.db.connect(), "connect", closed, min_size=2),
     "connect by the first of a block": Case(
@@ -304,6 +324,13 @@ CASES: Final[dict[str, Case]] = {
         lambda _, r: bool(r == "INSERT 1200"),
         1200,
     ),
+    "execute_many with rows": Case(
+        lambda s: s.db.execute_many(f"{INSERT} RETURNING 1", [(s.tag,)] * 700, returning=True, into=tuple),
+        "execute_many",
+        warm,
+        lambda _, r: bool(r == [(1,)] * 700),
+        700,
+    ),
     "execute_many of an async iterable": Case(
         lambda s: s.db.execute_many(INSERT, sets(s.tag, 5)), "execute_many", warm, times=5
     ),
@@ -330,6 +357,10 @@ CASES: Final[dict[str, Case]] = {
     "a block that waits for a connection": Case(block, "transaction", full, times=1),
     "a decorated function": Case(decorated, "transaction", warm, times=1),
     "an unknown text": Case(lambda s: s.db.query_val(TAG, s.tag), "query_val", check=is_tag),
+    "notify": Case(lambda s: s.db.notify("tags"), "notify", warm),
+    "listen": Case(listen, "notify", warm, is_tag),
+    "listen again after a loss": Case(listen_again, "notify", warm, lambda _, r: bool(r)),
+    "listen in a plain loop": Case(listen_in_a_plain_loop, "notify", warm, lambda _, r: bool(r == [])),
     "unknown types": Case(
         lambda s: s.db.query_val("SELECT ARRAY[ROW(1, 'ok', 'x')::place]"),
         "query_val",
@@ -450,6 +481,8 @@ async def test_a_coroutine_may_be_cancelled_wherever_it_waits(url: str, case: Ca
                 assert not point.is_last or case.check(subject, point.result)
                 allowed[subject.tag] = {case.times} if point.is_last else {0, case.times}
                 await must_be_whole(subject.db)
+                gc.collect()  # what has cancelled it keeps its exception, and by it the frames
+                await is_soon(lambda: subject.db._pool.listeners.connections == 0, "it listens on")
                 await is_soon(lambda: not has_open_transaction(control), "a transaction was left open")
                 await is_soon(lambda: len(asyncio.all_tasks()) == 1, f"left: {asyncio.all_tasks()}")
             return point

@@ -28,12 +28,14 @@ from hyperdjango.database import (
     Error,
     Interval,
     Multirange,
+    Notice,
     Point,
     QueryTimeout,
     Range,
     SyncDatabase,
     _shape,
 )
+from pgkit.until import until_async
 from postgres_servers import Server
 from typekit import fresh_database
 
@@ -191,6 +193,7 @@ def everything(db: SyncDatabase) -> None:
         db.execute_many("INSERT INTO t VALUES ($1, $2)", [(20, "y"), (20, "y")])
     with suppress(DataError):
         db.execute_many("INSERT INTO t VALUES ($1, $2)", [(21, "y"), ("x\0", "y")])
+    many(db)
     db.execute("DELETE FROM t; SELECT 1")
     with suppress(ZeroDivisionError), db.transaction(), db.transaction():
         db.execute("INSERT INTO t VALUES ($1, $2)", 1, "x")
@@ -202,6 +205,7 @@ def everything(db: SyncDatabase) -> None:
                 db.explain(sql, analyze=analyze)
     pipelines_and_blocks(db)
     arrow(db)
+    notes_and_notices(db)
     db.pool_stats()
     repr(db)
 
@@ -242,6 +246,18 @@ def arrow(db: SyncDatabase) -> None:
             db.query_arrow(sql)
 
 
+def many(db: SyncDatabase) -> None:
+    """More sets than go out in one piece, right and wrong, with rows and without."""
+    sets = [(n,) for n in range(700)]
+    db.execute_many("SELECT $1::int4", sets)
+    db.execute_many("SELECT $1::int4 AS id, 'x' AS label", sets, returning=True, into=Row)
+    for wrong in (2**40, "x", object(), 0):
+        with suppress(DatabaseError):
+            db.execute_many("SELECT 1 / $1::int4", [*sets[1:], (wrong,)])
+    with db.transaction(), suppress(TypeError):
+        db.execute_many("SELECT $1::int4", [*sets, 5])  # type: ignore[list-item]
+
+
 PIPELINE: Final[list[Any]] = [
     ROWS,
     ("SELECT $1::int4", (1,)),
@@ -275,6 +291,28 @@ def pipelines_and_blocks(db: SyncDatabase) -> None:
     for sqlstate in ("40001", "22012"):
         with suppress(DatabaseError):
             db.run(lambda sqlstate=sqlstate: db.execute(FAILS.format(sqlstate)), 0)  # type: ignore[misc]
+
+
+def notes_and_notices(db: SyncDatabase) -> None:
+    """What is heard, and what was said of it."""
+    heard: list[object] = []
+    with db.listen("here", "there", timeout=0) as notes:
+        db.notify("here", "x")
+        db.notify("there")
+        while len(heard) < 2:
+            heard += notes
+        repr(notes)
+    with suppress(DataError):
+        db.notify("here", "x\0")
+    for names in ((), ("x" * 64,)):
+        with suppress(ValueError):
+            db.listen(*names)
+    for _ in db.listen("here", timeout=0):
+        pass
+    db.on_notice(heard.append)
+    db.execute("DO $$begin raise notice 'x'; end$$")
+    db.remove_on_notice(heard.append)
+    assert isinstance(heard.pop(), Notice)
 
 
 async def everything_async(db: Database) -> None:
@@ -437,6 +475,24 @@ def test_every_call_leaves_nothing_behind(db: SyncDatabase) -> None:
 async def test_the_asyncio_face_leaves_nothing_behind(url: str) -> None:
     async with Database(url, min_size=2, max_size=4) as db:
         await check_flat(lambda: everything_async(db))
+
+
+async def test_listeners_leave_nothing_behind(url: str) -> None:
+    # Without connect_timeout: the loop keeps timers that were cancelled until there are many.
+    async with Database(url, min_size=1, max_size=1, connect_timeout=0) as db:
+
+        async def once() -> None:
+            async with db.listen("here") as notes:
+                await db.notify("here", "x")
+                await anext(notes)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0):
+                        await anext(notes)
+            async for _ in db.listen("here", timeout=0):
+                pass
+            await until_async(lambda: db.pool_stats()["listeners"] == 0)
+
+        await check_flat(once)
 
 
 async def test_calls_behind_each_other_leave_nothing_behind(url: str) -> None:

@@ -1,12 +1,13 @@
 """Many statements, or many rows, in one call of the asyncio face: `execute_many`, `pipeline`."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from hyperdjango.database import (
     _arrow,
     _async_copy,
+    _async_many,
     _async_replies,
     _batches,
     _copy,
@@ -30,54 +31,67 @@ if TYPE_CHECKING:
     from hyperdjango.database._native import native
 
 T = TypeVar("T")
+Sets = Iterable[Sequence[object]] | AsyncIterable[Sequence[object]]
 
 
 class AsyncBulk(AsyncBlocks):
     """The part of Database for what comes in large numbers."""
 
+    @overload
+    async def execute_many(
+        self, sql: str, rows: Sets, *, returning: Literal[False] = False, timeout: float | None = None
+    ) -> CommandStatus: ...
+    @overload
+    async def execute_many(
+        self, sql: str, rows: Sets, *, returning: Literal[True], timeout: float | None = None
+    ) -> list[Row]: ...
+    @overload
     async def execute_many(
         self,
         sql: str,
-        rows: Iterable[Sequence[object]] | AsyncIterable[Sequence[object]],
+        rows: Sets,
         *,
+        returning: Literal[True],
+        into: type[T] | Callable[..., T],
         timeout: float | None = None,
-    ) -> CommandStatus:
+    ) -> list[T]: ...
+    async def execute_many(
+        self,
+        sql: str,
+        rows: Sets,
+        *,
+        returning: bool = False,
+        into: Callable[..., Any] = dict,
+        timeout: float | None = None,
+    ) -> Any:
         """Run a command once for each set of values, in order, all or nothing.
+
+        Sets are encoded and sent while the backend works on those before them, and memory does not grow with
+        their number. Inside a transaction block a call that fails undoes what it did, and the block goes on.
 
         Args:
             sql: One statement with placeholders.
             rows: Sets of values, one per placeholder each; any iterable or async iterable.
+            returning: Whether the rows that the sets give are wanted, as with INSERT … RETURNING.
+            into: What each of these becomes, as for `query`.
             timeout: Seconds for the whole call.
         Returns:
-            The command with the total of rows affected.
+            The command with the total of rows affected; with `returning` the rows of all sets, in order.
         Raises:
             As `query`. The error of a set says in a note which one it was, counted from 0.
         """
-        sets = _batches.of(rows) if not isinstance(rows, AsyncIterable) else _batches.of_async(rows)
+        asked = _batches.asked(sql, into, returning=returning)
+        is_plain = not isinstance(rows, AsyncIterable)
+        sets = _batches.of_async(rows) if isinstance(rows, AsyncIterable) else _batches.of(rows)
         limit = asyncio.timeout(check_timeout(timeout))
         try:
             async with limit:
-                return await self._run_batches(sql, sets)
+                total = await _async_many.run(self, asked, sets, is_plain=is_plain)
         except TimeoutError:
             if limit.expired():
                 raise QueryTimeout("the call's timeout has passed and the statement was cancelled") from None
             raise
-
-    async def _run_batches(self, sql: str, sets: AsyncIterator[_batches.Batch]) -> CommandStatus:
-        total = _batches.Total(sql)
-        first = await anext(sets, None)
-        second = None if first is None else await anext(sets, None)
-        if first is None:
-            return total.status()
-        if second is None:
-            total.add(await self._request(sql, first, None, first_set=0))
-            return total.status()
-        async with self.transaction():
-            for batch in (first, second):
-                total.add(await self._request(sql, batch, None, first_set=total.sets))
-            async for batch in sets:
-                total.add(await self._request(sql, batch, None, first_set=total.sets))
-        return total.status()
+        return total.rows if returning else total.status()
 
     async def pipeline(
         self,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from hyperdjango.database import _async_copy, _async_replies, _batches, _copy, _copy_source, _shape
+from hyperdjango.database import _async_copy, _async_replies, _copy, _copy_source, _shape
 from hyperdjango.database._async_pool import AsyncPoolFace
 from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._dispatch import Call, Dispatcher
@@ -180,19 +180,11 @@ class AsyncCalls(AsyncPoolFace):
         return CommandStatus(request.tag, request.affected)
 
     async def _request(
-        self,
-        sql: str,
-        args: tuple[object, ...] | None,
-        timeout: float | None,
-        *,
-        first_set: int | None = None,
+        self, sql: str, args: tuple[object, ...] | None, timeout: float | None
     ) -> "native.Request":
-        """Run a command and return its finished request, for the tag.
-
-        With `first_set`, `args` is a batch of sets, and this is the number of the first in the errors.
-        """
-        request = await self._complete(sql, args, _shape.DISCARD, None, False, first_set, timeout)
-        _batches.finish(request, first_set)
+        """Run a command and return its finished request, for the tag."""
+        request = await self._complete(sql, args, _shape.DISCARD, None, False, None, timeout)
+        request.result()
         return request
 
     async def _complete(  # noqa: PLR0912, PLR0917 - ours alone; a call or a keyword more costs time on the hot path
@@ -205,7 +197,10 @@ class AsyncCalls(AsyncPoolFace):
         first_set: int | None,
         timeout: float | None,
     ) -> "native.Request":
-        """Run one statement where it belongs and return its finished request."""
+        """Run one statement where it belongs and return its finished request.
+
+        With `first_set`, `args` is a batch of sets, and this is the number of the first in the errors.
+        """
         state = _async_replies.current()
         deadline = None if timeout is None else deadline_after(state.loop.time(), timeout)
         if not state.shows_ready:

@@ -1,16 +1,19 @@
 """What the two faces have in common: how they are made, and what can be asked of them without waiting."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hyperdjango.database import _conninfo
 from hyperdjango.database._hooks import HookFunction, Hooks
 from hyperdjango.database._native import backend, require_native
+from hyperdjango.database._notices import NoticeFunction
 from hyperdjango.database._settings import IDLE_TIMEOUT, MAX_LIFETIME, PoolSettings
 from hyperdjango.database.pool import Pool
 
 if TYPE_CHECKING:
     import ssl
+
+NoticeHook = TypeVar("NoticeHook", bound=NoticeFunction)
 
 
 class Face:
@@ -134,12 +137,39 @@ class Face:
         """`"pgzig"`, or `"none"` where the native extension is missing."""
         return backend()
 
+    def on_notice(self, function: NoticeHook) -> NoticeHook:
+        """Call `function` with the Notice of each NoticeResponse, on any connection; usable as a decorator.
+
+        It is called in the middle of a reply, by whoever reads that: it must be quick, and cannot use the
+        Database. What it raises is logged, and the statement goes on.
+
+        Args:
+            function: A plain function.
+        Returns:
+            The function.
+        Raises:
+            TypeError: It is none, or a coroutine function.
+
+        PostgreSQL docs: protocol-flow, "Asynchronous Operations".
+        """
+        self._pool.notices.add(function)
+        return function
+
+    def remove_on_notice(self, function: NoticeFunction) -> None:
+        """Call a function no more that `on_notice` was given.
+
+        Raises:
+            ValueError: It was not, or was removed already.
+        """
+        self._pool.notices.remove(function)
+
     def pool_stats(self) -> dict[str, int]:
         """Return how many connections there are and what became of the others.
 
         Returns:
             Counts: `total`, `idle`, `busy`, `closing`, `waiting`, `max_waiting`, `min_size`, `max_size`;
-            since the Database was made `opened`, `closed`, `lost`, `waited`, `acquire_timeouts`; and
-            `stmt_cache_size`, the prepared statements of the idle connections.
+            since the Database was made `opened`, `closed`, `lost`, `waited`, `acquire_timeouts`;
+            `stmt_cache_size`, the prepared statements of the idle connections; and `listeners`, the
+            connections of those, which are no part of `total`.
         """
         return self._pool.stats()

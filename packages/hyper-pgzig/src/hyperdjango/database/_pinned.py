@@ -101,6 +101,12 @@ class Pinned:
         if self._is_spoilt:
             raise InFailedSqlTransaction(_SPOILT, sqlstate="25P02")
 
+    @property
+    def is_failed(self) -> bool:
+        """Whether the backend will refuse whatever comes next."""
+        connection = self.slot.connection
+        return connection.transaction_status == "E" and not connection.owed
+
     def spoil(self) -> None:
         """A nested block could not be ended: what it has done must not be committed."""
         self._is_spoilt = True

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Final
 from hyperdjango.database import _fork, _linger
 from hyperdjango.database._backoff import Backoff
 from hyperdjango.database._hooks import Hooks
+from hyperdjango.database._listeners import Listeners
 from hyperdjango.database._native import native
+from hyperdjango.database._notices import Notices
 from hyperdjango.database._place import Draining, Holding, Opening, Place
 from hyperdjango.database._queue import TicketQueue
 from hyperdjango.database._slot import Slot
@@ -45,6 +47,8 @@ class Places:
     Attributes:
         parameters: How each connection is opened.
         type_map: The types and statements they share.
+        notices: Where their notices go.
+        listeners: Those that listen, on connections without places.
         generation: Changes at a fork: what was handed out before does not count after it.
     """
 
@@ -77,6 +81,8 @@ class Places:
         hooked = self.hooks.on_acquire is not None or self.hooks.on_release is not None
         self.is_plain = not hooked and leak_timeout is None
         self.type_map = type_map if type_map is not None else native.TypeMap()
+        self.notices = Notices()
+        self.listeners = Listeners()
         self.generation = 0
         self._opened = self._closed = self._lost = self._waited = self._timeouts = 0
         self._forget_everything()
@@ -127,6 +133,13 @@ class Places:
         with self._lock:
             return [slot for each in self._places.values() if (slot := each.alive()) is not None]
 
+    def hold_listener(self, established: "Established") -> Slot:
+        """Look after the connection of a listener, which has no place."""
+        slot = self.listeners.hold(established, self._housekeeper.inbox)
+        # Else nobody would hear when it is dropped.
+        self._wake_housekeeper()
+        return slot
+
     def _take_place(self) -> Place:
         """Count one place more, under the lock. It is the caller's."""
         place = Place()
@@ -144,6 +157,7 @@ class Places:
         if holding is not None:  # None after a fork
             holding.established, holding.is_closed = established, False
         slot = Slot(established, place)
+        self.notices.follow(established)
         if self.max_lifetime is not None:
             slot.expires_at = slot.created_at + self.max_lifetime * (1 - _random.random() * LIFETIME_JITTER)
         slot.needs_care = self.hooks.on_release is not None or self.leak_timeout is not None
@@ -315,6 +329,7 @@ class Places:
                 "lost": self._lost,
                 "waited": self._waited,
                 "acquire_timeouts": self._timeouts,
+                "listeners": self.listeners.connections,
             }
         figures["stmt_cache_size"] = sum(slot.connection.statement_count for slot in idle)
         return figures
@@ -324,6 +339,7 @@ class Places:
 
         The pool stays open where it was: the child opens its own.
         """
+        self.listeners.after_fork()
         held = [(each, each.alive()) for each in self._places.values()]
         was_open = self._is_open
         self._forget_everything()

@@ -68,6 +68,7 @@ def give_up(pinned: "Pinned") -> None:
 
 def close_portal(pinned: "Pinned", former: "native.Request") -> None:
     """Say that no more rows of a portal are wanted."""
+    pinned.check_usable()
     request = pinned.slot.connection.close_portal(former)
     _sync_copy.answered(pinned, request, None)
     request.result()

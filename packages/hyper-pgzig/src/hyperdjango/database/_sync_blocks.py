@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from hyperdjango.database import _callbacks, _sync_replies
 from hyperdjango.database._deadline import deadline_after
-from hyperdjango.database._pinned import Pinned, begin_sql, check_committed
+from hyperdjango.database._pinned import begin_sql, check_committed
 from hyperdjango.database._repeat import NOT_INSIDE, check_retries, is_repeatable, pause_before
 from hyperdjango.database._sync_calls import SyncCalls, end_interrupted, run_owed
+from hyperdjango.database._sync_many import Block
 from hyperdjango.database.errors import DatabaseError, InterfaceError
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class SyncBlocks(SyncCalls):
             run_owed(outer, deadline)
 
     @contextmanager
-    def _transaction_of_own(self, timeout: float | None) -> Generator[Pinned, None, None]:
+    def _transaction_of_own(self, timeout: float | None) -> Generator[Block, None, None]:
         """The running transaction, or one for this call alone, which no other statement gets into.
 
         That one is committed at the end, and rolled back where the body is left by an exception.
@@ -117,7 +118,7 @@ class SyncBlocks(SyncCalls):
             return
         slot = self._acquire(deadline_after(time.monotonic(), timeout))
         try:
-            transaction = Pinned(slot, "BEGIN")
+            transaction = Block(slot, "BEGIN")
             try:
                 yield transaction
             except BaseException as error:
@@ -139,9 +140,9 @@ class SyncBlocks(SyncCalls):
     @contextmanager
     def _outermost(self, begin: str, deadline: float | None) -> Generator[None, None, None]:
         slot = self._acquire(deadline)
-        transaction: Pinned | None = None
+        transaction: Block | None = None
         try:
-            transaction = Pinned(slot, begin)
+            transaction = Block(slot, begin)
             try:
                 self._current.set(transaction)
                 yield

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from hyperdjango.database import _batches, _copy, _copy_source, _shape, _sync_copy, _sync_replies
+from hyperdjango.database import _copy, _copy_source, _shape, _sync_copy, _sync_replies
 from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._pinned import Pinned
 from hyperdjango.database._repeat import ATTEMPTS
@@ -16,6 +16,7 @@ from hyperdjango.database.status import CommandStatus
 
 if TYPE_CHECKING:
     from hyperdjango.database._native import native
+    from hyperdjango.database._sync_many import Block
 
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -25,7 +26,7 @@ class SyncCalls(SyncPoolFace):
     """The part of SyncDatabase that runs single statements."""
 
     def _prepare(self) -> None:
-        self._current: ContextVar[Pinned | None] = ContextVar("hyperdjango_sync_transaction", default=None)
+        self._current: ContextVar[Block | None] = ContextVar("hyperdjango_sync_transaction", default=None)
 
     @overload
     def query(self, sql: str, *args: object, timeout: float | None = None) -> list[Row]: ...
@@ -71,7 +72,7 @@ class SyncCalls(SyncPoolFace):
         if len(args) == 1 and _copy.is_copy(sql):
             return self._copy_in(sql, args[0], timeout)
         values = None if not args and is_script(sql) else args
-        request = self._request(sql, values, None, deadline_after(time.monotonic(), timeout))
+        request = self._request(sql, values, deadline_after(time.monotonic(), timeout))
         return CommandStatus(request.tag, request.affected)
 
     def _copy_in(self, sql: str, data: Any, timeout: float | None) -> CommandStatus:
@@ -104,12 +105,10 @@ class SyncCalls(SyncPoolFace):
         deadline = deadline_after(time.monotonic(), timeout)
         return self._complete(sql, args, shape, target, first, None, deadline).result()
 
-    def _request(
-        self, sql: str, args: tuple[object, ...] | None, first_set: int | None, deadline: float | None
-    ) -> "native.Request":
+    def _request(self, sql: str, args: tuple[object, ...] | None, deadline: float | None) -> "native.Request":
         """Run a command and return its finished request, for the tag."""
-        request = self._complete(sql, args, _shape.DISCARD, None, False, first_set, deadline)
-        _batches.finish(request, first_set)
+        request = self._complete(sql, args, _shape.DISCARD, None, False, None, deadline)
+        request.result()
         return request
 
     def _complete(  # noqa: PLR0917 - ours alone; a keyword costs time on the hot path
@@ -122,7 +121,10 @@ class SyncCalls(SyncPoolFace):
         first_set: int | None,
         deadline: float | None,
     ) -> "native.Request":
-        """Run one statement where it belongs and return its finished request."""
+        """Run one statement where it belongs and return its finished request.
+
+        With `first_set`, `args` is a batch of sets, and this is the number of the first in the errors.
+        """
         arguments = (sql, args, shape, target, first, first_set)
         transaction = self._current.get()
         if transaction is not None:

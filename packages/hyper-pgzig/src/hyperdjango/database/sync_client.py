@@ -2,15 +2,19 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Literal, Self, overload
 
 from hyperdjango.database import _shape
 from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._explain_statement import ExplainStatement
 from hyperdjango.database._introspection import OID_OF_TYPE
+from hyperdjango.database._listening import Listening
+from hyperdjango.database._notifications import NOTIFY_SQL, Gap, Notification, check_channel, check_channels
 from hyperdjango.database._settings import PoolSettings
 from hyperdjango.database._sync_bulk import SyncBulk
+from hyperdjango.database.errors import NotConnected
 from hyperdjango.database.explain import ExplainResult
+from hyperdjango.database.listener import SyncListener
 from hyperdjango.database.pool import Pool
 
 
@@ -29,6 +33,29 @@ class SyncDatabase(SyncBulk):
         self._opens_on_use = opens_on_use
         self._prepare()
         return self
+
+    @overload
+    def listen(
+        self, *channels: str, gaps: Literal[True] = True, timeout: float | None = None
+    ) -> SyncListener[Notification | Gap]: ...
+    @overload
+    def listen(
+        self, *channels: str, gaps: Literal[False], timeout: float | None = None
+    ) -> SyncListener[Notification]: ...
+    def listen(self, *channels: str, gaps: bool = True, timeout: float | None = None) -> SyncListener[Any]:
+        """Hear the notifications of channels: `for note in db.listen("jobs"):`; as `Database.listen`."""
+        listening = Listening(self._pool, check_channels(channels), gaps=gaps)
+        return SyncListener(listening, self._make_ready, timeout)
+
+    def _make_ready(self) -> None:
+        if not self._pool.is_open:
+            if not self._opens_on_use or self._pool.is_draining:
+                raise NotConnected
+            self.connect()
+
+    def notify(self, channel: str, payload: str = "", *, timeout: float | None = None) -> None:
+        """Notify all who listen to a channel; as `Database.notify`."""
+        self.query_val(NOTIFY_SQL, check_channel(channel), payload, timeout=timeout)
 
     def register_codec(
         self,

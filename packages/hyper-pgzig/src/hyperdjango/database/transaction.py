@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from contextvars import Token
 
     from hyperdjango.database._async_calls import AsyncCalls
+    from hyperdjango.database._async_many import Feed
     from hyperdjango.database._native import native
 
 P = ParamSpec("P")
@@ -38,13 +39,23 @@ class Transaction(Pinned):
         self._lock = asyncio.Lock()
         # Who reads data that the connection is giving, and would wait for itself.
         self._reader: asyncio.Task[object] | None = None
+        # A statement that takes sets of values while its iterable is asked for more.
+        self.feed: Feed | None = None
+
+    @property
+    def is_used(self) -> bool:
+        """Whether a statement has the connection just now."""
+        return self._lock.locked()
 
     @asynccontextmanager
-    async def alone(self, deadline: float | None = None) -> AsyncGenerator[Slot, None]:
+    async def alone(
+        self, deadline: float | None = None, feed: "Feed | None" = None
+    ) -> AsyncGenerator[Slot, None]:
         """Have the connection for one statement, or for several in a row.
 
         Args:
             deadline: Of the wait for the other tasks' statements, by the loop's clock; None is no limit.
+            feed: The one that goes on with its own statement; anybody else finds nothing under way.
         Raises:
             TransactionClosed: The block has ended.
             QueryTimeout: The deadline has passed; nothing was sent.
@@ -63,6 +74,8 @@ class Transaction(Pinned):
             ) from None
         try:
             self.check_usable()
+            if self.feed is not None and self.feed is not feed:
+                await self.feed.settle(self.slot)
             yield self.slot
         finally:
             self._lock.release()
@@ -80,6 +93,19 @@ class Transaction(Pinned):
         """Run one statement on the pinned connection and return its finished request."""
         async with self.alone(deadline) as slot:
             return await self._complete(slot, (sql, args, shape, target, first, first_set), deadline)
+
+    async def complete_alone(  # noqa: PLR0917 - ours alone
+        self,
+        sql: str,
+        args: tuple[object, ...] | None,
+        shape: int,
+        target: object,
+        first: bool,
+        first_set: int | None,
+        deadline: float | None,
+    ) -> "native.Request":
+        """As `complete`, for a caller who has the connection."""
+        return await self._complete(self.slot, (sql, args, shape, target, first, first_set), deadline)
 
     async def complete_undone(
         self, sql: str, args: tuple[object, ...], shape: int, deadline: float | None
