@@ -28,6 +28,7 @@ ORDER: Final = (
     "pipeline",
     "copy_records",
     "execute_many",
+    "arrow",
 )  # others follow by name
 
 

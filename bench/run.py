@@ -7,6 +7,7 @@ shipped; a quick one prints them and changes nothing but the JSON files.
 import sys
 from typing import Final
 
+import arrow
 import copy_records
 import execute_many
 import flat_memory
@@ -33,6 +34,7 @@ QUESTIONS: Final[dict[str, Question]] = {
     "mixed": mixed.QUESTION,
     "ticker": ticker.QUESTION,
     "pipeline": pipeline.QUESTION,
+    "arrow": arrow.QUESTION,
     "copy_records": copy_records.QUESTION,
     "execute_many": execute_many.QUESTION,
     "stream": stream.QUESTION,

@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import _latency
 import _overheard
+import arrow
 import copy_records
 import execute_many
 import flat_memory
@@ -62,11 +63,16 @@ QUESTIONS = {
     "mixed": (mixed.QUESTION, replace(BRIEF, operations=100)),
     "ticker": (ticker.QUESTION, replace(BRIEF, operations=40, warmup=20)),
     "pipeline": (pipeline.QUESTION, BRIEF),
+    "arrow": (arrow.QUESTION, replace(BRIEF, operations=3000)),
     "copy_records": (copy_records.QUESTION, replace(BRIEF, operations=1)),
     "execute_many": (execute_many.QUESTION, replace(BRIEF, operations=1)),
     "stream": (stream.QUESTION, replace(BRIEF, operations=1)),
     "flat_memory": (flat_memory.QUESTION, Plan(rounds=1, operations=3000, warmup=0)),
 }
+
+
+# Those without columns of Arrow are no peers there.
+PEERS = {"arrow": {"ADBC"}}
 
 
 @pytest.fixture
@@ -96,7 +102,7 @@ def test_a_question_is_answered_and_its_report_names_every_contender(
     if name == "flat_memory":  # about us alone
         assert all(driver.startswith(OURS) for driver in drivers)
     else:
-        assert {OURS, "asyncpg", "psycopg"} <= drivers
+        assert {OURS} | PEERS.get(name, {"asyncpg", "psycopg"}) <= drivers
     assert answer.verdicts
     for line in answer.lines:
         assert set(line.figures) == set(answer.units)

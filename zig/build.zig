@@ -11,6 +11,7 @@ const Layer = struct { name: []const u8, imports: []const []const u8 };
 const layers = [_]Layer{
     .{ .name = "protocol", .imports = &.{} },
     .{ .name = "types", .imports = &.{"protocol"} },
+    .{ .name = "arrow", .imports = &.{ "protocol", "types" } },
     .{ .name = "auth", .imports = &.{"protocol"} },
     .{ .name = "connection", .imports = &.{ "protocol", "types", "auth" } },
     .{ .name = "net", .imports = &.{} },

@@ -5,6 +5,7 @@ const std = @import("std");
 const protocol = @import("protocol");
 const py = @import("py.zig");
 const raise = @import("raise.zig");
+const arrow_sink = @import("arrow_sink.zig");
 const encode = @import("encode.zig");
 const submit = @import("submit.zig");
 const Context = @import("context.zig").Context;
@@ -12,6 +13,7 @@ const TypeInfo = @import("type_info.zig").TypeInfo;
 const oid_user_min = @import("type_map.zig").oid_user_min;
 const Request = @import("request.zig").Request;
 const Link = @import("link.zig").Link;
+const gpa = @import("link.zig").gpa;
 const Object = py.Object;
 
 /// Write Bind. `arguments` is a tuple; `set` is its number where it is one of many. After an error the caller
@@ -43,7 +45,10 @@ pub fn write(link: *Link, request: *Request, portal: []const u8, name: []const u
         const format = try value(link, request, info, arguments, i, set);
         if (format == .binary) message.setFormat(output, i, protocol.format_binary);
     }
-    message.finish(output, statement.result_formats) catch |err| return submit.encodeFailed(err);
+    if (request.sink.shape != .arrow) return message.finish(output, statement.result_formats) catch |err| submit.encodeFailed(err);
+    const formats = arrow_sink.formats(gpa, statement) catch return raise.outOfMemory();
+    defer gpa.free(formats);
+    message.finish(output, formats) catch |err| return submit.encodeFailed(err);
 }
 
 fn value(link: *Link, request: *Request, info: *const TypeInfo, arguments: *Object, index: usize, set: ?u64) py.Error!encode.Format {

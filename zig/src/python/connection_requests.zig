@@ -76,11 +76,9 @@ pub fn makeRequest(object: *Object, sql: *Object, values: *Object, shape: *Objec
 
 pub fn shapeOf(object: *Object) py.Error!sink.Shape {
     const number = py.PyLong_AsLong(object);
-    if (number < 0 or number > @backingInt(sink.Shape.json)) {
-        if (py.PyErr_Occurred() != null) return error.PythonError;
-        return raise.valueError("no such shape");
-    }
-    return @fromBackingInt(@as(u8, @intCast(number)));
+    if (number == -1 and py.PyErr_Occurred() != null) return error.PythonError;
+    for (std.enums.values(sink.Shape)) |shape| if (@backingInt(shape) == number) return shape;
+    return raise.valueError("no such shape");
 }
 
 /// append(sql, arguments, shape, target | None, first_only, budget_ns) -> Request | None

@@ -2,6 +2,8 @@
 const std = @import("std");
 const builtin = @import("builtin");
 const py = @import("py.zig");
+const arrow_object = @import("arrow_object.zig");
+const arrow_rows = @import("arrow_rows.zig");
 const auth_objects = @import("auth_objects.zig");
 const connection_object = @import("connection_object.zig");
 const request = @import("request.zig");
@@ -19,6 +21,7 @@ pub const ModuleState = extern struct {
     request_type: ?*Object = null,
     secret_type: ?*Object = null,
     scram_type: ?*Object = null,
+    arrow_stream_type: ?*Object = null,
 
     comptime {
         std.debug.assert(@sizeOf(ModuleState) <= 16 * @sizeOf(*anyopaque));
@@ -58,6 +61,8 @@ fn exec(module: *Object) py.Error!void {
     try py.ok(py.PyModule_AddObjectRef(module, "TypeMap", state.type_map_type.?));
     try request.addToModule(module);
     try connection_object.addToModule(module);
+    try arrow_object.addToModule(module);
+    try arrow_rows.addToModule(module);
     try py.ok(auth_objects.addToModule(module));
     try py.ok(py.PyModule_AddFunctions(module, &value_functions.table));
     var text: [96]u8 = undefined;

@@ -220,6 +220,8 @@ pub const DateTimeApi = extern struct {
 };
 
 pub extern fn PyLong_AsUnsignedLongLong(*Object) c_ulonglong;
+pub extern fn PyCapsule_New(pointer: *anyopaque, name: [*:0]const u8, destructor: ?*const fn (*Object) callconv(.c) void) ?*Object;
+pub extern fn PyCapsule_GetPointer(*Object, name: [*:0]const u8) ?*anyopaque;
 pub extern fn PyCapsule_Import([*:0]const u8, no_block: c_int) ?*anyopaque;
 pub extern fn PyErr_ExceptionMatches(*Object) c_int;
 pub extern fn PyErr_GivenExceptionMatches(*Object, *Object) c_int;

@@ -292,7 +292,7 @@ fn result(object: *Object, _: ?*Object) callconv(.c) ?*Object {
         return raise.asNull(raise.again(fault));
     }
     if (py.hd_field_swap(object, &self.rows, null)) |made| return made;
-    const whole = self.sink.finish(self.statement) catch return null;
+    const whole = self.sink.finish(module.ModuleState.ofInstance(object), self.statement) catch return null;
     if (whole) |made| return made;
     if (self.first_only or self.sink.shape == .discard) return py.none();
     return py.PyList_New(0);

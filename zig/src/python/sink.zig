@@ -2,12 +2,19 @@
 //! differs between the shapes is only how the decoded values are put together. A shape whose rows become
 //! one object, and not an object each, is a `Collector` in a file of its own.
 const std = @import("std");
+const arrow = @import("arrow");
 const protocol = @import("protocol");
 const py = @import("py.zig");
+const arrow_object = @import("arrow_object.zig");
+const arrow_sink = @import("arrow_sink.zig");
 const decode = @import("decode.zig");
 const JsonRows = @import("json_sink.zig").JsonRows;
+const ModuleState = @import("module.zig").ModuleState;
+const raise = @import("raise.zig");
 const Statement = @import("statement.zig").Statement;
 const Object = py.Object;
+
+const gpa_of_collectors = std.heap.c_allocator;
 
 /// Numbers that the Python half names (`_native.Shape`).
 pub const Shape = enum(u8) {
@@ -25,6 +32,8 @@ pub const Shape = enum(u8) {
     value = 5,
     /// All rows as one JSON array, in bytes.
     json = 6,
+    /// Arrow columns of all rows: `query_arrow`.
+    arrow = 7,
     _,
 };
 
@@ -32,11 +41,13 @@ pub const Shape = enum(u8) {
 pub const Collector = union(enum) {
     none,
     json: *JsonRows,
+    arrow: *arrow.Rows,
 
     fn deinit(self: *Collector) void {
         switch (self.*) {
             .none => {},
             .json => |rows| rows.destroy(),
+            .arrow => |rows| arrow_sink.end(gpa_of_collectors, rows),
         }
         self.* = .none;
     }
@@ -67,19 +78,23 @@ pub const Sink = struct {
             .keywords => self.keywordsRow(gpa, context, statement, &values),
             .value => self.firstValue(context, statement, &values),
             .json => self.jsonRow(context, statement, &values),
+            .arrow => self.arrowRow(context, statement, values),
             .discard, _ => unreachable,
         };
     }
 
     /// The object that all rows have become, or null where each is one of its own. `statement` may have had no rows.
-    pub fn finish(self: *Sink, statement: ?*const Statement) py.Error!?*Object {
-        _ = statement;
+    pub fn finish(self: *Sink, state: *ModuleState, statement: ?*const Statement) py.Error!?*Object {
+        switch (self.shape) {
+            .json => if (self.collector == .none) return try py.checked(py.PyBytes_FromStringAndSize("[]", 2)),
+            .arrow => _ = self.arrowRows(statement) catch |err| return if (err == error.OutOfMemory) raise.outOfMemory() else error.PythonError,
+            else => return null,
+        }
+        defer self.dropRows();
         switch (self.collector) {
-            .none => return if (self.shape == .json) try py.checked(py.PyBytes_FromStringAndSize("[]", 2)) else null,
-            .json => |rows| {
-                defer self.dropRows();
-                return try rows.finish();
-            },
+            .none => unreachable, // both shapes have one by now
+            .json => |rows| return try rows.finish(),
+            .arrow => |rows| return try arrow_object.create(state, rows.finish() catch return raise.outOfMemory()),
         }
     }
 
@@ -173,6 +188,21 @@ pub const Sink = struct {
         }
         try end(values);
         return py.checked(py.PyObject_Vectorcall(self.target.?, items.ptr, 0, statement.names));
+    }
+
+    fn arrowRow(self: *Sink, context: *decode.Context, statement: *const Statement, values: protocol.DataRow.Iterator) RowError!?*Object {
+        const rows = try self.arrowRows(statement);
+        rows.append(values) catch |err| {
+            self.column = rows.column;
+            if (err == error.NotRepresentable) context.say("{s}", .{rows.problem});
+            return err;
+        };
+        return null;
+    }
+
+    fn arrowRows(self: *Sink, statement: ?*const Statement) (error{OutOfMemory} || py.Error)!*arrow.Rows {
+        if (self.collector == .none) self.collector = .{ .arrow = try arrow_sink.begin(gpa_of_collectors, statement) };
+        return self.collector.arrow;
     }
 
     /// Every value is decoded no matter how many columns follow: a row must be well formed.

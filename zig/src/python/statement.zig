@@ -17,6 +17,8 @@ pub const Column = struct {
     info: *const TypeInfo,
     decoder: decode.Decoder,
     format: decode.Format,
+    /// As RowDescription has it: a numeric's precision and scale, a varchar's length; -1 for none.
+    type_modifier: i32,
 };
 
 pub const Statement = struct {
@@ -51,7 +53,7 @@ pub const Statement = struct {
 
     pub const Error = error{OutOfMemory} || py.Error;
 
-    pub const Field = struct { name: []const u8, info: *const TypeInfo };
+    pub const Field = struct { name: []const u8, info: *const TypeInfo, type_modifier: i32 };
 
     /// Copies what it keeps. `formats` are the actual ones of a RowDescription that answered a
     /// portal; null asks for each type's preferred one.
@@ -92,6 +94,7 @@ pub const Statement = struct {
                 .info = field.info,
                 .decoder = decode.decoderFor(field.info, format),
                 .format = format,
+                .type_modifier = field.type_modifier,
             };
             codes[i] = if (format == .binary) 1 else 0;
             same_format = same_format and codes[i] == codes[0];
@@ -125,7 +128,7 @@ pub const Statement = struct {
         for (source.columns, fields, formats) |column, *field, *format| {
             var size: isize = 0;
             const name = py.PyUnicode_AsUTF8AndSize(column.name, &size) orelse return error.PythonError;
-            field.* = .{ .name = name[0..@intCast(size)], .info = column.info };
+            field.* = .{ .name = name[0..@intCast(size)], .info = column.info, .type_modifier = column.type_modifier };
             format.* = 1;
         }
         return create(gpa, source.sql, &.{}, fields, formats) catch |err| switch (err) {
@@ -180,11 +183,12 @@ pub const Statement = struct {
     }
 
     /// True where `fields` and `formats`, as a RowDescription just said, are what this was made from.
-    pub fn matches(self: *const Statement, fields: []const Field, formats: []const u16) bool {
+    /// Without `formats` they are not compared: those of a result that is asked for in formats of its own.
+    pub fn matches(self: *const Statement, fields: []const Field, formats: ?[]const u16) bool {
         if (fields.len != self.columns.len) return false;
-        for (fields, formats, self.columns) |field, format, column| {
-            if (field.info != column.info) return false;
-            if ((format == 1) != (column.format == .binary)) return false;
+        for (fields, self.columns, 0..) |field, column, i| {
+            if (field.info != column.info or field.type_modifier != column.type_modifier) return false;
+            if (formats) |actual| if ((actual[i] == 1) != (column.format == .binary)) return false;
             var length: isize = 0;
             const name = py.PyUnicode_AsUTF8AndSize(column.name, &length) orelse return false;
             if (!std.mem.eql(u8, field.name, name[0..@intCast(length)])) return false;

@@ -6,6 +6,7 @@ const std = @import("std");
 const protocol = @import("protocol");
 const py = @import("py.zig");
 const raise = @import("raise.zig");
+const arrow_sink = @import("arrow_sink.zig");
 const binding = @import("binding.zig");
 const keyword = @import("session").keyword;
 const owed = @import("owed.zig");
@@ -394,8 +395,10 @@ pub fn adopt(link: *Link, request: *Request) py.Error!void {
         old.release();
         return;
     }
-    if (old.has_rows == request.has_rows and old.matches(described.fields.items, described.formats.items)) return;
-    const statement = Statement.create(gpa, old.sql, old.parameters, described.fields.items, described.formats.items) catch |err| return createFailed(err);
+    // The formats of a result as Arrow are its own, and no statement's.
+    const formats = if (request.sink.shape == .arrow) null else described.formats.items;
+    if (old.has_rows == request.has_rows and old.matches(described.fields.items, formats)) return;
+    const statement = Statement.create(gpa, old.sql, old.parameters, described.fields.items, formats) catch |err| return createFailed(err);
     statement.generation = generation;
     statement.has_rows = request.has_rows;
     if (link.cache.forget(old.sql)) |number| {
@@ -405,6 +408,7 @@ pub fn adopt(link: *Link, request: *Request) py.Error!void {
         };
     }
     try learn(link, request, statement);
+    if (formats == null and !try arrow_sink.check(gpa, statement, described.formats.items)) request.takeException();
 }
 
 /// Takes over the caller's reference.
@@ -437,7 +441,7 @@ const Described = struct {
                 request.noteUnknown(field.type_oid) catch return raise.outOfMemory();
                 continue;
             };
-            self.fields.append(gpa, .{ .name = field.name, .info = info }) catch return raise.outOfMemory();
+            self.fields.append(gpa, .{ .name = field.name, .info = info, .type_modifier = field.type_modifier }) catch return raise.outOfMemory();
             self.formats.append(gpa, field.format) catch return raise.outOfMemory();
         }
     }
@@ -471,7 +475,9 @@ pub fn resume_(link: *Link, request: *Request) py.Error!void {
                 try described.read(link, request);
                 if (request.unknown.items.len > 0) return;
                 const sql = try textOf(request.sql);
-                request.statement = Statement.create(gpa, sql, &.{}, described.fields.items, described.formats.items) catch |err| return createFailed(err);
+                const is_arrow = request.sink.shape == .arrow;
+                request.statement = Statement.create(gpa, sql, &.{}, described.fields.items, if (is_arrow) null else described.formats.items) catch |err| return createFailed(err);
+                if (is_arrow and !try arrow_sink.check(gpa, request.statement.?, described.formats.items)) request.takeException();
             }
             request.unknown.clearRetainingCapacity();
             request.rounds +|= 1;

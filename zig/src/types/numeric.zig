@@ -22,7 +22,7 @@ pub const sign_nan = 0xC000;
 pub const sign_infinity = 0xD000;
 pub const sign_negative_infinity = 0xF000;
 
-const Finite = struct {
+pub const Finite = struct {
     negative: bool,
     /// Exponent of the first group in base 10000.
     weight: i32,
@@ -30,20 +30,21 @@ const Finite = struct {
     /// Two bytes each, every one below 10000.
     groups: []const u8,
 
-    fn count(self: *const Finite) i32 {
+    pub fn count(self: *const Finite) i32 {
         return @intCast(self.groups.len / 2);
     }
 
     /// The group at `index`, zero on both sides of those that are there.
-    inline fn at(self: *const Finite, index: i32) u16 {
+    pub inline fn at(self: *const Finite, index: i32) u16 {
         if (index < 0 or index >= self.count()) return 0;
         return std.mem.readInt(u16, self.groups[@as(usize, @intCast(index)) * 2 ..][0..2], .big);
     }
 };
 
-const Value = union(enum) { special: []const u8, finite: Finite };
+pub const Value = union(enum) { special: []const u8, finite: Finite };
 
-fn parse(body: []const u8) DecodeError!Value {
+/// Every group is below 10000, and there are as many as promised.
+pub fn parse(body: []const u8) DecodeError!Value {
     if (body.len < header_size) return error.InvalidValue;
     const group_count = std.mem.readInt(u16, body[0..2], .big);
     const sign = std.mem.readInt(u16, body[4..6], .big);

@@ -130,6 +130,37 @@ class Request:
     def result(self) -> Any: ...  # once; raises what went wrong
 
 @final
+class ArrowStream:
+    """All rows of a result as Arrow columns; whatever reads Arrow can read it, any number of times."""
+
+    @property
+    def num_rows(self) -> int: ...
+    @property
+    def num_columns(self) -> int: ...
+    @property
+    def num_batches(self) -> int: ...  # record batches that the rows are in
+    @property
+    def column_names(self) -> tuple[str, ...]: ...  # in order, with duplicates
+    def __arrow_c_schema__(self) -> object: ...  # a capsule with an ArrowSchema
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object: ...  # with an ArrowArrayStream
+
+@final
+class ArrowRows:
+    """An Arrow stream as the data of a COPY; takes it out of its capsule."""
+
+    def __new__(cls, stream: object, /) -> ArrowRows: ...
+    @property
+    def column_names(self) -> tuple[str, ...]: ...  # in order, with duplicates
+    @property
+    def row_count(self) -> int: ...  # rows encoded so far
+    def bind(
+        self, described: Request, indices: tuple[int, ...], /
+    ) -> bool: ...  # whether the columns go in binary, else as text; DataError: one cannot go at all
+    def read(self) -> bool: ...  # takes the next batch, GIL released; False at the end
+    def encode(self, size: int, /) -> bytes | None: ...  # whole rows; None: the batch is over
+    def finish(self) -> bytes: ...  # the end of the COPY's data
+
+@final
 class Connection:
     """One session with a backend, over a socket it borrows. Only `look` and `wait` ever wait for it.
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import psycopg
+import pyarrow  # type: ignore[import-untyped]
 import pytest
 from cancel_points import MOMENTS, Cancel, Moment, Point, cancel_everywhere
 from hyperdjango.database import Database, Gap, Notification
@@ -287,6 +288,18 @@ CASES: Final[dict[str, Case]] = {
         lambda s: s.db.query_json("SELECT n::text FROM generate_series(1, 30000) n"),
         "query_json",
         check=lambda _, r: r.count(b"{") == 30000,
+    ),
+    "query_arrow": Case(
+        lambda s: s.db.query_arrow("SELECT n, n::text FROM generate_series(1, 100000) n"),
+        "query_arrow",
+        check=lambda _, r: bool(r.num_rows == 100_000),
+    ),
+    "ingest_arrow": Case(
+        lambda s: s.db.ingest_arrow("written", pyarrow.table({"tag": [s.tag] * 20_000})),
+        "ingest_arrow",
+        warm,
+        lambda _, r: bool(r == "COPY 20000"),
+        20_000,
     ),
     "execute with values": Case(
         lambda s: s.db.execute(INSERT, s.tag), "execute", warm, lambda _, r: bool(r == "INSERT 1"), 1

@@ -17,6 +17,7 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
+import pyarrow  # type: ignore[import-untyped]
 import pytest
 from hyperdjango.database import (
     CommandStatus,
@@ -204,10 +205,47 @@ def everything(db: SyncDatabase) -> None:
             with suppress(DatabaseError):
                 db.explain(sql, analyze=analyze)
     pipelines_and_blocks(db)
+    arrow(db)
     notes_and_notices(db)
     watched_calls(db)
     db.pool_stats()
     repr(db)
+
+
+LABELS: Final = pyarrow.table(
+    {"id": pyarrow.array([1, 2, 3]), "label": pyarrow.array(["a", None, "b"]).dictionary_encode()}
+)
+
+
+def arrow(db: SyncDatabase) -> None:
+    """Columns: read twice, read not at all, taken out and dropped, refused half way."""
+    result = db.query_arrow(
+        EVERY_TYPE.replace("ARRAY[[1, NULL], [2, 3]]", "ARRAY[1]").replace("infinity", "epoch")
+    )
+    for _ in range(2):
+        pyarrow.table(result)
+    result.__arrow_c_stream__()
+    result.__arrow_c_schema__()
+    repr((result, result.column_names, result.num_rows))
+    loads: list[tuple[Any, dict[str, Any]]] = [
+        (db.query_arrow(ROWS), {}),
+        (LABELS, {}),
+        (LABELS.slice(1, 2), {"columns": {"label": "label"}}),
+        (LABELS, {"columns": ["no"]}),
+        (pyarrow.table({"id": ["x"]}), {}),
+        (pyarrow.table({"id": [2**40]}), {}),
+        (pyarrow.table({"id": [1.5]}), {}),
+        (pyarrow.table({"id": [True]}), {}),
+        (pyarrow.table({"no": [1]}), {}),
+        (5, {}),
+    ]
+    for data, options in loads:
+        with suppress(DatabaseError, TypeError), db.transaction():
+            db.ingest_arrow("t", data, **options)
+            raise TypeError
+    for sql in (*WRONG, EVERY_TYPE):
+        with suppress(DatabaseError):
+            db.query_arrow(sql)
 
 
 def many(db: SyncDatabase) -> None:
@@ -304,6 +342,9 @@ async def everything_async(db: Database) -> None:
     await db.query(EVERY_TYPE)
     await db.query_json(EVERY_TYPE)
     await asyncio.gather(*(db.query_json(ROWS) for _ in range(4)))
+    await db.query_arrow(ROWS)
+    with suppress(DatabaseError):
+        await db.ingest_arrow("t", pyarrow.table({"id": [1, 2, 2]}))
     await asyncio.gather(*(db.query(ROWS, into=Row) for _ in range(4)))
     for sql in WRONG:
         with suppress(DatabaseError):

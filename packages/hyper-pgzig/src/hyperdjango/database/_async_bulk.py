@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, S
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from hyperdjango.database import (
+    _arrow,
     _async_copy,
     _async_many,
     _async_replies,
@@ -14,6 +15,7 @@ from hyperdjango.database import (
     _shape,
     _stream,
 )
+from hyperdjango.database._arrow import ArrowSource, Columns
 from hyperdjango.database._async_blocks import AsyncBlocks
 from hyperdjango.database._async_calls import Row
 from hyperdjango.database._async_copy import CopyOut
@@ -199,6 +201,57 @@ class AsyncBulk(AsyncBlocks):
             row = await transaction.complete(_copy.TABLE, (table,), _shape.TUPLE, None, True, None, None)
             known = Table.of(row.result(), columns)
         return await _async_copy.copy_records(transaction, known, records, form)
+
+    async def ingest_arrow(
+        self,
+        table: str,
+        data: ArrowSource,
+        *,
+        columns: Columns | None = None,
+        timeout: float | None = None,
+    ) -> CommandStatus:
+        """Load the columns of a table or frame of Arrow into a table by COPY.
+
+        Args:
+            table: Its name as SQL has it: `"accounts"`, `"shop.accounts"`, `'"My Table"'`.
+            data: Anything with `__arrow_c_stream__`: a pyarrow Table or RecordBatchReader, a polars or pandas
+                DataFrame, what `query_arrow` gives. It is read batch by batch.
+            columns: Names of the columns to load, or a mapping of them to the table's. By default all, each
+                into the table's column of that name; the table's other columns get their defaults.
+            timeout: Seconds for the whole call.
+        Returns:
+            `"COPY n"`, with `.rows`.
+        Raises:
+            DataError: A column's type cannot go into the table's, and nothing was sent; or a value does not
+                fit, and the message names row (counted from 0) and column.
+            UndefinedTable, UndefinedColumn: There is none of this name.
+            TypeError, ValueError: The data is not Arrow's.
+            DatabaseError: The backend has refused a row; a note says which. Nothing was copied then.
+
+        PostgreSQL docs: sql-copy; Arrow docs: "The Arrow PyCapsule Interface".
+        """
+        rows = _arrow.rows_of(data)
+        async with _async_copy.limit(timeout):
+            transaction = self._current.get()
+            if transaction is not None:
+                request = await self._ingest(transaction, table, rows, columns)
+            else:
+                async with self.transaction():
+                    transaction = self._current.get()
+                    assert transaction is not None
+                    request = await self._ingest(transaction, table, rows, columns)
+        return CommandStatus(request.tag, request.affected)
+
+    @staticmethod
+    async def _ingest(
+        transaction: Transaction, table: str, rows: "native.ArrowRows", columns: Columns | None
+    ) -> "native.Request":
+        row = await transaction.complete(_copy.TABLE, (table,), _shape.TUPLE, None, True, None, None)
+        known, indices = _arrow.matched(Table.of(row.result(), None), rows.column_names, columns)
+        form = _arrow.bound(rows, await transaction.describe(known.describing()), indices)
+        async with transaction.alone() as slot:
+            pieces = _arrow.pieces_async(rows)
+            return await _async_copy.copy_in(slot, known.copying(form), pieces, transaction, records=True)
 
     @overload
     def copy_out(self, sql: str, *, timeout: float | None = None) -> CopyOut[bytes]: ...

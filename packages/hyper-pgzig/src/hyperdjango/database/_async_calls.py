@@ -113,6 +113,31 @@ class AsyncCalls(AsyncPoolFace):
         document: bytes = request.result()
         return document
 
+    async def query_arrow(
+        self, sql: str, *args: object, timeout: float | None = None
+    ) -> "native.ArrowStream":
+        """Return all rows of one statement as Arrow columns.
+
+        No Arrow library is needed for it, and any of them reads the result in place: `pyarrow.table(result)`,
+        `polars.DataFrame(result)`, `pandas.DataFrame.from_arrow(result)`.
+
+        Args:
+            sql: One statement with placeholders `$1` to `$65535`.
+            args: One value per placeholder, in order.
+            timeout: Seconds for the whole call, waiting for a connection included.
+        Returns:
+            An object with `__arrow_c_stream__`, which may be read any number of times. Columns are in order,
+            duplicate names among them; docs/arrow.md says which Arrow type each PostgreSQL type becomes.
+        Raises:
+            DataError: A value has no Arrow form, as an infinite date has none; the text names the column.
+            As `query` besides.
+
+        Arrow docs: "The Arrow PyCapsule Interface".
+        """
+        request = await self._complete(sql, args, _shape.ARROW, None, False, None, timeout)
+        result: native.ArrowStream = request.result()
+        return result
+
     async def execute(self, sql: str, *args: object, timeout: float | None = None) -> CommandStatus:
         """Run a command and say what it did.
 

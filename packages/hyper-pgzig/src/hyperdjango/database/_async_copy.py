@@ -108,11 +108,16 @@ async def _go_on(slot: Slot, progress: int) -> bool:
 
 
 async def copy_in(
-    slot: Slot, sql: str, pieces: AsyncGenerator[_copy_source.Piece, None], pinned: "Pinned | None"
+    slot: Slot,
+    sql: str,
+    pieces: AsyncGenerator[_copy_source.Piece, None],
+    pinned: "Pinned | None",
+    *,
+    records: bool = False,
 ) -> "native.Request":
-    """Run a COPY FROM STDIN and return its finished request."""
+    """Run a COPY FROM STDIN and return its finished request. `records`: its lines are counted from 0."""
     connection = slot.connection
-    async with aclosing(pieces), _copying(slot, sql, pinned, records=False) as request:
+    async with aclosing(pieces), _copying(slot, sql, pinned, records=records) as request:
         if not request.done:
             async for piece in pieces:
                 if not await _go_on(slot, connection.feed(piece)):

@@ -10,6 +10,7 @@ NAMED_TUPLE: Final = 3
 KEYWORDS: Final = 4
 VALUE: Final = 5
 JSON: Final = 6
+ARROW: Final = 7
 
 type_error_text: Final = (
     "into= takes dict, tuple, a NamedTuple, a dataclass, a msgspec Struct, a pydantic model "

@@ -6,7 +6,8 @@ from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from hyperdjango.database import _batches, _copy, _pipeline, _shape, _stream, _sync_copy
+from hyperdjango.database import _arrow, _batches, _copy, _pipeline, _shape, _stream, _sync_copy
+from hyperdjango.database._arrow import ArrowSource, Columns
 from hyperdjango.database._copy import Format, Table
 from hyperdjango.database._deadline import check_timeout, deadline_after
 from hyperdjango.database._pinned import Pinned
@@ -185,6 +186,45 @@ class SyncBulk(SyncBlocks):
             arguments = (_copy.TABLE, (table,), _shape.TUPLE, None, True, None)
             known = Table.of(self._in_transaction(transaction, arguments, deadline).result(), columns)
         return _sync_copy.copy_records(transaction, known, records, form, deadline)
+
+    def ingest_arrow(
+        self,
+        table: str,
+        data: ArrowSource,
+        *,
+        columns: Columns | None = None,
+        timeout: float | None = None,
+    ) -> CommandStatus:
+        """Load the columns of a table or frame of Arrow into a table by COPY; as `Database.ingest_arrow`."""
+        rows = _arrow.rows_of(data)
+        deadline = deadline_after(time.monotonic(), timeout)
+        transaction = self._current.get()
+        if transaction is not None:
+            transaction.check_usable()
+            request = self._ingest(transaction, table, rows, columns, deadline)
+        else:
+            with self._block(None, "BEGIN", deadline):
+                transaction = self._current.get()
+                assert transaction is not None
+                request = self._ingest(transaction, table, rows, columns, deadline)
+        return CommandStatus(request.tag, request.affected)
+
+    def _ingest(
+        self,
+        transaction: Pinned,
+        table: str,
+        rows: "native.ArrowRows",
+        columns: Columns | None,
+        deadline: float | None,
+    ) -> "native.Request":
+        arguments = (_copy.TABLE, (table,), _shape.TUPLE, None, True, None)
+        found = self._in_transaction(transaction, arguments, deadline).result()
+        known, indices = _arrow.matched(Table.of(found, None), rows.column_names, columns)
+        form = _arrow.bound(rows, _sync_copy.describe(transaction, known.describing(), deadline), indices)
+        pieces = _arrow.pieces(rows)
+        return _sync_copy.copy_in(
+            transaction.slot, known.copying(form), pieces, transaction, deadline, records=True
+        )
 
     @overload
     def copy_out(self, sql: str, *, timeout: float | None = None) -> SyncCopyOut[bytes]: ...

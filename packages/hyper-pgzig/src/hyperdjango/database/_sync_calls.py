@@ -63,6 +63,11 @@ class SyncCalls(SyncPoolFace):
         document: bytes = self._run(sql, args, _shape.JSON, None, first=False, timeout=timeout)
         return document
 
+    def query_arrow(self, sql: str, *args: object, timeout: float | None = None) -> "native.ArrowStream":
+        """Return all rows of one statement as Arrow columns; as `Database.query_arrow`."""
+        result: native.ArrowStream = self._run(sql, args, _shape.ARROW, None, first=False, timeout=timeout)
+        return result
+
     def execute(self, sql: str, *args: object, timeout: float | None = None) -> CommandStatus:
         """Run a command and say what it did; as `Database.execute`."""
         if len(args) == 1 and _copy.is_copy(sql):

@@ -76,10 +76,12 @@ def copy_in(
     pieces: Iterator[_copy_source.Piece],
     pinned: "Pinned | None",
     deadline: float | None,
+    *,
+    records: bool = False,
 ) -> "native.Request":
-    """Run a COPY FROM STDIN and return its finished request."""
+    """Run a COPY FROM STDIN and return its finished request. `records`: its lines are counted from 0."""
     connection = slot.connection
-    with _copying(slot, sql, pinned, deadline, records=False) as request:
+    with _copying(slot, sql, pinned, deadline, records=records) as request:
         if not request.done:
             for piece in pieces:
                 if not _goes_on(slot, connection.feed(piece), deadline):
