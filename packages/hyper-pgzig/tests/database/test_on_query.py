@@ -30,6 +30,7 @@ from hyperdjango.database import (
     UndefinedTable,
     UniqueViolation,
 )
+from hyperdjango.database._notifications import NOTIFY_SQL
 from hyperdjango.database._watching import NOBODY, silently, watched
 from pgkit.face import Face
 from pgkit.until import until
@@ -141,6 +142,22 @@ CASES: Final[dict[str, Case]] = {
     ),
     "query_json": Case(
         lambda f: f.query_json(ONE, 5), "query_json", (("query_json", ONE, 1, "SELECT 1", 1, None),)
+    ),
+    "query_arrow": Case(
+        lambda f: f.query_arrow(ONE, 5), "query_arrow", (("query_arrow", ONE, 1, "SELECT 1", 1, None),)
+    ),
+    "ingest_arrow": Case(
+        lambda f: f.ingest_arrow("t", f.query_arrow("SELECT 1 AS id, 'x' AS label")),
+        "ingest_arrow",
+        (
+            ("query_arrow", "SELECT 1 AS id, 'x' AS label", 1, "SELECT 1", 0, None),
+            ("ingest_arrow", "COPY t FROM STDIN", 1, "COPY 1", 0, None),
+        ),
+    ),
+    "notify": Case(
+        lambda f: f.notify("here", "x"),
+        "notify",
+        (("query_val", NOTIFY_SQL, 1, "SELECT 1", 2, None),),
     ),
     "execute": Case(
         lambda f: f.execute(INSERT, 1, "x"), "execute", (("execute", INSERT, 1, "INSERT 0 1", 2, None),)

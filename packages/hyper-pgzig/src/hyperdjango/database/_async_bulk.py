@@ -231,16 +231,12 @@ class AsyncBulk(AsyncBlocks):
         PostgreSQL docs: sql-copy; Arrow docs: "The Arrow PyCapsule Interface".
         """
         rows = _arrow.rows_of(data)
-        async with _async_copy.limit(timeout):
-            transaction = self._current.get()
-            if transaction is not None:
+        with watched(self, "ingest_arrow", f"COPY {table} FROM STDIN") as watch:
+            async with _async_copy.limit(timeout), self._transaction_of_own(None) as transaction:
+                watch.has(transaction.slot)
                 request = await self._ingest(transaction, table, rows, columns)
-            else:
-                async with self.transaction():
-                    transaction = self._current.get()
-                    assert transaction is not None
-                    request = await self._ingest(transaction, table, rows, columns)
-        return CommandStatus(request.tag, request.affected)
+            watch.heard(request)
+            return CommandStatus(request.tag, request.affected)
 
     @staticmethod
     async def _ingest(

@@ -198,16 +198,12 @@ class SyncBulk(SyncBlocks):
         """Load the columns of a table or frame of Arrow into a table by COPY; as `Database.ingest_arrow`."""
         rows = _arrow.rows_of(data)
         deadline = deadline_after(time.monotonic(), timeout)
-        transaction = self._current.get()
-        if transaction is not None:
-            transaction.check_usable()
-            request = self._ingest(transaction, table, rows, columns, deadline)
-        else:
-            with self._block(None, "BEGIN", deadline):
-                transaction = self._current.get()
-                assert transaction is not None
+        with watched(self, "ingest_arrow", f"COPY {table} FROM STDIN") as watch:
+            with self._transaction_of_own(timeout) as transaction:
+                watch.has(transaction.slot)
                 request = self._ingest(transaction, table, rows, columns, deadline)
-        return CommandStatus(request.tag, request.affected)
+            watch.heard(request)
+            return CommandStatus(request.tag, request.affected)
 
     def _ingest(
         self,

@@ -313,7 +313,12 @@ def watched(face: "Face", call: str, sql: str, *, parameters_count: int = 0) -> 
     return Watch(face, call, sql, parameters_count=parameters_count)
 
 
-_CALLS: Final = {_shape.VALUE: "query_val", _shape.DISCARD: "execute", _shape.JSON: "query_json"}
+_CALLS: Final = {
+    _shape.VALUE: "query_val",
+    _shape.DISCARD: "execute",
+    _shape.JSON: "query_json",
+    _shape.ARROW: "query_arrow",
+}
 
 
 def call_of(shape: int, *, first: bool) -> str:
