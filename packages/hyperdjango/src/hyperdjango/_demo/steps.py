@@ -5,21 +5,17 @@ import random
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import Final, NamedTuple
-from uuid import UUID
 
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from hyperdjango._demo import concurrent
+from hyperdjango._demo import bulk, concurrent
 from hyperdjango._demo.tour import STATIONS, Step, Tour, duration
 from hyperdjango.database import DivisionByZero, SyncDatabase, UniqueViolation
 
-SLICE_ROWS: Final = 5_000
-FIRST_READING: Final = datetime(2026, 1, 1, tzinfo=UTC)
 PLACES: Final = ("Aare", "Brig", "Chur", "Davos", "Engi", "Flims", "Genf", "Horw")
 
 
@@ -75,29 +71,6 @@ async def execute_many(tour: Tour) -> str:
         f"INSERT INTO {tour.table('station')} VALUES ($1, $2, $3, $4)", stations
     )
     return f"{status} from {len(stations)} sets of values"
-
-
-async def load(tour: Tour) -> str:
-    """Insert the readings as arrays, a slice at a time."""
-    generator = random.Random(11)  # noqa: S311 - as above
-    sql = f"""INSERT INTO {tour.table("reading")} SELECT * FROM
-        unnest($1::uuid[], $2::int[], $3::timestamptz[], $4::numeric[], $5::bool[])"""
-    columns = (TextColumn("loading"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=tour.console) as progress:
-        task = progress.add_task("load", total=tour.rows)
-        for first in range(0, tour.rows, SLICE_ROWS):
-            numbers = range(first, min(first + SLICE_ROWS, tour.rows))
-            await tour.db.execute(
-                sql,
-                [UUID(int=generator.getrandbits(128), version=4) for _ in numbers],
-                [number % STATIONS for number in numbers],
-                [FIRST_READING + timedelta(minutes=number) for number in numbers],
-                [Decimal(generator.randrange(-2500, 3800)).scaleb(-2) for _ in numbers],
-                [number % 3 == 0 for number in numbers],
-            )
-            progress.advance(task, len(numbers))
-    await tour.db.execute(f"CREATE INDEX ON {tour.table('reading')} (station_id, taken)")
-    return f"{tour.rows:,} rows in slices of {SLICE_ROWS:,}, and an index"
 
 
 async def query(tour: Tour) -> str:
@@ -256,13 +229,20 @@ STEPS: Final = [
     Step("connect", look_around),
     Step("schema", create_schema),
     Step("execute_many", execute_many),
-    Step("load", load),
+    Step("copy_records", bulk.copy_records),
+    Step("refused", bulk.copy_refused),
+    Step("CSV", bulk.csv_round_trip),
     Step("query", query),
     Step("query_one", query_one),
     Step("query_val", query_val),
     Step("execute", execute),
     Step("into=", into),
     Step("every row", everything),
+    Step("stream", bulk.stream),
+    Step("query_json", bulk.as_json),
+    Step("query_arrow", bulk.as_arrow),
+    Step("explain", bulk.explain),
+    Step("listen", bulk.notifications),
     Step("2 000 at once", concurrent.at_once),
     Step("slow and quick", concurrent.slow_beside_quick),
     Step("pipeline", concurrent.pipeline),
