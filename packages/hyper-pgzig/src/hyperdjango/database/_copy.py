@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 from hyperdjango.database import _shape
 from hyperdjango.database._deadline import check_timeout
 from hyperdjango.database._identifiers import quote_identifier
-from hyperdjango.database._statements import is_script
+from hyperdjango.database._statements import after_comments, is_script, without_comments
 from hyperdjango.database.errors import DatabaseError, InterfaceError
 from hyperdjango.database.status import CommandStatus
 
@@ -26,20 +26,17 @@ PART_SIZE: Final = 128 * 1024
 
 Format = Literal["binary", "text"]
 
-_SPACE: Final = r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/)"
-_BEGINS: Final = re.compile(rf"{_SPACE}*copy\b", re.IGNORECASE | re.DOTALL)
-# What is passed over while the way of the data is looked for: literals, quoted names, comments.
+_COPY: Final = re.compile(r"copy(?![\w$])", re.IGNORECASE)
+# What is passed over while the way of the data is looked for: literals and quoted names.
 _TOKEN: Final = re.compile(
     r"""
       (?<![\w$])[eE]'(?:[^'\\]|\\.|'')*'
     | '(?:[^']|'')*'
     | "(?:[^"]|"")*"
     | (?<![\w$])\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$
-    | --[^\n]*
-    | /\*.*?\*/
     | (?P<open>[(\[])
     | (?P<close>[)\]])
-    | (?P<word>[^\W\d]\w*)
+    | (?P<word>[^\W\d][\w$]*)
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -58,35 +55,47 @@ WHERE c.oid = $1::pg_catalog.text::pg_catalog.regclass
 
 
 class CopyText(NamedTuple):
-    """A COPY command taken apart.
+    """A COPY command taken apart, without its comments.
 
     Attributes:
         way: Where its data goes: `"in"` from STDIN, `"out"` to STDOUT, None to or from a file of the
             server's.
         target: The table with its columns, or the query in its parentheses.
+        opens: Where in the target the parenthesis of the columns or the query is; None is all columns.
         options: What follows STDIN or STDOUT.
     """
 
     way: Literal["in", "out"] | None
     target: str
+    opens: int | None
     options: str
+
+
+def _begin(sql: str) -> int | None:
+    """Return where the word COPY of a COPY command ends."""
+    match = _COPY.match(sql, after_comments(sql))
+    return match and match.end()
 
 
 def is_copy(sql: str) -> bool:
     """Whether a text is a COPY command."""
-    return _BEGINS.match(sql) is not None
+    return _begin(sql) is not None
 
 
 def parse(sql: str) -> CopyText | None:
     """Take a COPY command apart; None is another command."""
-    begin = _BEGINS.match(sql)
+    begin = _begin(sql)
     if begin is None:
         return None
+    text = without_comments(sql[begin:]).strip()
     depth = 0
     end: int | None = None
-    for match in _TOKEN.finditer(sql, begin.end()):
+    opens: int | None = None
+    for match in _TOKEN.finditer(text):
         if match["open"]:
             depth += 1
+            if end is None and opens is None:
+                opens = match.start()
         elif match["close"]:
             depth -= 1
         elif match["word"] and depth == 0:
@@ -97,9 +106,9 @@ def parse(sql: str) -> CopyText | None:
                 way: Literal["in", "out"] | None = None
                 if word in {"stdin", "stdout"}:
                     # The server takes either word for either way.
-                    way = "in" if sql[end : end + 4].lower() == "from" else "out"
-                return CopyText(way, sql[begin.end() : end].strip(), sql[match.end() :].strip(" \t\r\n;"))
-    return CopyText(None, sql[begin.end() : end].strip(), "")
+                    way = "in" if text[end : end + 4].lower() == "from" else "out"
+                return CopyText(way, text[:end].strip(), opens, text[match.end() :].strip(" \t\r\n;"))
+    return CopyText(None, text[:end].strip(), opens, "")
 
 
 def check(sql: str, way: Literal["in", "out"]) -> CopyText:
@@ -208,12 +217,11 @@ def rows_text(text: CopyText) -> str:
 
 def rows_source(text: CopyText) -> str | None:
     """Return the query whose columns the rows have; None is a table, all of its columns."""
-    if text.target.startswith("("):
-        return text.target[1 : text.target.rindex(")")]
-    if "(" in text.target:
-        name, columns = text.target.rstrip().removesuffix(")").rsplit("(", 1)
-        return f"SELECT {columns} FROM {name}"
-    return None
+    if text.opens is None:
+        return None
+    inside = text.target[text.opens + 1 : text.target.rindex(")")]
+    table = text.target[: text.opens]
+    return f"SELECT {inside} FROM {table}" if table else inside
 
 
 class Reading:

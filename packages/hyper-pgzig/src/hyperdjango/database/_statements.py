@@ -20,6 +20,7 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_BLANK: Final = re.compile(r"(?:\s|--[^\n]*)*")
 _COMMENT_EDGE: Final = re.compile(r"/\*|\*/")
 
 
@@ -47,6 +48,32 @@ def is_script(sql: str) -> bool:
             position = _end_of_comment(sql, position)
         elif has_ended and not match["line"]:
             return True
+
+
+def without_comments(sql: str) -> str:
+    """Return the text with a space in place of each comment."""
+    if "--" not in sql and "/*" not in sql:
+        return sql
+    kept: list[str] = []
+    position = start = 0
+    while (match := _TOKEN.search(sql, position)) is not None:
+        position = match.end()
+        if match["block"] or match["line"]:
+            if match["block"]:
+                position = _end_of_comment(sql, position)
+            kept += [sql[start : match.start()], " "]
+            start = position
+    return "".join([*kept, sql[start:]])
+
+
+def after_comments(sql: str) -> int:
+    """Return where the first thing of the text begins that is neither white space nor a comment."""
+    position = 0
+    while True:
+        position = _BLANK.match(sql, position).end()  # type: ignore[union-attr] # it matches nothing, too
+        if not sql.startswith("/*", position):
+            return position
+        position = _end_of_comment(sql, position + 2)
 
 
 def _end_of_comment(sql: str, position: int) -> int:
