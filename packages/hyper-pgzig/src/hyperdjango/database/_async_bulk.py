@@ -137,29 +137,23 @@ class AsyncBulk(AsyncBlocks):
 
         PostgreSQL docs: sql-copy, "Binary Format".
         """
-        _copy.check_format(format)
-        async with _async_copy.limit(timeout):
-            transaction = self._current.get()
-            if transaction is not None:
-                request = await self._copy_records(transaction, table, records, columns, format)
-            else:
-                async with self.transaction():
-                    transaction = self._current.get()
-                    assert transaction is not None
-                    request = await self._copy_records(transaction, table, records, columns, format)
+        _copy.check_records(table, columns, format)
+        async with _async_copy.limit(timeout) as limited, self._transaction_of_own(None) as transaction:
+            request = await self._copy_records(transaction, table, records, columns, format, limited)
         return CommandStatus(request.tag, request.affected)
 
     @staticmethod
-    async def _copy_records(
+    async def _copy_records(  # noqa: PLR0917 - ours alone
         transaction: Transaction,
         table: str,
         records: Iterable[Sequence[object]] | AsyncIterable[Sequence[object]],
         columns: Sequence[str] | None,
         form: Format | None,
+        limited: _async_copy.Limit,
     ) -> "native.Request":
         looked_up = await transaction.complete(_copy.TABLE, (table,), _shape.TUPLE, None, True, None, None)
-        known = Table.of(looked_up.result(), columns)
-        return await _async_copy.copy_records(transaction, known, records, form)
+        known = Table.of(table, looked_up.result(), columns)
+        return await _async_copy.copy_records(transaction, known, records, form, limited)
 
     @overload
     def copy_out(self, sql: str, *, timeout: float | None = None) -> CopyOut[bytes]: ...

@@ -124,15 +124,16 @@ class AsyncCalls(AsyncPoolFace):
         _copy.check(sql, "in")
         _copy_source.check(data)
         pieces = _copy_source.pieces_async(data)
-        async with _async_copy.limit(timeout):
+        async with _async_copy.limit(timeout) as limited:
             transaction = self._current.get()
             if transaction is not None:
-                async with transaction.alone() as slot:
-                    request = await _async_copy.copy_in(slot, sql, pieces, transaction)
+                async with transaction.moving() as slot:
+                    limited.slot = slot
+                    request = await _async_copy.copy_in(slot, sql, pieces, transaction, limited)
             else:
-                slot = await self._acquire(None)
+                slot = limited.slot = await self._acquire(None)
                 try:
-                    request = await _async_copy.copy_in(slot, sql, pieces, None)
+                    request = await _async_copy.copy_in(slot, sql, pieces, None, limited)
                 finally:
                     await self._release(slot)
         return CommandStatus(request.tag, request.affected)

@@ -11,7 +11,7 @@ from hyperdjango.database import _shape
 from hyperdjango.database._deadline import check_timeout
 from hyperdjango.database._identifiers import quote_identifier
 from hyperdjango.database._statements import after_comments, is_script, without_comments
-from hyperdjango.database.errors import DatabaseError, InterfaceError
+from hyperdjango.database.errors import DatabaseError, InterfaceError, UndefinedTable
 from hyperdjango.database.status import CommandStatus
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+
+_NUMBER: Final = re.compile(r"[0-9]+")
 
 # The server resolves the name by its own rules, so nothing of it becomes SQL text of ours. A generated
 # column is none that COPY takes.
@@ -139,27 +141,32 @@ class Table(NamedTuple):
 
     Attributes:
         name: Quoted, with its schema.
+        relation: As the backend calls it where it complains of a row.
         columns: Their names, in order; those that can be copied.
     """
 
     name: str
+    relation: str
     columns: list[str]
 
     @classmethod
-    def of(cls, row: tuple[str, str, list[str] | None], columns: Sequence[str] | None) -> "Table":
+    def of(
+        cls, name: str, row: tuple[str, str, list[str] | None] | None, columns: Sequence[str] | None
+    ) -> "Table":
         """Make it of a row of `TABLE`.
 
         Args:
+            name: What was looked up.
             row: Schema, name, and columns.
             columns: Those that are wanted; None is all.
         Raises:
-            TypeError: `columns` is a str.
+            UndefinedTable: There is no such row: the name is an OID that no table has.
         """
-        schema, name, own = row
-        if isinstance(columns, str):
-            raise TypeError("columns must be a sequence of names, not a str")
+        if row is None:
+            raise UndefinedTable(f"relation {name!r} does not exist", sqlstate="42P01")
+        schema, relation, own = row
         names = list(own or ()) if columns is None else list(columns)
-        return cls(f"{quote_identifier(schema)}.{quote_identifier(name)}", names)
+        return cls(f"{quote_identifier(schema)}.{quote_identifier(relation)}", relation, names)
 
     def describing(self) -> str:
         """Return the query whose columns have the types that records are written by."""
@@ -167,16 +174,27 @@ class Table(NamedTuple):
 
     def copying(self, form: Format) -> str:
         """Return the COPY that takes records."""
-        columns = ", ".join(map(quote_identifier, self.columns))
-        return f"COPY {self.name} ({columns}) FROM STDIN (FORMAT {form})"
+        columns = f" ({', '.join(map(quote_identifier, self.columns))})" if self.columns else ""
+        return f"COPY {self.name}{columns} FROM STDIN (FORMAT {form})"
 
 
-def check_format(form: str | None) -> None:
-    """Refuse what is no format for records.
+def check_records(table: object, columns: object, form: str | None) -> None:
+    """Refuse what names no table, no columns or no format, before anything is sent.
 
     Raises:
-        ValueError: It is neither `"binary"` nor `"text"`.
+        TypeError: The table or a column is no str, or `columns` is one.
+        ValueError: There is no column, or the format is neither `"binary"` nor `"text"`.
     """
+    if not isinstance(table, str):
+        raise TypeError(f"the table's name must be a str, not {type(table).__name__}")
+    if columns is not None:
+        if isinstance(columns, str) or not isinstance(columns, Sequence):
+            raise TypeError(f"columns must be a sequence of names, not {type(columns).__name__}")
+        if not columns:
+            raise ValueError("columns must name a column at least")
+        for name in columns:
+            if not isinstance(name, str):
+                raise TypeError(f"a column's name must be a str, not {type(name).__name__}")
     if form not in {None, "binary", "text"}:
         raise ValueError(f'format must be "binary" or "text", not {form!r}')
 
@@ -188,20 +206,22 @@ def format_of(described: "native.Request", wanted: Format | None) -> Format:
     return "binary" if described.binary_records else "text"
 
 
-# `COPY accounts, line 3, column owner: "…"`, whatever the server's language: the number is what counts.
-_LINE: Final = re.compile(r"^COPY .*?(\d+)")
+def note_place(error: DatabaseError, relation: str | None) -> None:
+    """Say in a note which line of the data, or which record, the backend complains of, where it says so.
 
-
-def note_place(error: DatabaseError, *, records: bool) -> None:
-    """Say in a note which line of the data, or which record, the backend complains of, where it says so."""
-    if error.context is None:
-        return
-    line = _LINE.match(error.context)
+    Args:
+        error: Its context may hold `COPY accounts, line 3, column owner: "…"`, behind the lines of a trigger
+            perhaps. Whatever the server's language, the first number behind the name counts the lines.
+        relation: The name, where records were copied.
+    """
+    begin = "COPY " if relation is None else f"COPY {relation}"
+    line = next((each for each in (error.context or "").splitlines() if each.startswith(begin)), None)
     if line is None:
         return
-    error.add_note(error.context.splitlines()[0])
-    if records:
-        error.add_note(f"in record {int(line[1]) - 1}, counted from 0")
+    error.add_note(line)
+    number = _NUMBER.search(line, len(begin))
+    if relation is not None and number is not None:
+        error.add_note(f"in record {int(number[0]) - 1}, counted from 0")
 
 
 def rows_text(text: CopyText) -> str:
@@ -224,6 +244,10 @@ def rows_source(text: CopyText) -> str | None:
     return f"SELECT {inside} FROM {table}" if table else inside
 
 
+def _nothing() -> None:
+    """There is no generator yet."""
+
+
 class Reading:
     """What a CopyOut and the generator that reads for it share.
 
@@ -235,9 +259,22 @@ class Reading:
         text: What was given.
         has_rows: They are decoded; else there are bytes.
         status: The outcome, once all is read.
+        items: The generator, where there is one still.
+        is_spared: Left early inside a block, the rest is read, because cancelling would fail the transaction.
     """
 
-    __slots__ = ("has_rows", "shape", "sql", "status", "target", "text", "timeout")
+    __slots__ = (
+        "_is_begun",
+        "has_rows",
+        "is_spared",
+        "items",
+        "shape",
+        "sql",
+        "status",
+        "target",
+        "text",
+        "timeout",
+    )
 
     def __init__(self, sql: str, into: Callable[..., Any] | None, timeout: float | None) -> None:
         self.text = check(sql, "out")
@@ -249,6 +286,19 @@ class Reading:
             self.shape, self.target = _shape.shape_of(into)
         self.timeout = check_timeout(timeout)
         self.status: CommandStatus | None = None
+        self.items: Callable[[], Any] = _nothing
+        self.is_spared = True
+        self._is_begun = False
+
+    def begin(self) -> None:
+        """Somebody begins to read.
+
+        Raises:
+            InterfaceError: Somebody did already.
+        """
+        if self._is_begun:
+            raise InterfaceError("the data of this COPY was read already: call copy_out() again")
+        self._is_begun = True
 
     def check_bytes(self) -> None:
         """Refuse to write rows to a file.
@@ -260,11 +310,6 @@ class Reading:
             raise TypeError("with into= there are rows, which no file takes")
 
     def outcome(self) -> CommandStatus:
-        """Return the status of what was read to its end.
-
-        Raises:
-            InterfaceError: It was read by somebody else, or in part.
-        """
-        if self.status is None:
-            raise InterfaceError("the data of this COPY was read already")
+        """Return the status of what was read to its end."""
+        assert self.status is not None
         return self.status

@@ -10,6 +10,7 @@ from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._pinned import Pinned, begin_sql, check_committed
 from hyperdjango.database._repeat import NOT_INSIDE, check_retries, is_repeatable, pause_before
 from hyperdjango.database._sync_calls import SyncCalls, end_interrupted, run_owed
+from hyperdjango.database._sync_copy import end_reading
 from hyperdjango.database.errors import DatabaseError, InterfaceError
 
 T = TypeVar("T")
@@ -89,12 +90,14 @@ class SyncBlocks(SyncCalls):
         except BaseException as error:
             try:
                 end_interrupted(outer.slot, error)
+                end_reading(outer, failed=True)
                 outer.leave(savepoint, failed=True)
             except BaseException:
                 # Nobody knows whether the savepoint is rolled back: nothing of the transaction may stay.
                 outer.slot.close()
                 raise
             raise
+        end_reading(outer, failed=False)
         if outer.leave(savepoint, failed=False):
             run_owed(outer, deadline)
 
@@ -142,8 +145,10 @@ class SyncBlocks(SyncCalls):
             try:
                 self._current.set(transaction)
                 yield
+                end_reading(transaction, failed=False)
             except BaseException as error:
                 end_interrupted(slot, error)
+                end_reading(transaction, failed=True)
                 transaction.abandon()
                 raise
             finally:

@@ -81,17 +81,10 @@ class SyncBulk(SyncBlocks):
         timeout: float | None = None,
     ) -> CommandStatus:
         """Load Python rows into a table by COPY; as `Database.copy_records`."""
-        _copy.check_format(format)
+        _copy.check_records(table, columns, format)
         deadline = deadline_after(time.monotonic(), timeout)
-        transaction = self._current.get()
-        if transaction is not None:
-            transaction.check_usable()
+        with self._transaction_of_own(timeout) as transaction:
             request = self._copy_records(transaction, table, records, columns, format, deadline)
-        else:
-            with self._block(None, "BEGIN", deadline):
-                transaction = self._current.get()
-                assert transaction is not None
-                request = self._copy_records(transaction, table, records, columns, format, deadline)
         return CommandStatus(request.tag, request.affected)
 
     def _copy_records(  # noqa: PLR0917 - ours alone
@@ -106,7 +99,7 @@ class SyncBulk(SyncBlocks):
         looked_up = self._in_transaction(
             transaction, (_copy.TABLE, (table,), _shape.TUPLE, None, True, None), deadline
         )
-        known = Table.of(looked_up.result(), columns)
+        known = Table.of(table, looked_up.result(), columns)
         return _sync_copy.copy_records(transaction, known, records, form, deadline)
 
     @overload

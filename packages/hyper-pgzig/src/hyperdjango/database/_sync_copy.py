@@ -3,6 +3,7 @@
 # pyright: reportPrivateUsage=false
 
 import time
+import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -25,7 +26,7 @@ T = TypeVar("T")
 
 @contextmanager
 def _copying(
-    slot: Slot, sql: str, pinned: "Pinned | None", deadline: float | None, *, records: bool
+    slot: Slot, sql: str, pinned: "Pinned | None", deadline: float | None, relation: str | None
 ) -> Generator["native.Request", None, None]:
     """Begin a COPY IN, and end it after the body has fed it.
 
@@ -41,6 +42,7 @@ def _copying(
         is_first = pinned is not None and pinned.sent()
         if _sync_replies.step(slot, deadline) == WANTS_DATA:
             yield request
+            _check_time(deadline)
             if connection.end_copy() != DONE:
                 _sync_replies.step(slot, deadline)
         else:
@@ -50,7 +52,7 @@ def _copying(
             _sync_replies.recover(slot)
         if is_first and pinned is not None:
             pinned.check_begun()
-        if type(error) is TimeoutError:
+        if type(error) is _sync_replies.TimeIsOverError:
             raise time_is_over(slot) from None
         raise
     if is_first and request.failed and pinned is not None:
@@ -58,14 +60,18 @@ def _copying(
     try:
         request.result()
     except DatabaseError as error:
-        _copy.note_place(error, records=records)
+        _copy.note_place(error, relation)
         raise
+
+
+def _check_time(deadline: float | None) -> None:
+    if deadline is not None and time.monotonic() > deadline:
+        raise _sync_replies.TimeIsOverError
 
 
 def _goes_on(slot: Slot, progress: int, deadline: float | None) -> bool:
     """Wait until more data is taken. False: the COPY has ended."""
-    if deadline is not None and time.monotonic() > deadline:
-        raise TimeoutError
+    _check_time(deadline)
     return progress == WANTS_DATA or (progress != DONE and _sync_replies.step(slot, deadline) != DONE)
 
 
@@ -78,7 +84,7 @@ def copy_in(
 ) -> "native.Request":
     """Run a COPY FROM STDIN and return its finished request."""
     connection = slot.connection
-    with _copying(slot, sql, pinned, deadline, records=False) as request:
+    with _copying(slot, sql, pinned, deadline, None) as request:
         if not request.done:
             for piece in pieces:
                 if not _goes_on(slot, connection.feed(piece), deadline):
@@ -120,7 +126,7 @@ def copy_records(
     chosen = _copy.format_of(described, form)
     slot = pinned.slot
     connection = slot.connection
-    with _copying(slot, table.copying(chosen), pinned, deadline, records=True) as request:
+    with _copying(slot, table.copying(chosen), pinned, deadline, table.relation) as request:
         iterator = iter(records)
         is_over = request.done
         while not is_over:
@@ -139,6 +145,8 @@ def _read(face: "SyncBlocks", reading: Reading) -> Generator[Any, None, None]:
         slot = pinned.slot
         connection = slot.connection
         is_first = False
+        request: native.Request | None = None
+        pinned.reading = reading
         try:
             request = connection.copy_out(reading.sql, described, reading.shape, reading.target, PART_SIZE)
             is_first = pinned.sent()
@@ -150,12 +158,15 @@ def _read(face: "SyncBlocks", reading: Reading) -> Generator[Any, None, None]:
                 elif part:
                     yield part
         except BaseException as error:
-            _stop(slot, spare=is_inside and isinstance(error, GeneratorExit))
+            if request is None or not request.done:
+                _stop(slot, spare=is_inside and reading.is_spared and isinstance(error, GeneratorExit))
             if is_first:
                 pinned.check_begun()
-            if type(error) is TimeoutError:
+            if type(error) is _sync_replies.TimeIsOverError:
                 raise time_is_over(slot) from None
             raise
+        finally:
+            pinned.reading = None
         if is_first and request.failed:
             pinned.check_begun()
         request.result()
@@ -168,7 +179,7 @@ def _describe(face: "SyncBlocks", pinned: "Pinned", reading: Reading) -> "native
     if query is None:
         arguments = (_copy.TABLE, (reading.text.target,), _shape.TUPLE, None, True, None)
         looked_up = face._in_transaction(pinned, arguments, deadline)
-        query = Table.of(looked_up.result(), None).describing()
+        query = Table.of(reading.text.target, looked_up.result(), None).describing()
     return describe(pinned, query, deadline)
 
 
@@ -184,6 +195,20 @@ def _stop(slot: Slot, *, spare: bool) -> None:
     _sync_replies.drain(slot)
 
 
+def end_reading(pinned: "Pinned", *, failed: bool) -> None:
+    """Stop the reading that was left: the block ends, too.
+
+    Args:
+        pinned: The block.
+        failed: What it has done will be rolled back.
+    """
+    reading = pinned.reading
+    items = None if reading is None else reading.items()
+    if reading is not None and items is not None:
+        reading.is_spared = not failed
+        items.close()
+
+
 class SyncCopyOut(Generic[T]):
     """The data of a COPY TO STDOUT, for blocking callers; as `CopyOut`."""
 
@@ -192,6 +217,7 @@ class SyncCopyOut(Generic[T]):
     ) -> None:
         self._reading = Reading(sql, into, timeout)
         self._items = _read(face, self._reading)
+        self._reading.items = weakref.ref(self._items)
 
     @property
     def status(self) -> CommandStatus | None:
@@ -200,11 +226,13 @@ class SyncCopyOut(Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         """Give the rows one by one, or the bytes as they come: whole rows in each."""
+        self._reading.begin()
         return self._items
 
     def write_to(self, file: Any) -> CommandStatus:
         """Write all of it to a file and return the outcome; as `CopyOut.write_to`."""
         self._reading.check_bytes()
+        self._reading.begin()
         is_text = _copy_source.is_text_file(file)
         for part in self._items:
             _copy_source.write(file, part, is_text=is_text)
