@@ -62,6 +62,9 @@ pub const Link = struct {
     cache: prepared.Cache,
     /// Statements to be closed on the backend, by number, in front of the next batch.
     closing: std.ArrayList(u64) = .empty,
+    /// Portals that have been read to their end, by number: they are closed in front of the next batch, or end
+    /// with their transaction.
+    spent: std.ArrayList(u64) = .empty,
     /// The requests under way, in the order of sending. What comes is for the first.
     queue: std.Deque(*Object) = .empty,
     /// Those that are done and have somebody who waits for them, until `take_finished`.
@@ -300,6 +303,7 @@ pub const Link = struct {
                     if (!request.owed_only) return null;
                 }
                 request.keepTag(tag, protocol.rowCount(tag));
+                if (request.portal != 0) self.spent.append(gpa, request.portal) catch return raise.outOfMemory();
                 if (altersTypes(tag)) self.map.forgetComposites();
                 try self.noteTag(request, tag);
                 try copy.settle(self, request);
@@ -358,6 +362,7 @@ pub const Link = struct {
     }
 
     fn ready(self: *Link, request: *Request) py.Error!Progress {
+        if (self.session.connection.transaction_status == .idle) self.spent.clearRetainingCapacity();
         if (self.other_path and !self.session_changed and self.session.connection.transaction_status == .idle) {
             try self.leavePath();
             self.other_path = false;

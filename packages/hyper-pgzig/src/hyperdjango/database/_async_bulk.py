@@ -241,6 +241,6 @@ class AsyncBulk(AsyncBlocks):
                         return
                     request = await transaction.fetch(request, deadline_after(loop.time(), timeout))
             except GeneratorExit:
-                if is_inside and not transaction.is_closed and request.suspended:
+                if is_inside and _stream.is_open(transaction, request):
                     await transaction.close_portal(request)
                 raise

@@ -54,6 +54,11 @@ def fetch(pinned: "Pinned", former: "native.Request", timeout: float | None) -> 
     return request
 
 
+def is_open(pinned: "Pinned", request: "native.Request") -> bool:
+    """Whether the backend still has the portal of a request, and can be told to close it."""
+    return request.suspended and not pinned.is_closed and not pinned.slot.connection.closed
+
+
 def close_portal(pinned: "Pinned", former: "native.Request") -> None:
     """Say that no more rows of a portal are wanted."""
     request = pinned.slot.connection.close_portal(former)

@@ -150,6 +150,6 @@ class SyncBulk(SyncBlocks):
                         return
                     request = _stream.fetch(pinned, request, timeout)
             except GeneratorExit:
-                if is_inside and not pinned.is_closed and request.suspended:
+                if is_inside and _stream.is_open(pinned, request):
                     _stream.close_portal(pinned, request)
                 raise

@@ -123,9 +123,9 @@ class Transaction(Pinned):
         reading, mover = self.reading, self._mover
         if reading is None or mover is None or not (mover.done() or mover is asyncio.current_task()):
             return
+        reading.is_spared = not failed
         items = reading.items()
-        if items is not None:
-            reading.is_spared = not failed
+        if items is not None:  # else its loop is about to close it
             await items.aclose()
 
     async def describe(self, sql: str) -> "native.Request":
