@@ -303,7 +303,11 @@ class CopyOut(Generic[T]):
         is_text = _copy_source.is_text_file(file)
         async with aclosing(self._items) as parts:
             async for part in parts:
-                await _copy_source.write_async(file, part, is_text=is_text)
+                try:
+                    await _copy_source.write_async(file, part, is_text=is_text)
+                except BaseException:
+                    self._reading.is_spared = False
+                    raise
         return self._reading.outcome()
 
     async def __aenter__(self) -> Self:

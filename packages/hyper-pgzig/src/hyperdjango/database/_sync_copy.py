@@ -5,7 +5,7 @@
 import time
 import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -13,7 +13,7 @@ from hyperdjango.database import _copy, _copy_source, _shape, _sync_replies
 from hyperdjango.database._copy import PART_SIZE, WANTS_DATA, Format, Reading, Table
 from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._slot import AGAIN, DONE, Slot, nobody_waits, time_is_over
-from hyperdjango.database.errors import DatabaseError
+from hyperdjango.database.errors import DatabaseError, InterfaceError
 from hyperdjango.database.status import CommandStatus
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ def _copying(
         else:
             yield request  # it has failed: the body sees it
     except BaseException as error:
-        if connection.busy and not connection.closed:
+        # What was under way before is somebody else's. An interrupt may have robbed us of our own.
+        is_ours = request is not None or not isinstance(error, Exception)
+        if is_ours and connection.busy and not connection.closed:
             _sync_replies.recover(slot)
         if is_first and pinned is not None:
             pinned.check_begun()
@@ -95,6 +97,8 @@ def copy_in(
 def describe(pinned: "Pinned", sql: str, deadline: float | None) -> "native.Request":
     """Learn the columns of a query, which is not run, and keep the locks that this takes."""
     slot = pinned.slot
+    if slot.connection.busy:
+        raise InterfaceError("another statement is under way on this connection")
     request = slot.connection.prepare(sql)
     slot.connection.push()
     answered(pinned, request, deadline)
@@ -146,9 +150,9 @@ def _read(face: "SyncBlocks", reading: Reading) -> Generator[Any, None, None]:
         connection = slot.connection
         is_first = False
         request: native.Request | None = None
-        pinned.reading = reading
         try:
             request = connection.copy_out(reading.sql, described, reading.shape, reading.target, PART_SIZE)
+            pinned.reading = reading
             is_first = pinned.sent()
             while not request.done:
                 _sync_replies.step(slot, deadline_after(time.monotonic(), reading.timeout))
@@ -158,7 +162,7 @@ def _read(face: "SyncBlocks", reading: Reading) -> Generator[Any, None, None]:
                 elif part:
                     yield part
         except BaseException as error:
-            if request is None or not request.done:
+            if request is not None and not request.done:
                 _stop(slot, spare=is_inside and reading.is_spared and isinstance(error, GeneratorExit))
             if is_first:
                 pinned.check_begun()
@@ -166,7 +170,8 @@ def _read(face: "SyncBlocks", reading: Reading) -> Generator[Any, None, None]:
                 raise time_is_over(slot) from None
             raise
         finally:
-            pinned.reading = None
+            if pinned.reading is reading:
+                pinned.reading = None
         if is_first and request.failed:
             pinned.check_begun()
         request.result()
@@ -234,8 +239,13 @@ class SyncCopyOut(Generic[T]):
         self._reading.check_bytes()
         self._reading.begin()
         is_text = _copy_source.is_text_file(file)
-        for part in self._items:
-            _copy_source.write(file, part, is_text=is_text)
+        with closing(self._items) as parts:
+            for part in parts:
+                try:
+                    _copy_source.write(file, part, is_text=is_text)
+                except BaseException:
+                    self._reading.is_spared = False
+                    raise
         return self._reading.outcome()
 
     def __enter__(self) -> Self:
