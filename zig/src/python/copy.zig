@@ -244,14 +244,15 @@ fn ended(self: *Link, request: *Request) py.Error!Progress {
     request.copy_ended = true;
     request.output_end = self.session.position();
     self.flushRequest() catch |err| return ending.ioFailed(self, request, err);
-    return .waiting;
+    // Of what is here already the socket would not say so.
+    return if (self.session.hasInput()) .again else .waiting;
 }
 
-/// Rows have come where data was to come.
-pub fn notCopy(request: *Request) void {
-    if (request.fault != null) return;
-    raise.set("InterfaceError", "the statement is no COPY: it gives rows", .{});
+/// Rows have come where data was to come, or data was to go the other way.
+pub fn violated(self: *Link, request: *Request) void {
+    raise.set("ProtocolError", "the server answered a COPY with something else than its data", .{});
     request.takeException();
+    self.closed = true;
 }
 
 /// One CopyData of a COPY OUT: a row.

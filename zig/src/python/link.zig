@@ -218,7 +218,7 @@ pub const Link = struct {
     }
 
     fn row(self: *Link, request: *Request, body: []const u8) py.Error!void {
-        if (request.copy != .none) return copy.notCopy(request);
+        if (request.copy != .none) return copy.violated(self, request);
         if (request.statement) |statement| if (!statement.has_rows) {
             raise.set("ProtocolError", "a DataRow came for a statement that gives no rows", .{});
             request.takeException();
@@ -326,14 +326,19 @@ pub const Link = struct {
                 if (request.copy == .in and !request.copy_ended) return null;
                 return try self.ready(request);
             },
-            .copy_in => {
-                if (request.copy != .in) return try self.refuseCopyIn(request);
-                request.copying = true;
-                if (copy.wantsData(self, request)) return .wants_data;
+            .copy_in => switch (request.copy) {
+                .none => return try self.refuseCopyIn(request),
+                .out => copy.violated(self, request),
+                .in => {
+                    request.copying = true;
+                    if (copy.wantsData(self, request)) return .wants_data;
+                },
             },
-            .copy_out => if (request.copy == .out) {
-                request.copying = true;
-            } else self.refuseCopyOut(request),
+            .copy_out => switch (request.copy) {
+                .none => self.refuseCopyOut(request),
+                .in => copy.violated(self, request),
+                .out => request.copying = true,
+            },
             .authentication, .backend_key_data, .negotiate_protocol_version => unreachable, // the state machine lets them through during startup alone
         }
         return null;
