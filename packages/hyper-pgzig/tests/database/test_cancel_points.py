@@ -267,10 +267,12 @@ async def copy_out_rows(subject: Subject) -> Any:
 
 
 async def copy_out_left_early(subject: Subject) -> None:
-    for into in ({}, {"into": tuple}):
-        async with subject.db.copy_out(LONG, **into) as parts:
-            async for _ in parts:
-                break
+    async with subject.db.copy_out(LONG) as parts:
+        async for _ in parts:
+            break
+    async with subject.db.copy_out(LONG, into=tuple) as rows:
+        async for _ in rows:
+            break
 
 
 async def copy_out_in_a_block(subject: Subject) -> None:

@@ -268,7 +268,7 @@ def test_the_command_is_known_however_it_is_written(face: Face, control: Control
 @pytest.mark.parametrize("name", ["from", "to stdout", 'q"uote', "copy t from stdin;", "a(b", "--x", "/* x"])
 def test_names_may_hold_the_words_of_the_command(face: Face, control: Control, name: str) -> None:
     quoted = '"' + name.replace('"', '""') + '"'
-    control.execute(f"CREATE TABLE {quoted} ({quoted} int4)")  # type: ignore[call-overload]
+    control.execute(f"CREATE TABLE {quoted} ({quoted} int4)")
     assert face.execute(f"COPY {quoted} ({quoted}) FROM STDIN", "5\n") == "COPY 1"
     assert b"".join(iterate_bytes(face, f"COPY {quoted} ({quoted}) TO STDOUT")) == b"5\n"
     assert list(iterate(face, "copy_out", f"COPY {quoted} ({quoted}) TO STDOUT", into=tuple)) == [(5,)]
@@ -549,7 +549,7 @@ def test_data_that_uses_the_copying_block_is_refused(face: Face, control: Contro
 def slow_trigger(control: Control, seconds: float) -> None:
     control.execute(
         "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS"
-        f" $$BEGIN PERFORM pg_sleep({seconds}); RETURN NEW; END $$"  # type: ignore[arg-type]
+        f" $$BEGIN PERFORM pg_sleep({seconds}); RETURN NEW; END $$"
     )
     control.execute("CREATE TRIGGER slow BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION slow()")
 

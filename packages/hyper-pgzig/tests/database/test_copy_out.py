@@ -153,7 +153,7 @@ def test_rows_hold_every_type_as_query_gives_it_or_say_why_not(
         "CREATE DOMAIN short AS varchar(3)",
         f"CREATE TABLE v AS SELECT {value} AS v, 5 AS n" if value != "ROW(1, 'x')" else "SELECT 1",
     ):
-        control.execute(statement)  # type: ignore[call-overload]
+        control.execute(statement)
     select = f"SELECT {value} AS v, 5 AS n" if value == "ROW(1, 'x')" else "SELECT v, n FROM v"
     expected = face.query(select, into=tuple)
     try:
@@ -197,7 +197,8 @@ def test_names_with_capitals_and_quotes(face: Face, control: Control) -> None:
 
 
 def test_the_status_tells_the_outcome_when_all_is_read(face: Face) -> None:
-    source = face._database.copy_out(MANY) if isinstance(face, OnLoop) else face.copy_out(MANY)
+    database: Any = face._database if isinstance(face, OnLoop) else face
+    source = database.copy_out(MANY)
     assert source.status is None
     if isinstance(face, OnLoop):
 
@@ -209,7 +210,8 @@ def test_the_status_tells_the_outcome_when_all_is_read(face: Face) -> None:
     else:
         for _ in source:
             assert source.status is None
-    assert (source.status, source.status.rows) == ("COPY 20000", 20000)
+    status: Any = source.status
+    assert (status, status.rows) == ("COPY 20000", 20000)
 
 
 # Files.

@@ -296,7 +296,8 @@ async def copies_and_streams_async(db: Database) -> None:
         with suppress(ZeroDivisionError):
             await db.copy_records("t", records(fails))
         await db.execute("TRUNCATE t")
-    for into in ({}, {"into": tuple}):
+    options: list[dict[str, Any]] = [{}, {"into": tuple}]
+    for into in options:
         async with db.copy_out(OUT, **into) as parts:
             async for _ in parts:
                 pass

@@ -163,7 +163,8 @@ def _read(face: "SyncBlocks", reading: Reading) -> Generator[Any, None, None]:
                     yield part
         except BaseException as error:
             if request is not None and not request.done:
-                _stop(slot, spare=is_inside and reading.is_spared and isinstance(error, GeneratorExit))
+                is_left = isinstance(error, GeneratorExit)
+                _stop(slot, spare=is_inside and reading.is_spared and is_left, may_raise=is_left)
             if is_first:
                 pinned.check_begun()
             if type(error) is _sync_replies.TimeIsOverError:
@@ -188,13 +189,13 @@ def _describe(face: "SyncBlocks", pinned: "Pinned", reading: Reading) -> "native
     return describe(pinned, query, deadline)
 
 
-def _stop(slot: Slot, *, spare: bool) -> None:
+def _stop(slot: Slot, *, spare: bool, may_raise: bool) -> None:
     """End the reading early: cancel the rest, or to spare the transaction read and drop it."""
     connection = slot.connection
     if not connection.busy or connection.closed:
         return
     if not spare:
-        _sync_replies.recover(slot)
+        _sync_replies.recover(slot, may_raise=may_raise)
         return
     connection.drop(None, nobody_waits())
     _sync_replies.drain(slot)

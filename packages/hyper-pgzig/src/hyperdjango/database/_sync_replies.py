@@ -96,10 +96,14 @@ def _recover(slot: Slot, request: "native.Request") -> None:
     recover(slot)
 
 
-def recover(slot: Slot) -> None:
+def recover(slot: Slot, *, may_raise: bool = False) -> None:
     """Cancel what runs on `slot`, whose requests nobody waits for, and read the rest of what comes.
 
     The connection is usable afterwards, or closed where that takes longer than it may.
+
+    Args:
+        slot: The connection.
+        may_raise: No other exception is on its way: an interrupt that comes in here goes on.
     """
     connection = slot.connection
     deadline = time.monotonic() + RECOVERY_SECONDS
@@ -112,8 +116,12 @@ def recover(slot: Slot) -> None:
         # The signal of a late cancel request has reached the backend before it answers this.
         if not slot.submit("").done:
             _wait(connection, deadline)
-    except (Exception, KeyboardInterrupt):  # the first reason goes on, this connection does not
+    except Exception:  # the first reason goes on, this connection does not
         slot.close()
+    except KeyboardInterrupt:
+        slot.close()
+        if may_raise:
+            raise
 
 
 def drain(slot: Slot, deadline: float | None = None) -> int:
