@@ -37,11 +37,16 @@ def ours_blocking(stack: ExitStack, place: Place) -> SyncDatabase:
     return stack.enter_context(SyncDatabase(place.url, 1, 1))
 
 
-def asyncpg_statement(loop: EventLoop, place: Place, sql: str) -> Any:
-    """Open asyncpg and prepare one statement."""
+def asyncpg_connection(loop: EventLoop, place: Place) -> Any:
+    """Open asyncpg."""
     connection = loop.run(asyncpg.connect(place.url))
     loop.defer(connection.close)
-    return loop.run(connection.prepare(sql))
+    return connection
+
+
+def asyncpg_statement(loop: EventLoop, place: Place, sql: str) -> Any:
+    """Open asyncpg and prepare one statement."""
+    return loop.run(asyncpg_connection(loop, place).prepare(sql))
 
 
 def asyncpg_pool(loop: EventLoop, place: Place, size: int = 1, **options: Any) -> Any:

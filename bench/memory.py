@@ -59,7 +59,7 @@ async def _psycopg(url: str) -> Callable[[int], Awaitable[Sequence[Any]]]:
 DRIVERS: Final = {OURS: _ours, "asyncpg": _asyncpg, "psycopg": _psycopg}
 
 
-def _peak() -> int:
+def peak() -> int:
     """Return the most bytes this process has had in memory."""
     if STATUS.exists():
         for line in STATUS.read_text().splitlines():
@@ -72,10 +72,10 @@ def _peak() -> int:
 async def _measure(driver: str, url: str, count: int) -> dict[str, Any]:
     fetch = await DRIVERS[driver](url)
     await fetch(1)
-    before = _peak()
+    before = peak()
     rows = await fetch(count)
-    peak = _peak()
-    return {"before": before, "peak": peak, "rows": len(rows), "last": [str(value) for value in rows[-1]]}
+    highest = peak()
+    return {"before": before, "peak": highest, "rows": len(rows), "last": [str(value) for value in rows[-1]]}
 
 
 def _in_fresh_process(driver: str, url: str, count: int) -> dict[str, Any]:

@@ -17,7 +17,18 @@ README: Final = Path(__file__).with_name("README.md")
 BEGIN: Final = "<!-- measured: begin, by report.py -->"
 END: Final = "<!-- measured: end -->"
 PER_UNIT: Final = {"ns": 1, "µs": 1e3, "ms": 1e6, "s": 1e9, "MiB": 2**20, "1/ms": 1}
-ORDER: Final = ("lookup", "rows", "memory", "gather", "mixed", "ticker", "pipeline")  # others follow by name
+ORDER: Final = (
+    "lookup",
+    "rows",
+    "query_json",
+    "memory",
+    "gather",
+    "mixed",
+    "ticker",
+    "pipeline",
+    "copy_records",
+    "execute_many",
+)  # others follow by name
 
 
 def markdown(answers: Sequence[Answer]) -> str:

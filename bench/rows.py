@@ -148,14 +148,19 @@ def _blocking(stack: ExitStack, place: Place) -> Iterator[Contender]:
     yield BlockingContender("bare socket", lambda _: sock.ask(asked), many_bare)
 
 
+def make_table(connection: psycopg.Connection[Any]) -> None:
+    """Make what `SQL` reads."""
+    connection.execute("DROP TABLE IF EXISTS bench_rows")
+    connection.execute(
+        f"CREATE TABLE bench_rows AS SELECT {COLUMNS} FROM generate_series(1, {ROWS}) AS i".encode()
+    )
+    connection.execute("VACUUM ANALYZE bench_rows")
+
+
 def answer(place: Place, plan: Plan) -> Answer:
     """Measure."""
     with psycopg.connect(place.url, autocommit=True) as connection:
-        connection.execute("DROP TABLE IF EXISTS bench_rows")
-        connection.execute(
-            f"CREATE TABLE bench_rows AS SELECT {COLUMNS} FROM generate_series(1, {ROWS}) AS i".encode()
-        )
-        connection.execute("VACUUM ANALYZE bench_rows")
+        make_table(connection)
     described = environment(place)
     with ExitStack() as stack:
         contenders: list[Contender] = []

@@ -7,13 +7,18 @@ shipped; a quick one prints them and changes nothing but the JSON files.
 import sys
 from typing import Final
 
+import copy_records
+import execute_many
+import flat_memory
 import gather
 import lookup
 import memory
 import mixed
 import pipeline
+import query_json
 import report
 import rows
+import stream
 import ticker
 from _harness import RESULTS, Failed
 from _main import Question, parser, warn_of_debug
@@ -22,11 +27,16 @@ from _place import is_release, started
 QUESTIONS: Final[dict[str, Question]] = {
     "lookup": lookup.QUESTION,
     "rows": rows.QUESTION,
+    "query_json": query_json.QUESTION,
     "memory": memory.QUESTION,
     "gather": gather.QUESTION,
     "mixed": mixed.QUESTION,
     "ticker": ticker.QUESTION,
     "pipeline": pipeline.QUESTION,
+    "copy_records": copy_records.QUESTION,
+    "execute_many": execute_many.QUESTION,
+    "stream": stream.QUESTION,
+    "flat_memory": flat_memory.QUESTION,
 }
 
 

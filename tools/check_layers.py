@@ -25,6 +25,12 @@ ALLOWED: Final = {
     "models": frozenset({"database", "conf"}),
     "multi_db": frozenset({"database", "conf"}),
 }
+# Of extras, which nothing else imports but inside a function.
+EXTRAS: Final = {
+    "hyperdjango.database.otel": "opentelemetry",
+    "hyperdjango.database._otel_metrics": "opentelemetry",
+    "hyperdjango._pytest_plugin": "pytest",
+}
 # Inside a function only, for what may not be installed.
 ALLOWED_LAZILY: Final = {"models": frozenset({"dataloader"})}
 
@@ -73,9 +79,12 @@ def fault(module: str, one: Import, dependencies: frozenset[str]) -> str | None:
     if not one.name.startswith("hyperdjango"):
         top = one.name.split(".")[0]
         known = one.is_lazy or top in sys.stdlib_module_names or top in dependencies
+        known = known or EXTRAS.get(module) == top
         return None if known else f"{top} is not declared as a dependency; import it where it is used"
     if one.name.startswith(NATIVE):
         return None if module == NATIVE_DOOR else f"only {NATIVE_DOOR} imports the extension"
+    if one.name in EXTRAS and not one.is_lazy and module not in EXTRAS:
+        return f"{one.name} needs an extra; import it where it is used"
     if part not in ALLOWED:
         return None
     target = one.name.split(".")[1] if "." in one.name else ""

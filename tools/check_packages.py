@@ -22,7 +22,8 @@ from hyperdjango.database import Database, SyncDatabase
 installed = {d.metadata["Name"] for d in importlib.metadata.distributions()}
 assert installed == {"hyper-pgzig"}, installed
 files = {str(path) for path in importlib.metadata.files("hyper-pgzig")}
-for name in ("database/py.typed", "conf/py.typed", "_hyperdjango_native.pyi"):
+pages = ("database/_explain_page.css", "database/_explain_page.js")
+for name in ("database/py.typed", "conf/py.typed", "_hyperdjango_native.pyi", *pages):
     assert f"hyperdjango/{name}" in files, name
 assert not [name for name in files if name.endswith(("/__init__.py", ".zig")) and name.count("/") == 1], files
 

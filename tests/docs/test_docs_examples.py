@@ -9,7 +9,8 @@ wherever they stand, behind or below a statement that is one expression:
 
 A block that calls `asyncio.run` is a whole program: it runs in a process of its own, and what it prints must
 be its `# ->` lines in order. A table whose header is `SQL | Python | Example | Value` is a list of results,
-one whose header is `SQL | takes | Example | Value` a list of parameters; rows without an example only inform.
+one whose header is `SQL | JSON | Example | Value` a list of what `query_json` writes, one whose header is
+`SQL | takes | Example | Value` a list of parameters; rows without an example only inform.
 """
 
 import ast
@@ -78,7 +79,7 @@ class Row:
 
     page: str
     line: int
-    kind: str  # "Python" or "takes"
+    kind: str  # "Python", "JSON" or "takes"
     type: str
     example: str
     value: str
@@ -187,9 +188,18 @@ async def run_program(block: Block, database_url: str) -> None:
         raise Wrong(f"{block.page}, line {block.line}: the page says\n{expected}\nit is\n{finished.stdout}")
 
 
+async def _run_json_row(row: Row, db: Database) -> None:
+    written = (await db.query_json(f"SELECT {row.example} AS v")).decode()
+    if not same(f'[{{"v":{row.value}}}]', written):
+        raise Wrong(f"{row.page}, line {row.line}: the page says {row.value}, it is {written}")
+
+
 async def run_row(row: Row, namespace: dict[str, Any]) -> None:
     """Run the example of a table's row."""
     db: Database = namespace["db"]
+    if row.kind == "JSON":
+        await _run_json_row(row, db)
+        return
     if row.kind == "Python":
         value = await db.query_val(f"SELECT {row.example}")
     else:

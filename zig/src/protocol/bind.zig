@@ -16,6 +16,7 @@ pub const format_text: u16 = 0;
 pub const format_binary: u16 = 1;
 
 pub const begin = Bind.begin;
+pub const beginBinary = Bind.beginBinary;
 
 /// A Bind being written. On any error the caller truncates the writer to `start`.
 pub const Bind = struct {
@@ -51,6 +52,27 @@ pub const Bind = struct {
             .formats = writer.len() - 2 - formats_size,
             .parameter_count = parameter_count,
         };
+    }
+
+    /// As `begin`, where every value is in binary: one code says so for all.
+    pub fn beginBinary(
+        writer: *WriteBuffer,
+        portal: []const u8,
+        statement: []const u8,
+        parameter_count: u16,
+    ) text.EncodeError!Bind {
+        try text.check(portal);
+        try text.check(statement);
+        const start = writer.len();
+        errdefer writer.truncate(start);
+        const mark = try writer.beginMessage('B');
+        try writer.writeCString(portal);
+        try writer.writeCString(statement);
+        const formats = writer.len() + 2;
+        try writer.writeInt(u16, 1);
+        try writer.writeInt(u16, format_binary);
+        try writer.writeInt(u16, parameter_count);
+        return .{ .start = start, .mark = mark, .formats = formats, .parameter_count = 0 };
     }
 
     /// The format of the value at `index`, counted from 0.
@@ -180,6 +202,23 @@ test "Bind: names, format codes, values, result formats" {
         }
         try kit.expectPrefixesRefused(body, readAll);
     }
+}
+
+test "Bind: one format code for all values where they are binary" {
+    var writer: WriteBuffer = .init(std.testing.allocator);
+    defer writer.deinit();
+    const bind = try beginBinary(&writer, "", "s1", 2);
+    for ([_][]const u8{ "ab", "" }) |bytes| {
+        const mark = try writer.beginValue();
+        try writer.writeBytes(bytes);
+        try writer.endValue(mark);
+    }
+    try bind.finish(&writer, &.{});
+    const message: Message = try .decode(try kit.body('B', writer.bytes.items));
+    try std.testing.expectEqual(2, message.value_count);
+    try std.testing.expectEqual(1, message.formats.count());
+    try std.testing.expectEqual(format_binary, message.formats.at(0));
+    try std.testing.expectError(error.NulInString, beginBinary(&writer, "", "s\x00", 1));
 }
 
 test "Bind: NUL in a name is refused; the most parameters fit" {

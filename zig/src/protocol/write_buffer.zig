@@ -59,6 +59,22 @@ pub const WriteBuffer = struct {
         return self.bytes.addManyAsSlice(self.gpa, count);
     }
 
+    /// Room for at least `count` bytes behind the end, for the caller to fill; `advance` takes up what was filled.
+    pub inline fn reserve(self: *WriteBuffer, count: usize) error{OutOfMemory}![]u8 {
+        if (self.bytes.capacity - self.bytes.items.len < count) try self.grow(count);
+        return self.bytes.unusedCapacitySlice();
+    }
+
+    noinline fn grow(self: *WriteBuffer, count: usize) error{OutOfMemory}!void {
+        @branchHint(.cold);
+        try self.bytes.ensureUnusedCapacity(self.gpa, count);
+    }
+
+    pub inline fn advance(self: *WriteBuffer, count: usize) void {
+        std.debug.assert(count <= self.bytes.capacity - self.bytes.items.len);
+        self.bytes.items.len += count;
+    }
+
     /// Start a message: its type byte and room for its length. Ends with `endMessage`.
     pub fn beginMessage(self: *WriteBuffer, message_type: u8) Error!usize {
         try self.writeByte(message_type);

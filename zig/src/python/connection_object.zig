@@ -11,6 +11,7 @@ const startup = @import("startup.zig");
 const submit_file = @import("submit.zig");
 const calls = @import("connection_requests.zig");
 const copy = @import("copy.zig");
+const many = @import("many.zig");
 const signature = @import("signature.zig");
 const auth_objects = @import("auth_objects.zig");
 const link_file = @import("link.zig");
@@ -282,6 +283,10 @@ fn getProgress(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
     return py.PyLong_FromLong(@backingInt(linkOf(object).progress));
 }
 
+fn getTakesMore(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+    return py.boolean(many.openOne(linkOf(object)) != null);
+}
+
 fn getWantsWrite(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
     return py.boolean(linkOf(object).session.wantsWrite());
 }
@@ -334,6 +339,9 @@ const methods = [_]py.MethodDef{
     method(calls.submit, "submit", &.{ "sql", "arguments", "shape", "target", "first_only", "first_set" }, "Start a statement and return its Request; arguments None: by the simple protocol."),
     method(calls.append, "append", &.{ "sql", "arguments", "shape", "target", "first_only", "budget_ns" }, "Write a statement behind those under way and return its Request, None where it is better sent elsewhere; push sends it."),
     method(calls.prepare, "prepare", &.{"sql"}, "Learn what a text takes and gives, behind what is under way; push sends it."),
+    method(calls.beginMany, "begin_many", &.{ "sql", "sets", "shape", "target", "first_set" }, "Start a statement with its first sets of values and return its Request; None: prepare it first."),
+    method(calls.extend, "extend", &.{ "sets", "start" }, "Send more sets behind those, as many as there is room for, and return how many."),
+    method(calls.endMany, "end_many", &.{}, "No more sets follow; nothing where nothing takes any."),
     method(calls.push, "push", &.{}, "Send what was appended, as far as the socket takes it."),
     method(calls.owe, "owe", &.{"sql"}, "Put a command without parameters and rows in front of the next statement."),
     method(calls.disown, "disown", &.{"sql"}, "Take the last command back where it is this one and was not sent; None: all but a reset."),
@@ -359,6 +367,7 @@ const methods = [_]py.MethodDef{
     method(calls.suspendRequest, "suspend_request", &.{}, "Put a request that waits for types aside and return it, None where there is none."),
     method(calls.restoreRequest, "restore_request", &.{"request"}, "Take up a request that was put aside."),
     method(calls.isAlive, "is_alive", &.{}, "Whether an idle connection still has its backend; costs no round trip."),
+    method(calls.hear, "hear", &.{ "take", "count_max" }, "Take in what the backend says unasked on an idle connection, each notification by a call of take; True where there may be more."),
     method(calls.knows, "knows", &.{"sql"}, "Whether a text can be run without asking for its description first."),
     method(calls.forget, "forget", &.{"sql"}, "Prepare this text anew when it is used again."),
     method(calls.terminate, "terminate", &.{}, "Say good-bye if the socket takes it at once; no call works any more."),
@@ -392,6 +401,7 @@ const getters = [_]py.GetSetDef{
     .{ .name = "owed", .get = &getOwed, .doc = "How many commands go in front of the next statement." },
     .{ .name = "has_pooler", .get = &getHasPooler, .doc = "A pooler was noticed between: nothing is prepared under a name." },
     .{ .name = "progress", .get = &getProgress, .doc = "What the last step of the request under way said." },
+    .{ .name = "takes_more", .get = &getTakesMore, .doc = "A statement is under way that takes more sets of values and has not failed." },
     .{ .name = "wants_write", .get = &getWantsWrite, .doc = "Something waits to be sent." },
     .{ .name = "transaction_status", .get = &getStatus, .doc = "I, T or E, from the last ReadyForQuery." },
     .{ .name = "parameters", .get = &getParameters, .doc = "The run-time parameters the server reports." },

@@ -5,7 +5,9 @@ const net = @import("net");
 const protocol = @import("protocol");
 const copy = @import("copy.zig");
 const py = @import("py.zig");
+const announce = @import("announce.zig");
 const ending = @import("ending.zig");
+const many = @import("many.zig");
 const raise = @import("raise.zig");
 const module = @import("module.zig");
 const owed = @import("owed.zig");
@@ -74,7 +76,7 @@ pub fn makeRequest(object: *Object, sql: *Object, values: *Object, shape: *Objec
 
 pub fn shapeOf(object: *Object) py.Error!sink.Shape {
     const number = py.PyLong_AsLong(object);
-    if (number < 0 or number > @backingInt(sink.Shape.value)) {
+    if (number < 0 or number > @backingInt(sink.Shape.json)) {
         if (py.PyErr_Occurred() != null) return error.PythonError;
         return raise.valueError("no such shape");
     }
@@ -108,6 +110,50 @@ pub fn append(object: *Object, self: *Link, arguments: []const *Object) py.Error
     if (self.queue.len == 0) self.progress = .waiting;
     try self.enqueue(made);
     return made;
+}
+
+/// begin_many(sql, sets, shape, target | None, first_set) -> Request | None
+/// Start a statement with its first sets of values; others may follow with `extend`, until `end_many`. None: it
+/// is not known what it would need, `prepare` it first.
+pub fn beginMany(object: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
+    try checkUsable(self);
+    const sql, const sets, const shape, const target, const first_set = arguments[0..5].*;
+    if (first_set == py.hd_none()) return raise.typeError("first_set must be an int");
+    const made = try makeRequest(object, sql, sets, shape, target, py.hd_none(), first_set);
+    errdefer py.decref(made);
+    self.progress = .waiting;
+    if (!try many.begin(self, Request.of(made))) {
+        py.decref(made);
+        return py.none();
+    }
+    self.tail_open = false;
+    return started(self, made);
+}
+
+/// extend(sets, start) -> int: how many of the sets from this index on were written, and sent as far as the
+/// socket takes them; 0 where there is no room now, or nothing that takes more.
+pub fn extend(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
+    if (py.hd_tuple_check(arguments[0]) == 0) return raise.typeError("a batch is a tuple of tuples");
+    const start = py.PyLong_AsLongLong(arguments[1]);
+    if (start < 0) return if (py.PyErr_Occurred() != null) error.PythonError else raise.valueError("start must not be negative");
+    const written = try many.extend(self, arguments[0], @intCast(start));
+    try sendFirst(self);
+    return py.checked(py.PyLong_FromSize_t(written));
+}
+
+/// end_many(): no more sets follow. Nothing where nothing takes any.
+pub fn endMany(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
+    try many.end(self);
+    try sendFirst(self);
+    return py.none();
+}
+
+fn sendFirst(self: *Link) py.Error!void {
+    const first = self.queue.front() orelse return;
+    if (self.closed or !self.session.wantsWrite()) return;
+    self.flushRequest() catch |err| {
+        _ = try ending.ioFailed(self, Request.of(first), err);
+    };
 }
 
 /// push(): send what was appended, as far as the socket takes it. Faults end in the requests.
@@ -259,13 +305,13 @@ pub fn look(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
 
 /// wait(timeout_ns) -> progress: the blocking face. The GIL is released while the socket is waited
 /// for; a signal handler that raises ends the wait, the request stays under way. A negative timeout
-/// waits for ever; `waiting` is returned when it has passed.
+/// waits for ever; `waiting` is returned when it has passed, and where there is room for more sets.
 pub fn wait(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
     const timeout = py.PyLong_AsLongLong(arguments[0]);
     if (timeout == -1 and py.PyErr_Occurred() != null) return error.PythonError;
     const deadline: ?u64 = if (timeout < 0) null else net.now() +| @as(u64, @intCast(timeout));
     // Right after sending there is nothing to receive yet.
-    var poll_first = !self.session.hasInput() and if (self.queue.front()) |object| Request.of(object).stage != .held else false;
+    var poll_first = !takesMoreNow(self) and !self.session.hasInput() and if (self.queue.front()) |object| Request.of(object).stage != .held else false;
     while (true) {
         if (!poll_first) switch (try self.advance(0)) {
             .waiting => {},
@@ -278,11 +324,16 @@ pub fn wait(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Objec
             .done => return progressObject(self, .done),
             .needs_types, .wants_data, .full => |progress| return progressObject(self, progress),
         };
+        if (!poll_first and takesMoreNow(self)) return progressObject(self, .waiting);
         poll_first = false;
         const left: ?u64 = if (deadline) |at| at -| net.now() else null;
         if (left == 0) return progressObject(self, .waiting);
         _ = try self.pollFor(.{ .read = true, .write = self.session.wantsWrite() }, left);
     }
+}
+
+fn takesMoreNow(self: *const Link) bool {
+    return many.openOne(self) != null and many.hasRoom(self);
 }
 
 pub fn resume_(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
@@ -361,6 +412,13 @@ pub fn restoreRequest(object: *Object, self: *Link, arguments: []const *Object) 
 
 pub fn isAlive(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
     return py.boolean(try self.isAlive());
+}
+
+/// hear(take, count_max) -> bool: take in what has come unasked; true where there may be more.
+pub fn hear(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
+    const count_max = py.PyLong_AsLongLong(arguments[1]);
+    if (count_max < 1) return if (py.PyErr_Occurred() != null) error.PythonError else raise.valueError("count_max must be at least 1");
+    return py.boolean(try announce.hear(self, arguments[0], @intCast(count_max)));
 }
 
 /// knows(sql) -> bool: whether a text can be run without asking for its description first.

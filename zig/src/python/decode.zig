@@ -119,15 +119,20 @@ pub fn string(context: *Context, body: []const u8) Failure!*Object {
     return py.PyUnicode_DecodeUTF8(body.ptr, @intCast(body.len), null) orelse {
         if (py.PyErr_ExceptionMatches(py.PyExc_UnicodeError) == 0) return error.PythonError;
         py.PyErr_Clear();
-        var valid: usize = 0;
-        while (valid < body.len) {
-            const length = std.unicode.utf8ByteSequenceLength(body[valid]) catch break;
-            if (valid + length > body.len or !std.unicode.utf8ValidateSlice(body[valid..][0..length])) break;
-            valid += length;
-        }
-        context.say("the text is not UTF-8: byte 0x{x:0>2} at offset {d}", .{ body[@min(valid, body.len - 1)], valid });
+        sayNotUtf8(context, body);
         return error.NotRepresentable;
     };
+}
+
+/// `body` is not UTF-8.
+pub fn sayNotUtf8(context: *Context, body: []const u8) void {
+    var valid: usize = 0;
+    while (valid < body.len) {
+        const length = std.unicode.utf8ByteSequenceLength(body[valid]) catch break;
+        if (valid + length > body.len or !std.unicode.utf8ValidateSlice(body[valid..][0..length])) break;
+        valid += length;
+    }
+    context.say("the text is not UTF-8: byte 0x{x:0>2} at offset {d}", .{ body[@min(valid, body.len - 1)], valid });
 }
 
 fn bytea(_: *Context, _: *const TypeInfo, body: []const u8) Failure!*Object {
@@ -196,6 +201,10 @@ pub fn nothing(_: *Context, _: *const TypeInfo, body: []const u8) Failure!*Objec
 
 /// Only inside an anonymous record does such a type arrive in binary.
 fn textOnly(context: *Context, info: *const TypeInfo, _: []const u8) Failure!*Object {
+    return sayTextOnly(context, info);
+}
+
+pub fn sayTextOnly(context: *Context, info: *const TypeInfo) error{NotRepresentable} {
     context.say("{s} inside a record has no form that can be read; cast it to text", .{info.name});
     return error.NotRepresentable;
 }

@@ -13,12 +13,12 @@ const Context = decode.Context;
 const Failure = decode.Failure;
 const wire = decode.wire;
 
-fn enter(context: *Context) Failure!void {
+pub fn enter(context: *Context) Failure!void {
     if (!context.enter()) return error.NotRepresentable;
 }
 
 /// The type a value says it has; mostly the expected one.
-fn lookup(context: *Context, oid: u32, expected: ?*const TypeInfo) Failure!*const TypeInfo {
+pub fn lookup(context: *Context, oid: u32, expected: ?*const TypeInfo) Failure!*const TypeInfo {
     if (expected) |info| if (info.oid == oid) return info;
     return context.map.lookup(oid) orelse {
         context.unknown_oid = oid;
@@ -73,7 +73,7 @@ pub fn composite(context: *Context, described: *const TypeInfo, body: []const u8
     const value = try wire(types.composite.decode(body));
     try enter(context);
     defer context.leave();
-    const info = if (described.kind == .record) described else try current(context, described, value) orelse &anonymous;
+    const info = try asItIs(context, described, value);
     const class = if (info.factory) |factory| py.incref(factory) else try context.classes.recordType(value.count);
     defer py.decref(class);
     const result = try py.checked(py.hd_tuple_alloc(@ptrCast(class), @intCast(value.count)));
@@ -94,6 +94,12 @@ pub fn composite(context: *Context, described: *const TypeInfo, body: []const u8
 
 /// What a row value is read as when its type is not what the catalogs say.
 pub const anonymous: TypeInfo = .{ .oid = 0, .name = "record", .kind = .record };
+
+/// What `value` is read as: the record that it is, its composite type as it is now, or a record all the same.
+pub fn asItIs(context: *Context, described: *const TypeInfo, value: types.composite.Composite) Failure!*const TypeInfo {
+    if (described.kind == .record) return described;
+    return try current(context, described, value) orelse &anonymous;
+}
 
 /// The composite type as `value` has it. When the type was altered after it was introspected, the map
 /// may know better by now; if not, it forgets the type, so that it is asked for again. Null where that

@@ -59,7 +59,7 @@ fn simple(context: *Context, info: *const TypeInfo, text: []const u8) Failure!*O
 }
 
 /// A session can change how the server prints these; all other texts are always the same.
-fn unreadable(context: *Context, info: *const TypeInfo) Failure {
+pub fn unreadable(context: *Context, info: *const TypeInfo) Failure {
     switch (info.kind) {
         .date, .timestamp, .timestamptz, .interval => {},
         else => return error.Malformed,
@@ -128,9 +128,9 @@ fn composite(context: *Context, described: *const TypeInfo, text: []const u8) Fa
     defer context.leave();
     const scratch = try scratchFor(text);
     defer gpa.free(scratch);
-    // The row of one NULL field and the row without fields print the same.
-    const count = if (std.mem.eql(u8, text, "()")) @min(described.fields.len, 1) else try countFields(text, scratch);
-    const info = try current(context, described, count) orelse &containers.anonymous;
+    const row = try rowOf(context, described, text, scratch);
+    const info = row.info;
+    const count = row.count;
     const class = if (info.factory) |factory| py.incref(factory) else try context.classes.recordType(count);
     defer py.decref(class);
     const result = try py.checked(py.hd_tuple_alloc(@ptrCast(class), @intCast(count)));
@@ -147,6 +147,13 @@ fn composite(context: *Context, described: *const TypeInfo, text: []const u8) Fa
         py.hd_tuple_set(result, @intCast(i), item);
     }
     return result;
+}
+
+/// What a row's text is read as, and how many fields it has. The whole text is looked at.
+pub fn rowOf(context: *Context, described: *const TypeInfo, text: []const u8, scratch: []u8) Failure!struct { info: *const TypeInfo, count: usize } {
+    // The row of one NULL field and the row without fields print the same.
+    const count = if (std.mem.eql(u8, text, "()")) @min(described.fields.len, 1) else try countFields(text, scratch);
+    return .{ .info = try current(context, described, count) orelse &containers.anonymous, .count = count };
 }
 
 /// As for the binary form; text shows no more than how many fields there are.

@@ -73,13 +73,9 @@ pub fn ioFailed(link: *Link, request: *Request, err: Session.FillError) py.Error
         error.FilterFailed => {
             // KeyboardInterrupt and its like are no word of the filter's: the caller has it as it is.
             if (py.PyErr_ExceptionMatches(py.PyExc_Exception) == 0) return broken(link, request);
-            const cause = py.hd_take_exception();
-            defer py.xdecref(cause);
-            const text = if (cause) |c| py.PyObject_Str(c) else null;
+            const text = takeText();
             defer py.xdecref(text);
-            var size: isize = 0;
-            const bytes = if (text) |t| py.PyUnicode_AsUTF8AndSize(t, &size) else null;
-            return lost(link, request, if (bytes) |b| b[0..@intCast(size)] else "TLS failed");
+            return lost(link, request, textOf(text) orelse "TLS failed");
         },
         error.MessageTooLong => {
             raise.set("ProtocolError", "the server announced a message that is too long", .{});
@@ -90,6 +86,38 @@ pub fn ioFailed(link: *Link, request: *Request, err: Session.FillError) py.Error
             return broken(link, request);
         },
     }
+}
+
+/// The same where nothing is under way: the connection is closed, and why is raised.
+pub fn idleFailed(link: *Link, err: Session.FillError) py.Error {
+    link.closed = true;
+    switch (err) {
+        error.SocketFailed => {
+            const code = link.session.transport.socket.errno;
+            return raise.raise("ConnectionLost", "{s}", .{std.mem.span(py.hd_strerror(code))});
+        },
+        error.FilterFailed => {
+            if (py.PyErr_ExceptionMatches(py.PyExc_Exception) == 0) return error.PythonError;
+            const text = takeText();
+            defer py.xdecref(text);
+            return raise.raise("ConnectionLost", "{s}", .{textOf(text) orelse "TLS failed"});
+        },
+        error.MessageTooLong => return raise.raise("ProtocolError", "the server announced a message that is too long", .{}),
+        error.OutOfMemory => return raise.outOfMemory(),
+    }
+}
+
+/// The text of the current exception, which is dropped; null where it has none.
+fn takeText() ?*Object {
+    const cause = py.hd_take_exception() orelse return null;
+    defer py.decref(cause);
+    return py.PyObject_Str(cause);
+}
+
+fn textOf(text: ?*Object) ?[]const u8 {
+    var size: isize = 0;
+    const bytes = py.PyUnicode_AsUTF8AndSize(text orelse return null, &size) orelse return null;
+    return bytes[0..@intCast(size)];
 }
 
 /// The connection ended under a request. The server's own last words, if any, are the fault already.

@@ -7,6 +7,7 @@ const py = @import("py.zig");
 const owed = @import("owed.zig");
 const raise = @import("raise.zig");
 const submit = @import("submit.zig");
+const binding = @import("binding.zig");
 const Request = @import("request.zig").Request;
 const Link = @import("link.zig").Link;
 
@@ -24,7 +25,7 @@ pub fn failed(link: *Link, request: *Request, body: []const u8) py.Error!void {
     if (request.owed_left > 0) {
         owed.failed(link, request);
     } else if (request.one_trip and !request.bound and request.parameter_oids.items.len > 0) {
-        submit.raiseValueCount(request);
+        binding.raiseValueCount(request);
         return request.takeException();
     }
     const instance = try raise.fromFields(fields, request.sql, columns);

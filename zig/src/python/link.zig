@@ -320,9 +320,9 @@ pub const Link = struct {
             .notification => |notification| try announce.notification(self, notification),
             .parameter_status => |status| try self.noteParameter(request, status),
             // Not the last one: the Sync behind a CopyFail in the middle of a batch has one of its own.
-            // Nor is the one that a reset in front of a COPY IN has: that one's own Sync comes later.
+            // Nor is the one that a reset in front of a COPY IN, or of what takes more sets, has: these end later.
             .ready_for_query => {
-                if (self.session.connection.pendingSyncs() > self.syncs_behind) return null;
+                if (request.is_open or self.session.connection.pendingSyncs() > self.syncs_behind) return null;
                 if (request.copy == .in and !request.copy_ended) return null;
                 return try self.ready(request);
             },

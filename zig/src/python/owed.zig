@@ -59,7 +59,7 @@ pub fn isClean(link: *const Link) bool {
     };
 }
 
-fn startsWithReset(link: *const Link) bool {
+pub fn startsWithReset(link: *const Link) bool {
     return link.owed.items.len > 0 and session_state.isReset(link.owed.items[0]);
 }
 

@@ -122,6 +122,9 @@ pub extern fn PyUnicode_DecodeUTF8([*]const u8, isize, ?[*:0]const u8) ?*Object;
 pub extern fn PyUnicode_AsUTF8AndSize(*Object, *isize) ?[*]const u8;
 pub extern fn PyUnicode_InternInPlace(*?*Object) void;
 pub extern fn PyBytes_FromStringAndSize(?[*]const u8, isize) ?*Object;
+pub extern fn PyBytes_AsString(*Object) ?[*]u8;
+/// On failure the object is freed and the pointer null.
+pub extern fn _PyBytes_Resize(*?*Object, isize) c_int;
 pub extern fn PyBytes_AsStringAndSize(*Object, *[*]u8, *isize) c_int;
 pub extern fn PyTuple_New(isize) ?*Object;
 pub extern fn PyList_New(isize) ?*Object;

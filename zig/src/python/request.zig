@@ -34,6 +34,11 @@ pub const Request = struct {
     arguments: ?*Object,
     batch: bool = false,
     first_set: u64 = 0,
+    /// More sets may follow those that were sent: its Sync is still owed.
+    is_open: bool = false,
+    sets_sent: u64 = 0,
+    /// A value of a set went in text format: each has a format code of its own from then on.
+    has_text: bool = false,
     first_only: bool = false,
     sink: sink.Sink,
     stage: Stage = .preparing,

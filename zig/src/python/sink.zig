@@ -5,6 +5,7 @@ const std = @import("std");
 const protocol = @import("protocol");
 const py = @import("py.zig");
 const decode = @import("decode.zig");
+const JsonRows = @import("json_sink.zig").JsonRows;
 const Statement = @import("statement.zig").Statement;
 const Object = py.Object;
 
@@ -22,16 +23,20 @@ pub const Shape = enum(u8) {
     keywords = 4,
     /// The first column alone.
     value = 5,
+    /// All rows as one JSON array, in bytes.
+    json = 6,
     _,
 };
 
 /// Keeps what the rows were made into, and makes the one object of it that `Request.result` gives.
 pub const Collector = union(enum) {
     none,
+    json: *JsonRows,
 
     fn deinit(self: *Collector) void {
         switch (self.*) {
             .none => {},
+            .json => |rows| rows.destroy(),
         }
         self.* = .none;
     }
@@ -61,6 +66,7 @@ pub const Sink = struct {
             .named_tuple => self.namedTupleRow(gpa, context, statement, &values),
             .keywords => self.keywordsRow(gpa, context, statement, &values),
             .value => self.firstValue(context, statement, &values),
+            .json => self.jsonRow(context, statement, &values),
             .discard, _ => unreachable,
         };
     }
@@ -69,7 +75,11 @@ pub const Sink = struct {
     pub fn finish(self: *Sink, statement: ?*const Statement) py.Error!?*Object {
         _ = statement;
         switch (self.collector) {
-            .none => return null,
+            .none => return if (self.shape == .json) try py.checked(py.PyBytes_FromStringAndSize("[]", 2)) else null,
+            .json => |rows| {
+                defer self.dropRows();
+                return try rows.finish();
+            },
         }
     }
 
@@ -84,6 +94,12 @@ pub const Sink = struct {
         const target = self.target;
         self.* = .{ .shape = .discard };
         py.xdecref(target);
+    }
+
+    fn jsonRow(self: *Sink, context: *decode.Context, statement: *const Statement, values: *protocol.DataRow.Iterator) RowError!?*Object {
+        if (self.collector == .none) self.collector = .{ .json = try .create() };
+        try self.collector.json.row(context, statement, values, &self.column);
+        return null;
     }
 
     inline fn cell(self: *Sink, context: *decode.Context, statement: *const Statement, values: *protocol.DataRow.Iterator, index: usize) RowError!*Object {

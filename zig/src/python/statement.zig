@@ -70,9 +70,8 @@ pub const Statement = struct {
         errdefer gpa.free(infos);
         const columns = try gpa.alloc(Column, fields.len);
         errdefer gpa.free(columns);
-        var codes = try gpa.alloc(u16, @max(fields.len, 1));
+        var codes = try gpa.alloc(u16, fields.len);
         errdefer gpa.free(codes);
-        codes[0] = @intFromBool(true);
 
         const template = try py.checked(py.PyDict_New());
         errdefer py.decref(template);

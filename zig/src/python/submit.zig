@@ -6,16 +6,14 @@ const std = @import("std");
 const protocol = @import("protocol");
 const py = @import("py.zig");
 const raise = @import("raise.zig");
-const encode = @import("encode.zig");
+const binding = @import("binding.zig");
 const keyword = @import("session").keyword;
 const owed = @import("owed.zig");
 const prepared = @import("prepared.zig");
 const service = @import("service.zig");
 const session_state = @import("session_state.zig");
 const statement_file = @import("statement.zig");
-const context_file = @import("context.zig");
-const Context = context_file.Context;
-const depth_max = context_file.depth_max;
+const depth_max = @import("context.zig").depth_max;
 const oid_user_min = @import("type_map.zig").oid_user_min;
 const TypeInfo = @import("type_info.zig").TypeInfo;
 const Request = @import("request.zig").Request;
@@ -175,7 +173,7 @@ fn valueCount(request: *const Request) usize {
 }
 
 /// False: nothing is known of the text, or what is known is out of date; it must be described.
-fn executeKnown(link: *Link, request: *Request, sql: []const u8) py.Error!bool {
+pub fn executeKnown(link: *Link, request: *Request, sql: []const u8) py.Error!bool {
     const known = if (link.cache.find(sql)) |found|
         found.statement.retain()
     else if (link.other_path) null else link.map.catalog.find(sql);
@@ -263,16 +261,16 @@ pub fn execute(link: *Link, request: *Request) py.Error!void {
     if (request.batch) {
         sets = @intCast(py.hd_tuple_size(request.arguments.?));
         for (0..sets) |i| {
-            try bind(link, request, "", name, py.hd_tuple_get(request.arguments.?, @intCast(i)), request.first_set + i);
+            try binding.write(link, request, "", name, py.hd_tuple_get(request.arguments.?, @intCast(i)), request.first_set + i);
             if (with_parse and i == 0) protocol.describe.encode(output, .portal, "") catch |err| return encodeFailed(err);
             protocol.execute.encode(output, "", 0) catch |err| return encodeFailed(err);
         }
     } else {
-        try bind(link, request, portal, name, request.arguments.?, null);
+        try binding.write(link, request, portal, name, request.arguments.?, null);
         if (with_parse) protocol.describe.encode(output, .portal, portal) catch |err| return encodeFailed(err);
         protocol.execute.encode(output, portal, request.row_limit) catch |err| return encodeFailed(err);
     }
-    protocol.sync.encode(output) catch |err| return encodeFailed(err);
+    if (!request.is_open) protocol.sync.encode(output) catch |err| return encodeFailed(err);
 
     try noted(link, owed.note(link, request));
     for (link.closing.items) |_| try sent(link, request, &.{.close});
@@ -285,7 +283,8 @@ pub fn execute(link: *Link, request: *Request) py.Error!void {
         if (with_parse and i == 0) try sent(link, request, &.{.describe_portal});
         if (request.row_limit == 0) try sent(link, request, &.{.execute}) else try sent(link, request, &.{.execute_limited});
     }
-    try sent(link, request, &.{.sync});
+    if (!request.is_open) try sent(link, request, &.{.sync});
+    request.sets_sent = sets;
     request.output_end = link.session.position();
     request.with_parse = with_parse;
     if (statement.changes_session) link.session_changed = true;
@@ -329,7 +328,7 @@ fn portalCommand(link: *Link, request: *Request, comptime what: @EnumLiteral()) 
     request.stage = .executing;
 }
 
-fn nameFor(link: *const Link, request: *const Request, buffer: *[prepared.Prepared.name_size_max]u8) []const u8 {
+pub fn nameFor(link: *const Link, request: *const Request, buffer: *[prepared.Prepared.name_size_max]u8) []const u8 {
     return if (request.parse_number == 0) "" else link.cache.nameOf(request.parse_number, buffer);
 }
 
@@ -339,58 +338,6 @@ fn writeParse(output: *protocol.WriteBuffer, name: []const u8, sql: []const u8, 
     defer gpa.free(oids);
     for (oids, statement.parameters) |*oid, info| oid.* = info.oid;
     protocol.parse.encode(output, name, sql, oids) catch |err| return encodeFailed(err);
-}
-
-fn bind(link: *Link, request: *Request, portal: []const u8, name: []const u8, arguments: *Object, set: ?u64) py.Error!void {
-    const statement = request.statement.?;
-    const output = &link.session.output;
-    const given: usize = @intCast(py.hd_tuple_size(arguments));
-    if (given != statement.parameters.len) {
-        setValueCount(set, statement.parameters.len, given);
-        return error.PythonError;
-    }
-    const message = protocol.bind.begin(output, portal, name, @intCast(given)) catch |err| return encodeFailed(err);
-    for (statement.parameters, 0..) |info, i| {
-        var context: Context = .init(link.map);
-        const value = py.hd_tuple_get(arguments, @intCast(i));
-        const format = encode.parameter(&context, info, value, output) catch |err| switch (err) {
-            error.PythonError => return error.PythonError,
-            error.Mismatch => {
-                request.misfit = info.oid >= oid_user_min and !request.fresh;
-                var where: [48]u8 = undefined;
-                return raise.raise("DataError", "{s}parameter ${d}: Python {s} does not fit {s}{s}{s}", .{
-                    setPrefix(&where, set),                    i + 1,
-                    py.hd_type_name(value),                    info.name,
-                    if (context.message.len > 0) ": " else "", context.message,
-                });
-            },
-        };
-        if (format == .binary) message.setFormat(output, i, protocol.format_binary);
-    }
-    message.finish(output, statement.result_formats) catch |err| return encodeFailed(err);
-}
-
-fn setValueCount(set: ?u64, wanted: usize, given: usize) void {
-    var where: [48]u8 = undefined;
-    raise.set("DataError", "{s}the statement has {d} parameter{s}, {d} value{s} given", .{
-        setPrefix(&where, set),          wanted,
-        plural(wanted, "", "s"),         given,
-        plural(given, " was", "s were"),
-    });
-}
-
-/// The backend has refused a text with parameters that came without values.
-pub fn raiseValueCount(request: *const Request) void {
-    setValueCount(null, request.parameter_oids.items.len, 0);
-}
-
-fn setPrefix(buffer: []u8, set: ?u64) []const u8 {
-    const index = set orelse return "";
-    return std.fmt.bufPrint(buffer, "set {d}, ", .{index}) catch "";
-}
-
-fn plural(count: usize, one: []const u8, more: []const u8) []const u8 {
-    return if (count == 1) one else more;
 }
 
 pub fn encodeFailed(err: anyerror) py.Error {
@@ -565,7 +512,7 @@ pub fn refuseCopyIn(link: *Link, request: *const Request) protocol.EncodeError!v
 /// something of it, and so the end of it, is still here.
 pub fn mayHaveCommitted(link: *const Link, request: *const Request) bool {
     if (request.copy == .in and !request.copy_ended) return false;
-    if (request.stage != .executing or link.session.positionSent() < request.output_end) return false;
+    if (request.stage != .executing or request.is_open or link.session.positionSent() < request.output_end) return false;
     const sql = textOf(request.sql) catch {
         py.PyErr_Clear();
         return true;

@@ -87,6 +87,18 @@ fn finiteLength(finite: *const Finite) usize {
     return 2 + integer_groups * 4 + finite.scale + 4;
 }
 
+/// As `toText`, written behind what is there; a value that is no number is not written, but returned as a word.
+pub fn write(writer: *protocol.WriteBuffer, body: []const u8) (error{OutOfMemory} || DecodeError)!?[]const u8 {
+    switch (try parse(body)) {
+        .special => |text| return text,
+        .finite => |finite| {
+            const out = try writer.reserve(finiteLength(&finite));
+            writer.advance(put(&finite, out));
+            return null;
+        },
+    }
+}
+
 /// Decimal text as the server prints it: never an exponent, exactly `scale` digits behind the
 /// point. `out` has at least `textLength(body)` bytes.
 pub fn toText(body: []const u8, out: []u8) DecodeError![]u8 {
@@ -97,14 +109,19 @@ pub fn toText(body: []const u8, out: []u8) DecodeError![]u8 {
         },
         .finite => |finite| finite,
     };
-    std.debug.assert(out.len >= finiteLength(&finite));
+    return out[0..put(&finite, out)];
+}
+
+/// Returns how many bytes were written.
+fn put(finite: *const Finite, out: []u8) usize {
+    std.debug.assert(out.len >= finiteLength(finite));
     var length: usize = 0;
     if (finite.negative) {
         out[0] = '-';
         length = 1;
     }
-    length += putInteger(&finite, out[length..]);
-    if (finite.scale == 0) return out[0..length];
+    length += putInteger(finite, out[length..]);
+    if (finite.scale == 0) return length;
     out[length] = '.';
     length += 1;
     var rest = finite.scale;
@@ -118,7 +135,7 @@ pub fn toText(body: []const u8, out: []u8) DecodeError![]u8 {
         putGroup(out[length..][0..4], finite.at(index));
         length += rest;
     }
-    return out[0..length];
+    return length;
 }
 
 /// The digits before the point, "0" when there are none. Returns how many.

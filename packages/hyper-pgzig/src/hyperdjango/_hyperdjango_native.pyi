@@ -257,12 +257,32 @@ class Connection:
     def take_finished(self) -> list[Request] | None: ...  # those with a waiter that are done
     def is_stuck(self, limit_ns: int, /) -> bool: ...  # the first one has run for longer, nothing has come
 
+    # One statement with many sets of values, the first of which go with `begin_many`.
+    def begin_many(
+        self,
+        sql: str,
+        sets: tuple[tuple[Any, ...], ...],
+        shape: int,
+        target: Any,
+        first_set: int,
+        /,
+    ) -> Request | None: ...  # None: prepare it first
+    def extend(self, sets: tuple[tuple[Any, ...], ...], start: int, /) -> int: ...  # how many were sent
+    def end_many(self) -> None: ...
+    @property
+    def takes_more(self) -> bool: ...  # one is under way that takes more sets and has not failed
+
     # Commands without parameters and rows, which go out in front of the next statement.
     def owe(self, sql: str, /) -> None: ...
     def disown(self, sql: str | None, /) -> bool: ...  # the last one, if it is this; None: all but a reset
     def run_owed(self) -> Request: ...
     def settle(self) -> None: ...  # the session as it is now is as it was opened
     def is_alive(self) -> bool: ...  # idle connection: no round trip
+    def hear(
+        self, take: Callable[[tuple[str, str, int]], object], count_max: int, /
+    ) -> (
+        bool
+    ): ...  # idle connection: what has come unasked; notifications to `take`; True: maybe more is here
     def knows(self, sql: str, /) -> bool: ...  # described here, or on another connection of the pool
     def forget(self, sql: str, /) -> None: ...
     def terminate(self) -> None: ...

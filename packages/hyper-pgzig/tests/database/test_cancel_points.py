@@ -22,7 +22,7 @@ from typing import Any, Final
 import psycopg
 import pytest
 from cancel_points import MOMENTS, Cancel, Moment, Point, cancel_everywhere
-from hyperdjango.database import Database, DataError
+from hyperdjango.database import Database, DataError, Gap, Notification
 from pgkit import Proxy
 from postgres_servers import Server
 
@@ -303,8 +303,39 @@ async def stream_in_a_block(subject: Subject) -> None:
         assert await stream(subject) == [1, 2, 3, 4, 5]
 
 
+def is_run(analyzed: bool) -> Callable[[Subject, Any], bool]:
+    return lambda _, plan: bool(plan.analyzed == analyzed)
+
+
+async def explain_in_a_block(subject: Subject) -> None:
+    async with subject.db.transaction():
+        await subject.db.execute(INSERT, subject.tag)
+        await subject.db.explain(INSERT, subject.tag, analyze=True)
+        await subject.db.query_val(TAG, subject.tag)
+
+
 async def session_change(subject: Subject) -> Any:
     return await subject.db.execute("SET search_path TO pg_catalog")
+
+
+async def listen(subject: Subject) -> Any:
+    async with subject.db.listen("tags") as notes:
+        await subject.db.notify("tags", str(subject.tag))
+        note = await anext(notes)
+        assert isinstance(note, Notification)
+        return int(note.payload)
+
+
+async def listen_again(subject: Subject) -> Any:
+    """Its connection is lost, and the pool's with it."""
+    async with subject.db.listen("tags") as notes:
+        subject.kill_idle()
+        return isinstance(await anext(notes), Gap)
+
+
+async def listen_in_a_plain_loop(subject: Subject) -> Any:
+    """Nothing closes it but that nobody has it any more."""
+    return [note async for note in subject.db.listen("tags", timeout=0.01)]
 
 
 CASES: Final[dict[str, Case]] = {
@@ -326,6 +357,17 @@ CASES: Final[dict[str, Case]] = {
     "query_val": Case(lambda s: s.db.query_val(TAG, s.tag), "query_val", warm, is_tag),
     "query_val with a timeout": Case(
         lambda s: s.db.query_val(TAG, s.tag, timeout=30), "query_val", warm, is_tag
+    ),
+    "query_json": Case(
+        lambda s: s.db.query_json(TAG, s.tag),
+        "query_json",
+        warm,
+        lambda s, r: bool(r == b'[{"int8":%d}]' % s.tag),
+    ),
+    "query_json of many rows": Case(
+        lambda s: s.db.query_json("SELECT n::text FROM generate_series(1, 30000) n"),
+        "query_json",
+        check=lambda _, r: r.count(b"{") == 30000,
     ),
     "execute with values": Case(
         lambda s: s.db.execute(INSERT, s.tag), "execute", warm, lambda _, r: bool(r == "INSERT 1"), 1
@@ -349,6 +391,13 @@ CASES: Final[dict[str, Case]] = {
         warm,
         lambda _, r: bool(r == "INSERT 1200"),
         1200,
+    ),
+    "execute_many with rows": Case(
+        lambda s: s.db.execute_many(f"{INSERT} RETURNING 1", [(s.tag,)] * 700, returning=True, into=tuple),
+        "execute_many",
+        warm,
+        lambda _, r: bool(r == [(1,)] * 700),
+        700,
     ),
     "execute_many of an async iterable": Case(
         lambda s: s.db.execute_many(INSERT, sets(s.tag, 5)), "execute_many", warm, times=5
@@ -390,6 +439,14 @@ CASES: Final[dict[str, Case]] = {
     "pipeline in a block": Case(pipeline_in_a_block, "pipeline", warm, times=1),
     "a callback after the commit": Case(callback_after_commit, "transaction", warm, times=1),
     "run": Case(run_twice, "run", warm, is_tag, 1),
+    "explain": Case(lambda s: s.db.explain(TAG, s.tag), "explain", warm, is_run(False)),
+    "explain of what it runs": Case(
+        lambda s: s.db.explain(INSERT, s.tag, analyze=True), "explain", warm, is_run(True)
+    ),
+    "explain of what it runs, at its limit": Case(
+        lambda s: s.db.explain(INSERT, s.tag, analyze=True), "explain", full, is_run(True)
+    ),
+    "explain of what it runs in a block": Case(explain_in_a_block, "explain", warm, times=1),
     "register_codec": Case(lambda s: s.db.register_codec("box", encode=str, decode=str), "register_codec"),
     "a block": Case(block, "transaction", warm, times=1),
     "a block at first use": Case(block, "transaction", times=1),
@@ -398,6 +455,10 @@ CASES: Final[dict[str, Case]] = {
     "a block that waits for a connection": Case(block, "transaction", full, times=1),
     "a decorated function": Case(decorated, "transaction", warm, times=1),
     "an unknown text": Case(lambda s: s.db.query_val(TAG, s.tag), "query_val", check=is_tag),
+    "notify": Case(lambda s: s.db.notify("tags"), "notify", warm),
+    "listen": Case(listen, "notify", warm, is_tag),
+    "listen again after a loss": Case(listen_again, "notify", warm, lambda _, r: bool(r)),
+    "listen in a plain loop": Case(listen_in_a_plain_loop, "notify", warm, lambda _, r: bool(r == [])),
     "unknown types": Case(
         lambda s: s.db.query_val("SELECT ARRAY[ROW(1, 'ok', 'x')::place]"),
         "query_val",
@@ -518,6 +579,8 @@ async def test_a_coroutine_may_be_cancelled_wherever_it_waits(url: str, case: Ca
                 assert not point.is_last or case.check(subject, point.result)
                 allowed[subject.tag] = {case.times} if point.is_last else {0, case.times}
                 await must_be_whole(subject.db)
+                gc.collect()  # what has cancelled it keeps its exception, and by it the frames
+                await is_soon(lambda: subject.db._pool.listeners.connections == 0, "it listens on")
                 await is_soon(lambda: not has_open_transaction(control), "a transaction was left open")
                 await is_soon(lambda: len(asyncio.all_tasks()) == 1, f"left: {asyncio.all_tasks()}")
             return point

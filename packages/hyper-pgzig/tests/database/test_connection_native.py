@@ -10,8 +10,9 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import psycopg
 import pytest
-from hyperdjango.database import DataError, InterfaceError, _shape, _sync_io
+from hyperdjango.database import AdminShutdown, DataError, InterfaceError, _shape, _sync_io
 from hyperdjango.database._connect import Established, connect_steps
 from hyperdjango.database._conninfo import parse
 from hyperdjango.database._native import native
@@ -113,6 +114,12 @@ def test_submit_refuses_what_it_cannot_use(connection: "native.Connection", name
         lambda c: c.drop(),
         lambda c: c.drop(ValueError()),
         lambda c: c.drop(7, ValueError()),
+        lambda c: c.hear(),
+        lambda c: c.hear(print),
+        lambda c: c.hear(print, 0),
+        lambda c: c.hear(print, -1),
+        lambda c: c.hear(print, "1"),
+        lambda c: c.hear(print, 2**70),
         lambda c: c.forget(),
         lambda c: c.forget(7),
         lambda c: c.forget(None),
@@ -358,6 +365,65 @@ def test_a_notification_comes_with_the_next_reply(connection: "native.Connection
     ask(connection, "LISTEN here")
     ask(connection, "SELECT pg_notify('here', 'x')")
     assert [part[:2] for part in heard] == [("here", "x")]
+
+
+def test_an_idle_connection_hears_what_comes_unasked(connection: "native.Connection", url: str) -> None:
+    heard: list[tuple[str, str, int]] = []
+    ask(connection, "LISTEN here")
+    assert not connection.hear(heard.append, 10)
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute("SELECT pg_notify('here', n::text) FROM generate_series(1, 5) AS n")
+        select.select([connection.fd], [], [])
+        assert connection.hear(heard.append, 2)
+        assert [part[:2] for part in heard] == [("here", "1"), ("here", "2")]
+        while connection.hear(heard.append, 10):
+            pass
+        assert [part[1] for part in heard] == ["1", "2", "3", "4", "5"]
+        assert {part[2] for part in heard} == {other.info.backend_pid}
+    assert ask(connection, "SELECT $1::int", 5) == [(5,)]
+
+
+def test_hearing_says_why_the_connection_has_ended(connection: "native.Connection", url: str) -> None:
+    pid = ask(connection, "SELECT pg_backend_pid()")[0][0]
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+    with pytest.raises(AdminShutdown):
+        connection.hear(print, 10)
+    assert connection.closed
+    with pytest.raises(ConnectionLost, match="the connection is closed"):
+        connection.hear(print, 10)
+
+
+def test_hearing_is_for_idle_connections(connection: "native.Connection") -> None:
+    submit(connection, "SELECT 1")
+    with pytest.raises(InterfaceError, match="a statement is under way"):
+        connection.hear(print, 10)
+    connection.wait(-1)
+    assert not connection.hear(None, 1)  # type: ignore[arg-type] # nothing came to call it with
+
+
+def test_what_hearing_calls_may_raise_and_cannot_call_back(connection: "native.Connection", url: str) -> None:
+    outcomes: list[Exception] = []
+
+    def take(_: object) -> None:
+        try:
+            connection.hear(take, 1)
+        except InterfaceError as error:
+            outcomes.append(error)
+        raise LookupError("mine")
+
+    ask(connection, "LISTEN here")
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute("SELECT pg_notify('here', n::text) FROM generate_series(1, 2) AS n")
+    select.select([connection.fd], [], [])
+    with pytest.raises(LookupError, match="mine"):
+        connection.hear(take, 10)
+    assert "the call that called back" in str(outcomes[0])
+    heard: list[tuple[str, str, int]] = []
+    while not heard:  # the second one, which may come later
+        connection.hear(heard.append, 10)
+    assert heard[0][1] == "2"
+    assert ask(connection, "SELECT $1::int", 5) == [(5,)]
 
 
 def test_another_thread_is_told_that_the_connection_is_in_use(connection: "native.Connection") -> None:

@@ -17,7 +17,7 @@ def test_a_timeout_that_is_negative_or_no_number_is_refused(face: Face, timeout:
     for call in (check_timeout, face.disconnect, lambda timeout: deadline_after(1, timeout)):
         with pytest.raises(ValueError, match="timeout must be 0 or more seconds or None"):
             call(timeout)
-    for call in (face.query, face.query_one, face.query_val, face.execute):
+    for call in (face.query, face.query_one, face.query_val, face.query_json, face.execute):
         with pytest.raises(ValueError, match="timeout must be 0 or more seconds or None"):
             call("SELECT 1", timeout=timeout)
     with pytest.raises(ValueError, match="timeout must be 0 or more seconds or None"):

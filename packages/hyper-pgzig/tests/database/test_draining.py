@@ -174,6 +174,7 @@ def test_the_statistics_count_what_became_of_connections_and_calls(open_face: Op
         "closed",
         "closing",
         "idle",
+        "listeners",
         "lost",
         "max_size",
         "max_waiting",

@@ -198,6 +198,38 @@ def test_the_childs_end_does_not_end_the_parents_tls(start_server: StartServer, 
     )
 
 
+def test_a_child_that_goes_on_listening_opens_its_own_and_the_parent_hears_on(url: str) -> None:
+    run(
+        url,
+        """
+        from hyperdjango.database import Gap
+        db = SyncDatabase(URL, 1, 1).connect()
+        notes = db.listen("jobs").__enter__()
+        other = db.listen("jobs").__enter__()
+        pid = notes.process_id
+
+        def child():
+            assert sockets() == []
+            gap = next(notes)
+            assert isinstance(gap, Gap) and "forked" in str(gap.error), gap
+            assert notes.process_id != pid
+            db.notify("jobs", "of the child")
+            assert next(notes).payload == "of the child"
+            notes.close()
+            db.disconnect()
+
+        for _ in range(2):
+            in_child(child)
+        db.notify("jobs", "of the parent")
+        for each in (notes, other):
+            heard = [next(each).payload for _ in range(3)]
+            assert heard == ["of the child"] * 2 + ["of the parent"], heard
+        assert notes.process_id == pid
+        db.disconnect()
+        """,
+    )
+
+
 def test_the_childs_own_housekeeper_does_its_work(url: str) -> None:
     run(
         url,
@@ -247,12 +279,31 @@ def test_asyncio_run_twice_on_one_database(url: str) -> None:
         threading.Thread(target=db.query, args=("SELECT pg_sleep(30)",), daemon=True).start()
         time.sleep(0.2)
         """,
+        # Listeners: of a thread, and one that nobody runs any more.
+        """
+        db = SyncDatabase(URL, 1, 1).connect()
+        threading.Thread(target=list, args=(db.listen("jobs"),), daemon=True).start()
+        notes = db.listen("jobs").__enter__()
+        notes.itself = notes
+        time.sleep(0.2)
+        """,
         # Threads that wait for a connection.
         """
         db = SyncDatabase(URL, 1, 1).connect()
         for _ in range(5):
             threading.Thread(target=db.query, args=("SELECT pg_sleep(30)",), daemon=True).start()
         time.sleep(0.2)
+        """,
+        # A loop that is left with a listener that waits.
+        """
+        db = Database(URL, 1, 1)
+        async def main():
+            await db.connect()
+            task = asyncio.ensure_future(anext(db.listen("jobs")))
+            await asyncio.sleep(0.2)
+            return task
+        loop = asyncio.new_event_loop()
+        task = loop.run_until_complete(main())
         """,
         # A loop that is left with calls under way, and their connections lingering.
         """
@@ -291,7 +342,7 @@ def test_asyncio_run_twice_on_one_database(url: str) -> None:
         db._pool.discard(slot)
         """,
     ],
-    ids=["running", "waiting", "loop", "forgotten", "block", "lingering"],
+    ids=["running", "listening", "waiting", "loop that listens", "loop", "forgotten", "block", "lingering"],
 )
 def test_the_interpreter_ends_with_work_under_way(url: str, work: str) -> None:
     run(url, work)

@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 from hyperdjango.database import DataError, Error, OperationalError, ProtocolError
 from pgkit import SIMPLE_SELECT, Answer, Column, ScriptedBackend, messages, serve, startup
-from pgkit.ask import Ask, ask_async, ask_sync
+from pgkit.ask import Ask, ask_async, ask_json, ask_sync
 
 SQL: Final = "SELECT v"
 SECONDS_MAX: Final = 2.0
@@ -21,7 +21,7 @@ MEMORY_MAX: Final = 200 * 1024  # in KiB, as getrusage has it on Linux
 INT_MAX: Final = 2**31 - 1
 
 
-@pytest.fixture(params=[ask_sync, ask_async], ids=["sync", "async"])
+@pytest.fixture(params=[ask_sync, ask_async, ask_json], ids=["sync", "async", "json"])
 def ask(request: pytest.FixtureRequest) -> Ask:
     face: Ask = request.param
     return face

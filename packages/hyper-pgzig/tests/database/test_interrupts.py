@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 import pytest
-from hyperdjango.database import DataError, Error, SyncDatabase
+from hyperdjango.database import DataError, Error, Notification, SyncDatabase
 from interrupt_points import interrupt_everywhere
+from pgkit.notes import payload
 from pgkit.until import until
 from postgres_servers import Server
 
@@ -468,6 +469,61 @@ def test_an_interrupt_at_any_moment_of_connect_or_disconnect_leaves_both_possibl
         stats = db.pool_stats()
         if outcome != [None] or stats["total"] > stats["closing"] or stats["waiting"]:
             problems.append(f"{point.where}: {outcome}, {stats}")
+    assert problems == []
+
+
+def first_note(db: SyncDatabase) -> None:
+    with db.listen("jobs") as notes:
+        db.notify("jobs", "x")
+        assert isinstance(next(notes), Notification)
+
+
+def first_note_of_a_plain_loop(db: SyncDatabase) -> None:
+    for _ in db.listen("jobs", timeout=0):
+        pass
+
+
+# A socket that was just made and has no owner yet is closed by the collector, which says so.
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("work", [first_note, first_note_of_a_plain_loop], ids=lambda work: work.__name__)
+def test_an_interrupt_at_any_moment_of_a_listener_leaves_no_connection(
+    embedded_server: Server, work: Callable[[SyncDatabase], None]
+) -> None:
+    problems: list[str] = []
+    url, name = embedded_server.superuser_url, f"listens{secrets.token_hex(4)}"
+    with (
+        psycopg.connect(url, autocommit=True) as control,
+        SyncDatabase(url, 0, 1, application_name=name) as db,
+    ):
+        call(db)
+        for point in interrupt_everywhere(lambda: db, work):
+            problems += check_whole(db, point.where)
+        gc.collect()
+        until(lambda: control.execute(BACKENDS, [name]).rowcount == 1)
+    assert problems == []
+
+
+BACKENDS: Final = "SELECT 1 FROM pg_stat_activity WHERE application_name = %s"
+
+
+def test_after_an_interrupt_at_any_moment_a_listener_goes_on(embedded_server: Server) -> None:
+    """On the same connection: there is no gap. What was about to be returned may be lost with the call."""
+    problems: list[str] = []
+    heard: list[str] = []
+    with SyncDatabase(embedded_server.superuser_url, 0, 1) as db, db.listen("jobs") as notes:
+
+        def prepare() -> SyncDatabase:
+            heard.clear()
+            db.notify("jobs", "x")
+            return db
+
+        for point in interrupt_everywhere(prepare, lambda _: heard.append(payload(next(notes)))):
+            db.notify("jobs", "last")
+            while not heard or heard[-1] != "last":
+                heard.append(payload(next(notes)))
+            if heard not in (["x", "last"], ["last"]):
+                problems.append(f"{point.where}: {heard}")
     assert problems == []
 
 

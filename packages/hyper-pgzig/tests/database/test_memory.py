@@ -29,12 +29,15 @@ from hyperdjango.database import (
     InterfaceError,
     Interval,
     Multirange,
+    Notice,
     Point,
     QueryTimeout,
     Range,
     SyncDatabase,
     _shape,
 )
+from hyperdjango.database.testing import assert_num_queries
+from pgkit.until import until_async
 from postgres_servers import Server
 from typekit import fresh_database
 
@@ -160,6 +163,15 @@ def everything(db: SyncDatabase) -> None:
     for target in (dict, tuple, Row, lambda **row: row):
         db.query(ROWS, into=target)
         db.query_one(EVERY_TYPE if target is tuple else ROWS, into=target)
+    for sql in (
+        EVERY_TYPE,
+        ROWS,
+        "SELECT 1 WHERE false",
+        "SELECT ROW('=r/postgres'::aclitem)",
+        "SELECT 1 / 0",
+    ):
+        with suppress(DatabaseError):
+            db.query_json(sql)
     for type_name, value in PARAMETERS:
         db.query_val(f"SELECT $1::{type_name}", list(value) if isinstance(value, Iterator) else value)
     for type_name, value in REFUSED:
@@ -183,14 +195,34 @@ def everything(db: SyncDatabase) -> None:
         db.execute_many("INSERT INTO t VALUES ($1, $2)", [(20, "y"), (20, "y")])
     with suppress(DataError):
         db.execute_many("INSERT INTO t VALUES ($1, $2)", [(21, "y"), ("x\0", "y")])
+    many(db)
     db.execute("DELETE FROM t; SELECT 1")
     with suppress(ZeroDivisionError), db.transaction(), db.transaction():
         db.execute("INSERT INTO t VALUES ($1, $2)", 1, "x")
         raise ZeroDivisionError
+    for analyze in (False, True):
+        db.explain(ROWS, analyze=analyze, buffers=True)
+        for sql in WRONG:
+            with suppress(DatabaseError):
+                db.explain(sql, analyze=analyze)
     pipelines_and_blocks(db)
     copies_and_streams(db)
+    notes_and_notices(db)
+    watched_calls(db)
     db.pool_stats()
     repr(db)
+
+
+def many(db: SyncDatabase) -> None:
+    """More sets than go out in one piece, right and wrong, with rows and without."""
+    sets = [(n,) for n in range(700)]
+    db.execute_many("SELECT $1::int4", sets)
+    db.execute_many("SELECT $1::int4 AS id, 'x' AS label", sets, returning=True, into=Row)
+    for wrong in (2**40, "x", object(), 0):
+        with suppress(DatabaseError):
+            db.execute_many("SELECT 1 / $1::int4", [*sets[1:], (wrong,)])
+    with db.transaction(), suppress(TypeError):
+        db.execute_many("SELECT $1::int4", [*sets, 5])  # type: ignore[list-item]
 
 
 PIPELINE: Final[list[Any]] = [
@@ -316,10 +348,55 @@ async def copies_and_streams_async(db: Database) -> None:
         assert [row async for row in db.stream(ROWS, chunk=7)]
 
 
+def notes_and_notices(db: SyncDatabase) -> None:
+    """What is heard, and what was said of it."""
+    heard: list[object] = []
+    with db.listen("here", "there", timeout=0) as notes:
+        db.notify("here", "x")
+        db.notify("there")
+        while len(heard) < 2:
+            heard += notes
+        repr(notes)
+    with suppress(DataError):
+        db.notify("here", "x\0")
+    for names in ((), ("x" * 64,)):
+        with suppress(ValueError):
+            db.listen(*names)
+    for _ in db.listen("here", timeout=0):
+        pass
+    db.on_notice(heard.append)
+    db.execute("DO $$begin raise notice 'x'; end$$")
+    db.remove_on_notice(heard.append)
+    assert isinstance(heard.pop(), Notice)
+
+
+def watched_calls(db: SyncDatabase) -> None:
+    """Calls that somebody is told of, whatever becomes of them."""
+    hook = db.on_query(lambda event: repr(event.error))
+    with assert_num_queries(db, 5):
+        db.query(ROWS, into=Row)
+        db.execute_many("SELECT $1::int4", [(n,) for n in range(1, 3)])
+        for sql in WRONG[:2]:
+            with suppress(DatabaseError):
+                db.query(sql)
+        with suppress(DatabaseError), db.transaction():
+            db.pipeline(PIPELINE)
+    db.off_query(hook)
+
+
 async def everything_async(db: Database) -> None:
     """The asyncio face's own paths."""
     await copies_and_streams_async(db)
+
+    hook = db.on_query(lambda event: repr(event.error))
+    for sql in (ROWS, WRONG[0]):
+        with suppress(DatabaseError):
+            async with db.transaction():
+                await asyncio.gather(db.query(sql), db.query_val(ROWS))
+    db.off_query(hook)
     await db.query(EVERY_TYPE)
+    await db.query_json(EVERY_TYPE)
+    await asyncio.gather(*(db.query_json(ROWS) for _ in range(4)))
     await asyncio.gather(*(db.query(ROWS, into=Row) for _ in range(4)))
     for sql in WRONG:
         with suppress(DatabaseError):
@@ -336,6 +413,10 @@ async def everything_async(db: Database) -> None:
     await db.pipeline(PIPELINE, return_exceptions=True)
     with suppress(DatabaseError):
         await db.pipeline(PIPELINE)
+    for analyze in (False, True):
+        await db.explain(ROWS, analyze=analyze)
+        with suppress(DatabaseError):
+            await db.explain("SELECT 1 / 0", analyze=analyze)
 
     async def work() -> None:
         db.on_commit(object)
@@ -468,6 +549,24 @@ def test_every_call_leaves_nothing_behind(db: SyncDatabase) -> None:
 async def test_the_asyncio_face_leaves_nothing_behind(url: str) -> None:
     async with Database(url, min_size=2, max_size=4) as db:
         await check_flat(lambda: everything_async(db))
+
+
+async def test_listeners_leave_nothing_behind(url: str) -> None:
+    # Without connect_timeout: the loop keeps timers that were cancelled until there are many.
+    async with Database(url, min_size=1, max_size=1, connect_timeout=0) as db:
+
+        async def once() -> None:
+            async with db.listen("here") as notes:
+                await db.notify("here", "x")
+                await anext(notes)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0):
+                        await anext(notes)
+            async for _ in db.listen("here", timeout=0):
+                pass
+            await until_async(lambda: db.pool_stats()["listeners"] == 0)
+
+        await check_flat(once)
 
 
 async def test_calls_behind_each_other_leave_nothing_behind(url: str) -> None:

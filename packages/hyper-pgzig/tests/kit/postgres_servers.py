@@ -23,6 +23,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import psycopg
 import pytest
+from browser import NO_BROWSER
 from hyperdjango.database._embedded_server import (
     EmbeddedServer,
     ServerNotFound,
@@ -43,6 +44,7 @@ NO_SYSTEM_SERVER: Final = "no system PostgreSQL server under /usr/lib/postgresql
 REMEDIES: Final[Mapping[str, str]] = {
     NO_SYSTEM_SERVER: "Install one (Debian: apt-get install postgresql) to test TLS, every authentication "
     "method and pgcrypto",
+    NO_BROWSER: "Install it (Debian: apt-get install chromium) to test what our pages look like",
     NO_PGBOUNCER: "Install it (Debian: apt-get install pgbouncer) to test what a pooler in between changes",
 }
 GIVEN_URL: Final = os.environ.get("DATABASE_URL") or None

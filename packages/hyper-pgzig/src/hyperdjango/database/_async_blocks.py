@@ -4,15 +4,19 @@ import asyncio
 import inspect
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from hyperdjango.database import _async_replies, _callbacks
 from hyperdjango.database._async_calls import AsyncCalls
 from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._pinned import check_committed
 from hyperdjango.database._repeat import NOT_INSIDE, check_retries, is_repeatable, pause_before
+from hyperdjango.database._watching import Watch
 from hyperdjango.database.errors import DatabaseError, InterfaceError
 from hyperdjango.database.transaction import Transaction, TransactionBlock
+
+if TYPE_CHECKING:
+    from hyperdjango.database._native import native
 
 T = TypeVar("T")
 
@@ -142,3 +146,26 @@ class AsyncBlocks(AsyncCalls):
     def in_transaction(self) -> bool:
         """Whether the calling task is inside a transaction block of this Database."""
         return self._current.get() is not None
+
+    async def _complete_undone(
+        self, sql: str, args: tuple[object, ...], shape: int, timeout: float | None, watch: Watch
+    ) -> "native.Request":
+        """Run one statement, return its finished request, and let nothing of what it did remain.
+
+        In a block it is undone alone, by a savepoint.
+        """
+        deadline = deadline_after(_async_replies.current().loop.time(), timeout)
+        transaction = self._current.get()
+        if transaction is not None:
+            watch.slot = transaction.slot
+            return await transaction.complete_undone(sql, args, shape, deadline)
+        slot = await self._acquire(deadline)
+        watch.has(slot)
+        transaction = Transaction(slot, "BEGIN")
+        try:
+            return await transaction.complete(sql, args, shape, None, True, None, deadline)
+        finally:
+            transaction.is_closed = True
+            transaction.abandon()
+            # Rolls back, as nothing is committed.
+            await self._release(slot, is_block=True)

@@ -1,10 +1,19 @@
 """Many statements, or many rows, in one call of the asyncio face: `execute_many`, `pipeline`."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from hyperdjango.database import _async_copy, _async_replies, _batches, _copy, _pipeline, _shape, _stream
+from hyperdjango.database import (
+    _async_copy,
+    _async_many,
+    _async_replies,
+    _batches,
+    _copy,
+    _pipeline,
+    _shape,
+    _stream,
+)
 from hyperdjango.database._async_blocks import AsyncBlocks
 from hyperdjango.database._async_calls import Row
 from hyperdjango.database._async_copy import CopyOut
@@ -12,6 +21,7 @@ from hyperdjango.database._copy import Format, Table
 from hyperdjango.database._deadline import check_timeout, deadline_after
 from hyperdjango.database._pipeline import Query
 from hyperdjango.database._stream import CHUNK
+from hyperdjango.database._watching import Watch, watched
 from hyperdjango.database.errors import QueryTimeout
 from hyperdjango.database.status import CommandStatus
 from hyperdjango.database.transaction import Transaction
@@ -20,54 +30,70 @@ if TYPE_CHECKING:
     from hyperdjango.database._native import native
 
 T = TypeVar("T")
+Sets = Iterable[Sequence[object]] | AsyncIterable[Sequence[object]]
 
 
 class AsyncBulk(AsyncBlocks):
     """The part of Database for what comes in large numbers."""
 
+    @overload
+    async def execute_many(
+        self, sql: str, rows: Sets, *, returning: Literal[False] = False, timeout: float | None = None
+    ) -> CommandStatus: ...
+    @overload
+    async def execute_many(
+        self, sql: str, rows: Sets, *, returning: Literal[True], timeout: float | None = None
+    ) -> list[Row]: ...
+    @overload
     async def execute_many(
         self,
         sql: str,
-        rows: Iterable[Sequence[object]] | AsyncIterable[Sequence[object]],
+        rows: Sets,
         *,
+        returning: Literal[True],
+        into: type[T] | Callable[..., T],
         timeout: float | None = None,
-    ) -> CommandStatus:
+    ) -> list[T]: ...
+    async def execute_many(
+        self,
+        sql: str,
+        rows: Sets,
+        *,
+        returning: bool = False,
+        into: Callable[..., Any] = dict,
+        timeout: float | None = None,
+    ) -> Any:
         """Run a command once for each set of values, in order, all or nothing.
+
+        Sets are encoded and sent while the backend works on those before them, and memory does not grow with
+        their number. Inside a transaction block a call that fails undoes what it did, and the block goes on.
 
         Args:
             sql: One statement with placeholders.
             rows: Sets of values, one per placeholder each; any iterable or async iterable.
+            returning: Whether the rows that the sets give are wanted, as with INSERT … RETURNING.
+            into: What each of these becomes, as for `query`.
             timeout: Seconds for the whole call.
         Returns:
-            The command with the total of rows affected.
+            The command with the total of rows affected; with `returning` the rows of all sets, in order.
         Raises:
             As `query`. The error of a set says in a note which one it was, counted from 0.
         """
-        sets = _batches.of(rows) if not isinstance(rows, AsyncIterable) else _batches.of_async(rows)
+        asked = _batches.asked(sql, into, returning=returning)
+        is_plain = not isinstance(rows, AsyncIterable)
+        sets = _batches.of_async(rows) if isinstance(rows, AsyncIterable) else _batches.of(rows)
         limit = asyncio.timeout(check_timeout(timeout))
-        try:
-            async with limit:
-                return await self._run_batches(sql, sets)
-        except TimeoutError:
-            if limit.expired():
-                raise QueryTimeout("the call's timeout has passed and the statement was cancelled") from None
-            raise
-
-    async def _run_batches(self, sql: str, sets: AsyncIterator[_batches.Batch]) -> CommandStatus:
-        total = _batches.Total(sql)
-        first = await anext(sets, None)
-        second = None if first is None else await anext(sets, None)
-        if first is None:
-            return total.status()
-        if second is None:
-            total.add(await self._request(sql, first, None, first_set=0))
-            return total.status()
-        async with self.transaction():
-            for batch in (first, second):
-                total.add(await self._request(sql, batch, None, first_set=total.sets))
-            async for batch in sets:
-                total.add(await self._request(sql, batch, None, first_set=total.sets))
-        return total.status()
+        with watched(self, "execute_many", sql) as watch:
+            try:
+                async with limit:
+                    total = await _async_many.run(self, asked, sets, watch, is_plain=is_plain)
+            except TimeoutError:
+                if limit.expired():
+                    raise QueryTimeout(
+                        "the call's timeout has passed and the statement was cancelled"
+                    ) from None
+                raise
+            return total.rows if returning else total.status()
 
     async def pipeline(
         self,
@@ -97,17 +123,24 @@ class AsyncBulk(AsyncBlocks):
         deadline = deadline_after(state.loop.time(), timeout)
         if not items:
             return []
+        with _pipeline.watched_items(self, items) as watch:
+            outcomes = await self._run_items(items, deadline, watch)
+            return _pipeline.results(outcomes, watch, return_exceptions=return_exceptions)
+
+    async def _run_items(
+        self, items: list[_pipeline.Item], deadline: float | None, watch: Watch
+    ) -> _pipeline.Outcomes:
         transaction = self._current.get()
         if transaction is not None:
             async with transaction.alone(deadline) as slot:
-                outcomes = await _pipeline.run(slot, items, deadline, transaction)
-            return _pipeline.results(outcomes, return_exceptions=return_exceptions)
+                watch.has(slot)
+                return await _pipeline.run(slot, items, deadline, transaction)
         slot = self._pool.take_idle() or await self._acquire(deadline)
+        watch.has(slot)
         try:
-            outcomes = await _pipeline.run(slot, items, deadline, None)
+            return await _pipeline.run(slot, items, deadline, None)
         finally:
             await self._release(slot)
-        return _pipeline.results(outcomes, return_exceptions=return_exceptions)
 
     async def copy_records(
         self,
@@ -138,9 +171,13 @@ class AsyncBulk(AsyncBlocks):
         PostgreSQL docs: sql-copy, "Binary Format".
         """
         _copy.check_records(table, columns, format)
-        async with _async_copy.limit(timeout) as limited, self._transaction_of_own(None) as transaction:
-            request = await self._copy_records(transaction, table, records, columns, format, limited)
-        return CommandStatus(request.tag, request.affected)
+        with watched(self, "copy_records", f"COPY {table} FROM STDIN") as watch:
+            async with _async_copy.limit(timeout) as limited:
+                async with self._transaction_of_own(None) as transaction:
+                    watch.has(transaction.slot)
+                    request = await self._copy_records(transaction, table, records, columns, format, limited)
+                watch.heard(request)
+            return CommandStatus(request.tag, request.affected)
 
     @staticmethod
     async def _copy_records(  # noqa: PLR0917 - ours alone
@@ -151,8 +188,10 @@ class AsyncBulk(AsyncBlocks):
         form: Format | None,
         limited: _async_copy.Limit,
     ) -> "native.Request":
-        looked_up = await transaction.complete(_copy.TABLE, (table,), _shape.TUPLE, None, True, None, None)
-        known = Table.of(table, looked_up.result(), columns)
+        known = Table.plain(table, columns)
+        if known is None:
+            row = await transaction.complete(_copy.TABLE, (table,), _shape.TUPLE, None, True, None, None)
+            known = Table.of(table, row.result(), columns)
         return await _async_copy.copy_records(transaction, known, records, form, limited)
 
     @overload
@@ -226,21 +265,36 @@ class AsyncBulk(AsyncBlocks):
         shape, target = _stream.checked(chunk, into)
         check_timeout(timeout)
         is_inside = self.in_transaction()
-        async with self._transaction_of_own(timeout) as transaction:
-            loop = asyncio.get_running_loop()
-            request = await transaction.open_portal(
-                sql, args, shape, target, chunk, deadline_after(loop.time(), timeout)
-            )
-            try:
-                while True:
-                    rows = request.result()
-                    has_more = request.suspended
-                    for row in rows:
-                        yield row
-                    if not has_more:
-                        return
-                    request = await transaction.fetch(request, deadline_after(loop.time(), timeout))
-            except GeneratorExit:
-                if is_inside and _stream.is_open(transaction, request):
-                    await transaction.close_portal(request)
-                raise
+        with watched(self, "stream", sql, parameters_count=len(args)) as watch:
+            async with self._transaction_of_own(timeout) as transaction:
+                watch.has(transaction.slot)
+                loop = asyncio.get_running_loop()
+                request = await transaction.open_portal(
+                    sql, args, shape, target, chunk, deadline_after(loop.time(), timeout)
+                )
+                ahead: native.Request | None = None
+                try:
+                    while True:
+                        rows = request.result()
+                        watch.came(rows)
+                        # The backend works on the next rows meanwhile, where nobody else has it.
+                        ahead = (
+                            transaction.fetch_ahead(request) if request.suspended and not is_inside else None
+                        )
+                        for row in rows:
+                            yield row
+                        deadline = deadline_after(loop.time(), timeout)
+                        if ahead is not None:
+                            await transaction.fetched(ahead, deadline)
+                            request = ahead
+                        elif request.suspended:
+                            request = await transaction.fetch(request, deadline)
+                        else:
+                            watch.tag = request.tag
+                            return
+                except GeneratorExit:
+                    if ahead is not None:
+                        await transaction.give_up_on(ahead)
+                    elif is_inside and _stream.is_open(transaction, request):
+                        await transaction.close_portal(request)
+                    raise

@@ -3,15 +3,16 @@
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from hyperdjango.database import _async_copy, _async_replies, _batches, _copy, _copy_source, _shape
+from hyperdjango.database import _async_copy, _async_replies, _copy, _copy_source, _shape
 from hyperdjango.database._async_pool import AsyncPoolFace
 from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._dispatch import Call, Dispatcher
 from hyperdjango.database._repeat import ATTEMPTS
 from hyperdjango.database._slot import DONE, Slot
 from hyperdjango.database._statements import is_script
+from hyperdjango.database._watching import NOBODY, Finished, Watch, call_of, watched
 from hyperdjango.database.status import CommandStatus
 
 if TYPE_CHECKING:
@@ -95,6 +96,23 @@ class AsyncCalls(AsyncPoolFace):
         request = await self._complete(sql, args, _shape.VALUE, None, True, None, timeout)
         return request.result()
 
+    async def query_json(self, sql: str, *args: object, timeout: float | None = None) -> bytes:
+        """Return all rows as one JSON array of objects, written without a Python object for any value.
+
+        Arguments and errors as for `query`. Of columns with the same name the last is written. What a codec
+        makes goes through the Database's `json_dumps`; docs/json.md has a line for every other type.
+
+        Returns:
+            UTF-8; `b"[]"` where there are no rows.
+        Raises:
+            DataError: A text is not UTF-8, as a SQL_ASCII database may hold, or a json value is not JSON.
+
+        PostgreSQL docs: functions-json, "to_json".
+        """
+        request = await self._complete(sql, args, _shape.JSON, None, False, None, timeout)
+        document: bytes = request.result()
+        return document
+
     async def execute(self, sql: str, *args: object, timeout: float | None = None) -> CommandStatus:
         """Run a command and say what it did.
 
@@ -124,19 +142,23 @@ class AsyncCalls(AsyncPoolFace):
         _copy.check(sql, "in")
         _copy_source.check(data)
         pieces = _copy_source.pieces_async(data)
-        async with _async_copy.limit(timeout) as limited:
-            transaction = self._current.get()
-            if transaction is not None:
-                async with transaction.moving() as slot:
-                    limited.slot = slot
-                    request = await _async_copy.copy_in(slot, sql, pieces, transaction, limited)
-            else:
-                slot = limited.slot = await self._acquire(None)
-                try:
-                    request = await _async_copy.copy_in(slot, sql, pieces, None, limited)
-                finally:
-                    await self._release(slot)
-        return CommandStatus(request.tag, request.affected)
+        with watched(self, "execute", sql) as watch:
+            async with _async_copy.limit(timeout) as limited:
+                transaction = self._current.get()
+                if transaction is not None:
+                    async with transaction.moving() as slot:
+                        limited.slot = slot
+                        watch.has(slot)
+                        request = await _async_copy.copy_in(slot, sql, pieces, transaction, limited)
+                else:
+                    slot = limited.slot = await self._acquire(None)
+                    watch.has(slot)
+                    try:
+                        request = await _async_copy.copy_in(slot, sql, pieces, None, limited)
+                    finally:
+                        await self._release(slot)
+                watch.heard(request)
+            return CommandStatus(request.tag, request.affected)
 
     async def _request(
         self,
@@ -144,17 +166,14 @@ class AsyncCalls(AsyncPoolFace):
         args: tuple[object, ...] | None,
         timeout: float | None,
         *,
-        first_set: int | None = None,
+        watch: Watch | None = None,
     ) -> "native.Request":
-        """Run a command and return its finished request, for the tag.
-
-        With `first_set`, `args` is a batch of sets, and this is the number of the first in the errors.
-        """
-        request = await self._complete(sql, args, _shape.DISCARD, None, False, first_set, timeout)
-        _batches.finish(request, first_set)
+        """Run a command and return its finished request, for the tag."""
+        request = await self._complete(sql, args, _shape.DISCARD, None, False, None, timeout, watch)
+        request.result()
         return request
 
-    async def _complete(  # noqa: PLR0912, PLR0917 - ours alone; a call or a keyword more costs time on the hot path
+    async def _complete(  # noqa: PLR0912, PLR0915, PLR0917 - ours alone; each call more costs time on the hot path
         self,
         sql: str,
         args: tuple[object, ...] | None,
@@ -163,18 +182,27 @@ class AsyncCalls(AsyncPoolFace):
         first: bool,
         first_set: int | None,
         timeout: float | None,
+        watch: Watch | None = None,
     ) -> "native.Request":
-        """Run one statement where it belongs and return its finished request."""
+        """Run one statement where it belongs and return its finished request.
+
+        With `first_set`, `args` is a batch of sets, and this is the number of the first in the errors. With
+        `watch` it is a part of a call that is watched already, or that nobody watches.
+        """
+        pool = self._pool
+        if watch is None and pool.watchers:
+            return await self._watched(sql, args, shape, target, first, timeout)
         state = _async_replies.current()
         deadline = None if timeout is None else deadline_after(state.loop.time(), timeout)
         if not state.shows_ready:
             state.note_caller()
         transaction = self._current.get()
         if transaction is not None:
+            if watch is not None:
+                watch.slot = transaction.slot
             return await transaction.complete(sql, args, shape, target, first, first_set, deadline)
-        pool = self._pool
         if not pool.is_plain:
-            return await self._borrowed(sql, args, shape, target, first, first_set, deadline)
+            return await self._borrowed(sql, args, shape, target, first, first_set, deadline, watch)
         if not state.in_flight and args is not None:
             # Nobody else is under way: the reply is waited for right here, if that has paid before.
             slot = pool.take_idle()
@@ -203,6 +231,8 @@ class AsyncCalls(AsyncPoolFace):
                     call = Call(dispatcher, sql, args, shape, target, first, first_set)
                     await dispatcher.finish(slot, request, call, deadline)
                 if not (request.stale or request.undone):
+                    if watch is not None:
+                        watch.slot = slot
                     return request
         if not pool.is_open:
             await self._open_on_use()
@@ -210,10 +240,27 @@ class AsyncCalls(AsyncPoolFace):
         attempts = 0
         while True:
             call = Call(dispatcher, sql, args, shape, target, first, first_set)
+            if watch is not None:
+                watch.ticket = call
             request = await dispatcher.run(call, deadline)
             attempts += 1
             if not (request.stale or request.undone) or attempts == ATTEMPTS:
                 return request
+
+    async def _watched(  # noqa: PLR0917 - as `_complete`
+        self,
+        sql: str,
+        args: tuple[object, ...] | None,
+        shape: int,
+        target: object,
+        first: bool,
+        timeout: float | None,
+    ) -> "native.Request":
+        """As `_complete`, for a call that is to be reported."""
+        name = call_of(shape, first=first)
+        with watched(self, name, sql, parameters_count=len(args or ())) as watch:
+            request = await self._complete(sql, args, shape, target, first, None, timeout, watch)
+            return request if watch is NOBODY else cast("native.Request", Finished(request, watch))
 
     async def _borrowed(  # noqa: PLR0917 - ours alone
         self,
@@ -224,9 +271,12 @@ class AsyncCalls(AsyncPoolFace):
         first: bool,
         first_set: int | None,
         deadline: float | None,
+        watch: Watch | None,
     ) -> "native.Request":
         """Run a statement on a connection lent for it alone, as hooks and the leak warning want it."""
         slot = await self._acquire(deadline)
+        if watch is not None:
+            watch.has(slot)
         try:
             if args is None and slot.connection.owed:
                 await _async_replies.run_owed(slot, deadline)

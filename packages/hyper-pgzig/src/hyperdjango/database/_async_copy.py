@@ -25,6 +25,7 @@ from hyperdjango.database import _async_replies, _copy, _copy_source, _shape
 from hyperdjango.database._copy import PART_SIZE, WANTS_DATA, Format, Reading, Table
 from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._slot import AGAIN, DONE, Slot, nobody_waits, time_is_over
+from hyperdjango.database._watching import watched
 from hyperdjango.database.errors import DatabaseError, QueryTimeout
 from hyperdjango.database.status import CommandStatus
 
@@ -214,36 +215,41 @@ async def _read(face: "AsyncBlocks", reading: Reading) -> AsyncGenerator[Any, No
     One generator and no other inside of it: one that is dropped is closed by its loop, each by itself.
     """
     is_inside = face.in_transaction()
-    async with face._transaction_of_own(reading.timeout) as transaction:
-        described = await _describe(transaction, reading) if reading.has_rows else None
-        async with transaction.moving(reading) as slot:
-            connection = slot.connection
-            request = connection.copy_out(reading.sql, described, reading.shape, reading.target, PART_SIZE)
-            is_first = transaction.sent()
-            try:
-                progress = connection.progress
-                while not request.done:
-                    async with limit(reading.timeout) as limited:
-                        limited.slot = slot
-                        await _async_replies.step(slot, progress)
-                    progress = AGAIN
-                    part = connection.take_part(request)
-                    if reading.has_rows:
-                        for row in part or ():
-                            yield row
-                    elif part:
-                        yield part
-            except BaseException as error:
-                if not request.done and not connection.closed:
-                    spare = is_inside and reading.is_spared and isinstance(error, GeneratorExit)
-                    await _stop(slot, request, spare=spare)
-                if is_first:
+    with watched(face, "copy_out", reading.sql) as watch:
+        async with face._transaction_of_own(reading.timeout) as transaction:
+            watch.has(transaction.slot)
+            described = await _describe(transaction, reading) if reading.has_rows else None
+            async with transaction.moving(reading) as slot:
+                connection = slot.connection
+                request = connection.copy_out(
+                    reading.sql, described, reading.shape, reading.target, PART_SIZE
+                )
+                is_first = transaction.sent()
+                try:
+                    progress = connection.progress
+                    while not request.done:
+                        async with limit(reading.timeout) as limited:
+                            limited.slot = slot
+                            await _async_replies.step(slot, progress)
+                        progress = AGAIN
+                        part = connection.take_part(request)
+                        if reading.has_rows:
+                            for row in part or ():
+                                yield row
+                        elif part:
+                            yield part
+                except BaseException as error:
+                    if not request.done and not connection.closed:
+                        spare = is_inside and reading.is_spared and isinstance(error, GeneratorExit)
+                        await _stop(slot, request, spare=spare)
+                    if is_first:
+                        transaction.check_begun()
+                    raise
+                if is_first and request.failed:
                     transaction.check_begun()
-                raise
-            if is_first and request.failed:
-                transaction.check_begun()
-            request.result()
-            reading.status = CommandStatus(request.tag, request.affected)
+                request.result()
+                watch.heard(request)
+                reading.status = CommandStatus(request.tag, request.affected)
 
 
 async def _describe(transaction: "Transaction", reading: Reading) -> "native.Request":

@@ -40,11 +40,12 @@ async def run(steps: Steps[Result], timeout: float | None = None) -> Result:
     """
     limit = None if timeout is None else time.monotonic() + timeout
     deadline: float | None = None
+    failure: Exception | None = None
     loop = asyncio.get_running_loop()
     try:
         step = next(steps)
         while True:
-            failure: Exception | None = None
+            failure = None
             result: Any = None
             try:
                 if isinstance(step, SetDeadline):
@@ -66,6 +67,8 @@ async def run(steps: Steps[Result], timeout: float | None = None) -> Result:
     finally:
         # Cancelled or out of time: the generator closes its socket.
         steps.close()
+        # Its traceback has this frame, and those of the generator: a cycle would keep all of it alive.
+        failure = None
 
 
 async def _within(

@@ -326,6 +326,7 @@ async def recover(slot: Slot) -> None:
     # A COPY that waits for data would wait for ever.
     connection.drop(None, nobody_waits())
     try:
+        connection.end_many()  # what waits for more sets of values waits no longer
         await _async_io.run(cancel_steps(slot.established.cancel_target), RECOVERY_SECONDS)
         while connection.busy:
             if await _Drive(connection, state).run(deadline, progress) == DONE:

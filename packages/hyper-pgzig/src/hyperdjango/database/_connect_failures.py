@@ -50,5 +50,9 @@ def gathered(failures: list[Failure]) -> Exception:
         return failed
     if len(failures) == 1 and isinstance(failures[0].error, ProtocolError):
         return failures[0].error
-    timed_out = all(isinstance(failure.error, TimeoutError) for failure in failures)
-    return (ConnectTimeout if timed_out else ConnectionFailed)("\n".join(lines))
+    kind = ConnectionFailed
+    if isinstance(failures[-1].error, Refused):
+        kind = Refused  # whoever would try again is to know that it is no use
+    elif all(isinstance(failure.error, TimeoutError) for failure in failures):
+        kind = ConnectTimeout
+    return kind("\n".join(lines))

@@ -42,6 +42,8 @@ _TOKEN: Final = re.compile(
 )
 
 _NUMBER: Final = re.compile(r"[0-9]+")
+# A name that is the same quoted, with its schema or without.
+_PLAIN: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}(?:\.[a-z_][a-z0-9_]{0,62})?", re.ASCII)
 
 # The server resolves the name by its own rules, so nothing of it becomes SQL text of ours. A generated
 # column is none that COPY takes.
@@ -148,6 +150,14 @@ class Table(NamedTuple):
     name: str
     relation: str
     columns: list[str]
+
+    @classmethod
+    def plain(cls, table: str, columns: Sequence[str] | None) -> "Table | None":
+        """Make it of what was given, where the name is plain and all columns are named."""
+        if columns is None or _PLAIN.fullmatch(table) is None:
+            return None
+        parts = table.split(".")
+        return cls(".".join(map(quote_identifier, parts)), parts[-1], list(columns))
 
     @classmethod
     def of(

@@ -51,6 +51,7 @@ class Call(Ticket):
         "future",
         "is_dropped",
         "request",
+        "sent_at",
         "shape",
         "sql",
         "target",
@@ -82,6 +83,7 @@ class Call(Ticket):
         self.deadline: float | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.is_dropped = False
+        self.sent_at = 0.0  # by time.monotonic, where somebody watches
 
     def _served(self) -> bool:
         """The turn has come, on any thread and under the pool's lock: the loop does the rest."""
@@ -324,6 +326,8 @@ class Dispatcher:
             self._pool.give_back(slot)
             raise
         call.request = request
+        if self._pool.watchers:
+            call.sent_at = time.monotonic()
         self._open_channel(call, slot, request)
 
     def _open_channel(self, call: Call, slot: Slot, request: "native.Request") -> None:
@@ -372,6 +376,8 @@ class Dispatcher:
             call.is_left = True
             call.channel = channel
             call.request = request
+            if pool.watchers:
+                call.sent_at = time.monotonic()
             channel.wait_for(request, call.future)
 
     def _on_done(self, channel: Channel) -> None:

@@ -1,21 +1,32 @@
 """What the two faces have in common: how they are made, and what can be asked of them without waiting."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hyperdjango.database import _conninfo
 from hyperdjango.database._hooks import HookFunction, Hooks
 from hyperdjango.database._native import backend, require_native
+from hyperdjango.database._notices import NoticeFunction
 from hyperdjango.database._settings import IDLE_TIMEOUT, MAX_LIFETIME, PoolSettings
+from hyperdjango.database._slow_log import SlowLog
+from hyperdjango.database._watching import H, QueryHook, check_hook
 from hyperdjango.database.pool import Pool
 
 if TYPE_CHECKING:
     import ssl
 
+NoticeHook = TypeVar("NoticeHook", bound=NoticeFunction)
+
 
 class Face:
-    """The base of Database and SyncDatabase."""
+    """The base of Database and SyncDatabase.
 
+    Attributes:
+        alias: What the application calls this database, where it has several; it stands in the routes of
+            events.
+    """
+
+    alias: str | None = None
     _pool: Pool
     _settings: PoolSettings
     _opens_on_use: bool
@@ -40,6 +51,7 @@ class Face:
         exact_intervals: bool = False,
         json_loads: Callable[[Any], Any] | None = None,
         json_dumps: Callable[[Any], str | bytes] | None = None,
+        slow_query_seconds: float | None = None,
         **connection: Any,
     ) -> None:
         """Take down how to connect; nothing is opened yet.
@@ -65,6 +77,8 @@ class Face:
             exact_intervals: interval values come as Interval(months, days, microseconds), not as timedelta.
             json_loads: Takes the text of a json or jsonb value.
             json_dumps: Makes the text of one.
+            slow_query_seconds: Calls that take this long or longer are logged, as warnings of the logger
+                `hyperdjango.database.slow`, without their values; None logs none.
             connection: Any key a URL may have (`password=`, `sslmode=`, `connect_timeout=` …); `password` may
                 be a function, plain or coroutine, which is called for each new connection.
         Raises:
@@ -74,6 +88,7 @@ class Face:
         PostgreSQL docs: libpq-connect, "Parameter Key Words".
         """
         require_native()
+        slow_log = None if slow_query_seconds is None else SlowLog(slow_query_seconds)
         try:
             parameters = _conninfo.parse(
                 url, ssl_context=ssl_context, server_settings=server_settings, **connection
@@ -95,6 +110,8 @@ class Face:
         self._pool = self._settings.make_pool(
             parameters, exact_intervals=exact_intervals, json_loads=json_loads, json_dumps=json_dumps
         )
+        if slow_log is not None:
+            self._pool.watch(slow_log)
         self._opens_on_use = False
         self._prepare()
 
@@ -134,12 +151,70 @@ class Face:
         """`"pgzig"`, or `"none"` where the native extension is missing."""
         return backend()
 
+    def on_notice(self, function: NoticeHook) -> NoticeHook:
+        """Call `function` with the Notice of each NoticeResponse, on any connection; usable as a decorator.
+
+        It is called in the middle of a reply, by whoever reads that: it must be quick, and cannot use the
+        Database. What it raises is logged, and the statement goes on.
+
+        Args:
+            function: A plain function.
+        Returns:
+            The function.
+        Raises:
+            TypeError: It is none, or a coroutine function.
+
+        PostgreSQL docs: protocol-flow, "Asynchronous Operations".
+        """
+        self._pool.notices.add(function)
+        return function
+
+    def remove_on_notice(self, function: NoticeFunction) -> None:
+        """Call a function no more that `on_notice` was given.
+
+        Raises:
+            ValueError: It was not, or was removed already.
+        """
+        self._pool.notices.remove(function)
+
     def pool_stats(self) -> dict[str, int]:
         """Return how many connections there are and what became of the others.
 
         Returns:
             Counts: `total`, `idle`, `busy`, `closing`, `waiting`, `max_waiting`, `min_size`, `max_size`;
-            since the Database was made `opened`, `closed`, `lost`, `waited`, `acquire_timeouts`; and
-            `stmt_cache_size`, the prepared statements of the idle connections.
+            since the Database was made `opened`, `closed`, `lost`, `waited`, `acquire_timeouts`;
+            `stmt_cache_size`, the prepared statements of the idle connections; and `listeners`, the
+            connections of those, which are no part of `total`.
         """
         return self._pool.stats()
+
+    def in_transaction(self) -> bool:
+        """Whether the caller is inside a transaction block of this Database."""
+        raise NotImplementedError  # each face has its own
+
+    def on_query(self, hook: H) -> H:
+        """Have `hook` called with a QueryEvent at the end of each call, of `db` and of `db.sync`.
+
+        It is called in the caller's thread and context, in the order in which hooks were added, before the
+        call returns or raises: it must be quick, and must not wait. What it raises is logged, and the call
+        is not affected. Calls that it makes itself are not reported.
+
+        Args:
+            hook: A plain function; added twice it is called twice.
+        Returns:
+            The hook, so that this decorates. `off_query` removes it.
+        Raises:
+            TypeError: It is no function, or a coroutine function.
+        """
+        check_hook(hook)
+        self._pool.watch(hook)
+        return hook
+
+    def off_query(self, hook: QueryHook) -> None:
+        """Remove what `on_query` has added, once. Calls that have begun may still be reported to it.
+
+        Raises:
+            ValueError: It was not added, or is removed already.
+        """
+        if not self._pool.unwatch(hook):
+            raise ValueError("this hook is not among those of on_query")

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 # How often the first statement of a block is sent again because what was known of it was out of date.
 REPEATS_MAX: Final = 3
+# What those who watch are told of nested blocks, without the names.
+SAVEPOINT: Final = "SAVEPOINT"
+RELEASE: Final = "RELEASE SAVEPOINT"
+ROLLBACK_TO: Final = "ROLLBACK TO SAVEPOINT"
 _SPOILT: Final = "a nested block was cancelled before it could be ended"
 
 _ISOLATION_LEVELS: Final = frozenset(
@@ -103,6 +107,12 @@ class Pinned:
             raise InFailedSqlTransaction("the transaction could not be begun", sqlstate="25P02")
         if self._is_spoilt:
             raise InFailedSqlTransaction(_SPOILT, sqlstate="25P02")
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether the backend will refuse whatever comes next."""
+        connection = self.slot.connection
+        return connection.transaction_status == "E" and not connection.owed
 
     def spoil(self) -> None:
         """A nested block could not be ended: what it has done must not be committed."""

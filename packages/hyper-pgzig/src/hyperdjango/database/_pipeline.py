@@ -6,17 +6,20 @@ PostgreSQL docs: protocol-flow, "Pipelining".
 """
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from hyperdjango.database import _async_replies, _shape, _sync_replies
 from hyperdjango.database._slot import AGAIN, NEEDS_TYPES, WAITING, Slot
+from hyperdjango.database._watching import NOBODY, Watch, is_watched, watched
 from hyperdjango.database.errors import Error
 
 if TYPE_CHECKING:
+    from hyperdjango.database._face import Face
     from hyperdjango.database._native import native
     from hyperdjango.database._pinned import Pinned
 
 Query = str | tuple[str, Sequence[object]]
+Outcomes: TypeAlias = "list[native.Request | Exception | None]"
 
 
 class Item(NamedTuple):
@@ -49,6 +52,17 @@ def items_of(queries: Iterable[Query]) -> list[Item]:
     return items
 
 
+def watched_items(face: "Face", items: list[Item]) -> Watch:
+    """Return what watches a pipeline: one call, whatever it holds."""
+    if not is_watched(face):  # the texts are not put together for nobody
+        return NOBODY
+    texts = dict.fromkeys(item.sql for item in items)
+    count = sum(len(item.args) for item in items)
+    watch = watched(face, "pipeline", "; ".join(texts), parameters_count=count)
+    watch.batch_size = len(items)
+    return watch
+
+
 class Work:
     """What is left of a pipeline on one connection, without any waiting.
 
@@ -60,7 +74,7 @@ class Work:
         self.slot = slot
         self.connection = slot.connection
         self.items = items
-        self.outcomes: list[native.Request | Exception | None] = [None] * len(items)
+        self.outcomes: Outcomes = [None] * len(items)
         self.is_first = False
         self._pinned = pinned
         self._first: int | None = None
@@ -150,9 +164,7 @@ def _is_read(sql: str) -> bool:
     return sql.lstrip(" \t\r\n(")[:6].lower() == "select"
 
 
-async def run(
-    slot: Slot, items: list[Item], deadline: float | None, pinned: "Pinned | None"
-) -> "list[native.Request | Exception | None]":
+async def run(slot: Slot, items: list[Item], deadline: float | None, pinned: "Pinned | None") -> Outcomes:
     """Run the statements on a connection that is the caller's alone, and wait for all replies."""
     work = Work(slot, items, pinned)
     waiting: list[native.Request] = []
@@ -190,9 +202,7 @@ async def _drain(work: Work, waiting: "list[native.Request]", deadline: float | 
         await _async_replies.complete(work.slot, request, deadline)
 
 
-def run_blocking(
-    slot: Slot, items: list[Item], deadline: float | None, pinned: "Pinned | None"
-) -> "list[native.Request | Exception | None]":
+def run_blocking(slot: Slot, items: list[Item], deadline: float | None, pinned: "Pinned | None") -> Outcomes:
     """As `run`; `deadline` is by time.monotonic."""
     work = Work(slot, items, pinned)
     waiting: list[native.Request] = []
@@ -233,8 +243,8 @@ def _set_aside(work: Work, waiting: "list[native.Request]") -> None:
     waiting.append(request)
 
 
-def results(outcomes: "list[native.Request | Exception | None]", *, return_exceptions: bool) -> list[Any]:
-    """Return the rows of each statement, as tuples.
+def results(outcomes: Outcomes, watch: Watch, *, return_exceptions: bool) -> list[Any]:
+    """Return the rows of each statement, as tuples. `watch` is told of all, and of the first error.
 
     Raises:
         Error: The first one's that failed, unless errors are returned in place.
@@ -246,12 +256,14 @@ def results(outcomes: "list[native.Request | Exception | None]", *, return_excep
         try:
             if isinstance(outcome, Exception):
                 raise outcome
+            watch.heard(outcome)
             made.append(outcome.result())
         except Exception as error:
             if isinstance(error, Error):
                 error.add_note(f"in query {index} of the pipeline, counted from 0")
             made.append(error)
             failure = failure or error
+    watch.error = failure
     if failure is not None and not return_exceptions:
         raise failure
     return made

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Final
 from hyperdjango.database import _fork, _linger
 from hyperdjango.database._backoff import Backoff
 from hyperdjango.database._hooks import Hooks
+from hyperdjango.database._listeners import Listeners
 from hyperdjango.database._native import native
+from hyperdjango.database._notices import Notices
 from hyperdjango.database._place import Draining, Holding, Opening, Place
 from hyperdjango.database._queue import TicketQueue
 from hyperdjango.database._slot import Slot
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from hyperdjango.database._conninfo import ConnectParameters
     from hyperdjango.database._dispatch import Dispatcher
     from hyperdjango.database._housekeeper import Housekeeper
+    from hyperdjango.database._watching import QueryHook
 
 # Connections that were opened together are not to end together.
 LIFETIME_JITTER: Final = 0.1
@@ -45,6 +48,8 @@ class Places:
     Attributes:
         parameters: How each connection is opened.
         type_map: The types and statements they share.
+        notices: Where their notices go.
+        listeners: Those that listen, on connections without places.
         generation: Changes at a fork: what was handed out before does not count after it.
     """
 
@@ -77,6 +82,10 @@ class Places:
         hooked = self.hooks.on_acquire is not None or self.hooks.on_release is not None
         self.is_plain = not hooked and leak_timeout is None
         self.type_map = type_map if type_map is not None else native.TypeMap()
+        self.notices = Notices()
+        self.listeners = Listeners()
+        # Called with each finished call; replaced as a whole, so that nobody who reads it takes the lock.
+        self.watchers: tuple[QueryHook, ...] = ()
         self.generation = 0
         self._opened = self._closed = self._lost = self._waited = self._timeouts = 0
         self._forget_everything()
@@ -101,6 +110,21 @@ class Places:
         self._last = _Last()
         # Those who wait for the end of an opening or a draining.
         self._settled: list[Callable[[], object]] = []
+
+    def watch(self, hook: "QueryHook") -> None:
+        """Have a hook told of each call."""
+        with self._lock:
+            self.watchers = (*self.watchers, hook)
+
+    def unwatch(self, hook: "QueryHook") -> bool:
+        """Take back one `watch`; False where there is none."""
+        with self._lock:
+            left = list(self.watchers)
+            if hook not in left:
+                return False
+            left.remove(hook)
+            self.watchers = tuple(left)
+            return True
 
     def has_others(self) -> bool:
         """Whether there is a connection or an attempt at one beside the caller's own."""
@@ -127,6 +151,13 @@ class Places:
         with self._lock:
             return [slot for each in self._places.values() if (slot := each.alive()) is not None]
 
+    def hold_listener(self, established: "Established") -> Slot:
+        """Look after the connection of a listener, which has no place."""
+        slot = self.listeners.hold(established, self._housekeeper.inbox)
+        # Else nobody would hear when it is dropped.
+        self._wake_housekeeper()
+        return slot
+
     def _take_place(self) -> Place:
         """Count one place more, under the lock. It is the caller's."""
         place = Place()
@@ -144,6 +175,7 @@ class Places:
         if holding is not None:  # None after a fork
             holding.established, holding.is_closed = established, False
         slot = Slot(established, place)
+        self.notices.follow(established)
         if self.max_lifetime is not None:
             slot.expires_at = slot.created_at + self.max_lifetime * (1 - _random.random() * LIFETIME_JITTER)
         slot.needs_care = self.hooks.on_release is not None or self.leak_timeout is not None
@@ -315,6 +347,7 @@ class Places:
                 "lost": self._lost,
                 "waited": self._waited,
                 "acquire_timeouts": self._timeouts,
+                "listeners": self.listeners.connections,
             }
         figures["stmt_cache_size"] = sum(slot.connection.statement_count for slot in idle)
         return figures
@@ -324,6 +357,7 @@ class Places:
 
         The pool stays open where it was: the child opens its own.
         """
+        self.listeners.after_fork()
         held = [(each, each.alive()) for each in self._places.values()]
         was_open = self._is_open
         self._forget_everything()

@@ -9,6 +9,7 @@ TUPLE: Final = 2
 NAMED_TUPLE: Final = 3
 KEYWORDS: Final = 4
 VALUE: Final = 5
+JSON: Final = 6
 
 type_error_text: Final = (
     "into= takes dict, tuple, a NamedTuple, a dataclass, a msgspec Struct, a pydantic model "

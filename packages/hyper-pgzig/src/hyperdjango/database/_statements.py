@@ -1,4 +1,4 @@
-"""Looks at SQL text as far as the driver must: to tell whether it holds more than one statement.
+"""Looks at SQL text as far as the driver must: whether it holds more than one statement, how it begins.
 
 PostgreSQL docs: sql-syntax-lexical, "Lexical Structure".
 """
@@ -20,7 +20,8 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_BLANK: Final = re.compile(r"(?:\s|--[^\n]*)*")
+_SPACE: Final = re.compile(r"\s+|--[^\n]*|(?P<block>/\*)")
+_WORD: Final = re.compile(r"\w+|.", re.DOTALL)
 _COMMENT_EDGE: Final = re.compile(r"/\*|\*/")
 
 
@@ -69,11 +70,15 @@ def without_comments(sql: str) -> str:
 def after_comments(sql: str) -> int:
     """Return where the first thing of the text begins that is neither white space nor a comment."""
     position = 0
-    while True:
-        position = _BLANK.match(sql, position).end()  # type: ignore[union-attr] # it matches nothing, too
-        if not sql.startswith("/*", position):
-            return position
-        position = _end_of_comment(sql, position + 2)
+    while match := _SPACE.match(sql, position):
+        position = _end_of_comment(sql, match.end()) if match["block"] else match.end()
+    return position
+
+
+def first_word(sql: str) -> str:
+    """Return the first word of a text, or the first other character; empty where only comments are."""
+    found = _WORD.match(sql, after_comments(sql))
+    return found[0] if found else ""
 
 
 def _end_of_comment(sql: str, position: int) -> int:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from hyperdjango.database import _shape, _sync_copy
+from hyperdjango.database import _shape, _sync_copy, _sync_replies
 from hyperdjango.database._deadline import deadline_after
 
 if TYPE_CHECKING:
@@ -59,8 +59,21 @@ def is_open(pinned: "Pinned", request: "native.Request") -> bool:
     return request.suspended and not pinned.is_closed and not pinned.slot.connection.closed
 
 
+def fetched(pinned: "Pinned", request: "native.Request", timeout: float | None) -> None:
+    """Wait for rows that were asked for ahead."""
+    _sync_replies.complete(pinned.slot, request, deadline_after(time.monotonic(), timeout))
+
+
+def give_up(pinned: "Pinned") -> None:
+    """Cancel what was asked for ahead, where it is still under way."""
+    connection = pinned.slot.connection
+    if connection.busy and not connection.closed:
+        _sync_replies.recover(pinned.slot)
+
+
 def close_portal(pinned: "Pinned", former: "native.Request") -> None:
     """Say that no more rows of a portal are wanted."""
+    pinned.check_usable()
     request = pinned.slot.connection.close_portal(former)
     _sync_copy.answered(pinned, request, None)
     request.result()

@@ -3,15 +3,21 @@
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from hyperdjango.database import _callbacks, _sync_replies
 from hyperdjango.database._deadline import deadline_after
-from hyperdjango.database._pinned import Pinned, begin_sql, check_committed
+from hyperdjango.database._pinned import RELEASE, ROLLBACK_TO, SAVEPOINT, begin_sql, check_committed
 from hyperdjango.database._repeat import NOT_INSIDE, check_retries, is_repeatable, pause_before
+from hyperdjango.database._slot import ROLLBACK_SQL, Slot
 from hyperdjango.database._sync_calls import SyncCalls, end_interrupted, run_owed
 from hyperdjango.database._sync_copy import end_reading
+from hyperdjango.database._sync_many import Block
+from hyperdjango.database._watching import NOBODY, Watch, watched
 from hyperdjango.database.errors import DatabaseError, InterfaceError
+
+if TYPE_CHECKING:
+    from hyperdjango.database._native import native
 
 T = TypeVar("T")
 
@@ -28,7 +34,8 @@ class SyncBlocks(SyncCalls):
         deferrable: bool | None = None,
     ) -> Generator[None, None, None]:
         """A block whose statements all take effect, or none; as `Database.transaction`."""
-        with self._block(savepoint_name, begin_sql(isolation, read_only, deferrable), None):
+        begin = begin_sql(isolation, read_only, deferrable)
+        with self._block(savepoint_name, begin, None, is_reported=True):
             yield
 
     atomic = transaction
@@ -74,17 +81,18 @@ class SyncBlocks(SyncCalls):
 
     @contextmanager
     def _block(
-        self, savepoint_name: str | None, begin: str, deadline: float | None
+        self, savepoint_name: str | None, begin: str, deadline: float | None, *, is_reported: bool = False
     ) -> Generator[None, None, None]:
         outer = self._current.get()
         if outer is None:
-            with self._outermost(begin, deadline):
+            with self._outermost(begin, deadline, is_reported=is_reported):
                 yield
             return
         if begin != "BEGIN":
             raise InterfaceError("isolation, read_only and deferrable belong to the outermost block")
-        outer.check_usable()
-        savepoint = outer.enter(savepoint_name)
+        with self._watched_block(SAVEPOINT, outer.slot, is_reported=is_reported):
+            outer.check_usable()
+            savepoint = outer.enter(savepoint_name)
         try:
             yield
         except BaseException as error:
@@ -96,13 +104,21 @@ class SyncBlocks(SyncCalls):
                 # Nobody knows whether the savepoint is rolled back: nothing of the transaction may stay.
                 outer.slot.close()
                 raise
+            self._watched_block(ROLLBACK_TO, outer.slot, is_reported=is_reported).end()
             raise
-        end_reading(outer, failed=False)
-        if outer.leave(savepoint, failed=False):
-            run_owed(outer, deadline)
+        with self._watched_block(RELEASE, outer.slot, is_reported=is_reported):
+            end_reading(outer, failed=False)
+            if outer.leave(savepoint, failed=False):
+                run_owed(outer, deadline)
+
+    def _watched_block(self, command: str, slot: Slot | None, *, is_reported: bool) -> Watch:
+        """Return what watches one of the commands around a block."""
+        watch = watched(self, "transaction", command) if is_reported else NOBODY
+        watch.slot = slot
+        return watch
 
     @contextmanager
-    def _transaction_of_own(self, timeout: float | None) -> Generator[Pinned, None, None]:
+    def _transaction_of_own(self, timeout: float | None) -> Generator[Block, None, None]:
         """The running transaction, or one for this call alone, which no other statement gets into.
 
         That one is committed at the end, and rolled back where the body is left by an exception.
@@ -117,7 +133,7 @@ class SyncBlocks(SyncCalls):
             return
         slot = self._acquire(deadline_after(time.monotonic(), timeout))
         try:
-            transaction = Pinned(slot, "BEGIN")
+            transaction = Block(slot, "BEGIN")
             try:
                 yield transaction
             except BaseException as error:
@@ -137,24 +153,31 @@ class SyncBlocks(SyncCalls):
         return self._current.get() is not None
 
     @contextmanager
-    def _outermost(self, begin: str, deadline: float | None) -> Generator[None, None, None]:
-        slot = self._acquire(deadline)
-        transaction: Pinned | None = None
+    def _outermost(
+        self, begin: str, deadline: float | None, *, is_reported: bool
+    ) -> Generator[None, None, None]:
+        ending = NOBODY
+        with self._watched_block(begin, None, is_reported=is_reported) as watch:
+            slot = self._acquire(deadline)
+            watch.has(slot)
+        transaction: Block | None = None
         try:
-            transaction = Pinned(slot, begin)
+            transaction = Block(slot, begin)
             try:
                 self._current.set(transaction)
                 yield
                 end_reading(transaction, failed=False)
             except BaseException as error:
+                ending = self._watched_block(ROLLBACK_SQL, slot, is_reported=is_reported)
                 end_interrupted(slot, error)
                 end_reading(transaction, failed=True)
                 transaction.abandon()
                 raise
             finally:
                 transaction.is_closed = True
-            if transaction.commit():
-                check_committed(_sync_replies.run_owed(slot, deadline))
+            with self._watched_block("COMMIT", slot, is_reported=is_reported):
+                if transaction.commit():
+                    check_committed(_sync_replies.run_owed(slot, deadline))
             transaction.is_committed = True
         finally:
             # Twice, as an interrupt may come in here; and not by a token, of which it may rob us.
@@ -166,5 +189,24 @@ class SyncBlocks(SyncCalls):
                     self._current.set(None)
                 # Rolls back what is not committed.
                 self._release(slot, is_block=True)
+                ending.end()
         assert transaction is not None
         _callbacks.run_blocking(transaction.callbacks)
+
+    def _complete_undone(
+        self, sql: str, args: tuple[object, ...], shape: int, deadline: float | None, watch: Watch
+    ) -> "native.Request":
+        """Run one statement, return its finished request, and let nothing of what it did remain."""
+        try:
+            with self._block(None, "BEGIN", deadline):
+                raise _Undo(self._complete(sql, args, shape, None, True, None, deadline, watch))
+        except _Undo as undo:
+            return undo.request
+
+
+class _Undo(Exception):  # noqa: N818 - nothing is wrong
+    """Leaves a block whose work is to be undone, with the finished request of its statement."""
+
+    def __init__(self, request: "native.Request") -> None:
+        super().__init__()
+        self.request = request

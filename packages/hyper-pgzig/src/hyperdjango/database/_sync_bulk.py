@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from hyperdjango.database import _batches, _copy, _pipeline, _shape, _stream, _sync_copy
 from hyperdjango.database._copy import Format, Table
@@ -14,32 +15,97 @@ from hyperdjango.database._stream import CHUNK
 from hyperdjango.database._sync_blocks import SyncBlocks
 from hyperdjango.database._sync_calls import Row, end_interrupted, has_begun_unseen
 from hyperdjango.database._sync_copy import SyncCopyOut
+from hyperdjango.database._sync_many import Feed
+from hyperdjango.database._watching import Watch, watched
 from hyperdjango.database.status import CommandStatus
 
 if TYPE_CHECKING:
     from hyperdjango.database._native import native
 
 T = TypeVar("T")
+Sets = Iterable[Sequence[object]]
 
 
 class SyncBulk(SyncBlocks):
     """The part of SyncDatabase for what comes in large numbers."""
 
+    @overload
     def execute_many(
-        self, sql: str, rows: Iterable[Sequence[object]], *, timeout: float | None = None
-    ) -> CommandStatus:
+        self, sql: str, rows: Sets, *, returning: Literal[False] = False, timeout: float | None = None
+    ) -> CommandStatus: ...
+    @overload
+    def execute_many(
+        self, sql: str, rows: Sets, *, returning: Literal[True], timeout: float | None = None
+    ) -> list[Row]: ...
+    @overload
+    def execute_many(
+        self,
+        sql: str,
+        rows: Sets,
+        *,
+        returning: Literal[True],
+        into: type[T] | Callable[..., T],
+        timeout: float | None = None,
+    ) -> list[T]: ...
+    def execute_many(
+        self,
+        sql: str,
+        rows: Sets,
+        *,
+        returning: bool = False,
+        into: Callable[..., Any] = dict,
+        timeout: float | None = None,
+    ) -> Any:
         """Run a command once for each set of values, in order, all or nothing; as `Database.execute_many`."""
+        asked = _batches.asked(sql, into, returning=returning)
+        _, shape, target = asked
         deadline = deadline_after(time.monotonic(), timeout)
         sets = _batches.batches(rows)
-        first, second = next(sets, ()), next(sets, ())
-        total = _batches.Total(sql)
-        if second:
-            with self._block(None, "BEGIN", deadline):
-                for batch in chain((first, second), sets):
-                    total.add(self._request(sql, batch, total.sets, deadline))
-        elif first:
-            total.add(self._request(sql, first, 0, deadline))
-        return total.status()
+        with watched(self, "execute_many", sql) as watch:
+            total = _batches.Total(sql, watch)
+            first, second = next(sets, ()), next(sets, ())
+            watch.parameters_count = len(first[0]) if first else 0
+            if second or (first and self._current.get() is not None):
+                with self._undoable(deadline):
+                    # By its answer it is known that the text can be sent for all the others.
+                    alone = first[:1] if second else first
+                    total.add(self._complete(sql, alone, shape, target, False, 0, deadline, watch))
+                    if second:
+                        self._feed(asked, chain((first[1:], second), sets), total, deadline)
+            elif first:
+                total.add(self._complete(sql, first, shape, target, False, 0, deadline, watch))
+            return total.rows if returning else total.status()
+
+    def _undoable(self, deadline: float | None) -> AbstractContextManager[None]:
+        """A block for one call, nested where there is one already."""
+        transaction = self._current.get()
+        if transaction is not None and transaction.is_failed:
+            return nullcontext()  # no savepoint can be set, and nothing will run
+        return self._block(None, "BEGIN", deadline, is_reported=False)
+
+    def _feed(
+        self,
+        asked: _batches.Asked,
+        batches: Iterable[_batches.Batch],
+        total: _batches.Total,
+        deadline: float | None,
+    ) -> None:
+        sql, shape, target = asked
+        transaction = self._current.get()
+        assert transaction is not None
+        feed = Feed(transaction, asked, total, deadline)
+        try:
+            for batch in batches:
+                if batch and not feed.send(batch):
+                    total.add(
+                        self._complete(sql, batch, shape, target, False, total.sets, deadline, total.watch)
+                    )
+            feed.finish()
+        except BaseException as error:
+            reason = feed.abandon(error)
+            if reason is not error:
+                raise reason from None
+            raise
 
     def pipeline(
         self,
@@ -53,23 +119,30 @@ class SyncBulk(SyncBlocks):
         deadline = deadline_after(time.monotonic(), timeout)
         if not items:
             return []
+        with _pipeline.watched_items(self, items) as watch:
+            outcomes = self._run_items(items, deadline, watch)
+            return _pipeline.results(outcomes, watch, return_exceptions=return_exceptions)
+
+    def _run_items(
+        self, items: list[_pipeline.Item], deadline: float | None, watch: Watch
+    ) -> _pipeline.Outcomes:
         transaction = self._current.get()
         if transaction is not None:
+            watch.slot = transaction.slot
             transaction.check_usable()
             try:
-                requests = _pipeline.run_blocking(transaction.slot, items, deadline, transaction)
+                return _pipeline.run_blocking(transaction.slot, items, deadline, transaction)
             except BaseException as error:
                 end_interrupted(transaction.slot, error)
                 if not isinstance(error, Exception) and has_begun_unseen(transaction):
                     transaction.check_begun()
                 raise
-        else:
-            slot = self._acquire(deadline)
-            try:
-                requests = _pipeline.run_blocking(slot, items, deadline, None)
-            finally:
-                self._release(slot)
-        return _pipeline.results(requests, return_exceptions=return_exceptions)
+        slot = self._acquire(deadline)
+        watch.has(slot)
+        try:
+            return _pipeline.run_blocking(slot, items, deadline, None)
+        finally:
+            self._release(slot)
 
     def copy_records(
         self,
@@ -83,9 +156,12 @@ class SyncBulk(SyncBlocks):
         """Load Python rows into a table by COPY; as `Database.copy_records`."""
         _copy.check_records(table, columns, format)
         deadline = deadline_after(time.monotonic(), timeout)
-        with self._transaction_of_own(timeout) as transaction:
-            request = self._copy_records(transaction, table, records, columns, format, deadline)
-        return CommandStatus(request.tag, request.affected)
+        with watched(self, "copy_records", f"COPY {table} FROM STDIN") as watch:
+            with self._transaction_of_own(timeout) as transaction:
+                watch.has(transaction.slot)
+                request = self._copy_records(transaction, table, records, columns, format, deadline)
+            watch.heard(request)
+            return CommandStatus(request.tag, request.affected)
 
     def _copy_records(  # noqa: PLR0917 - ours alone
         self,
@@ -96,10 +172,11 @@ class SyncBulk(SyncBlocks):
         form: Format | None,
         deadline: float | None,
     ) -> "native.Request":
-        looked_up = self._in_transaction(
-            transaction, (_copy.TABLE, (table,), _shape.TUPLE, None, True, None), deadline
-        )
-        known = Table.of(table, looked_up.result(), columns)
+        known = Table.plain(table, columns)
+        if known is None:
+            arguments = (_copy.TABLE, (table,), _shape.TUPLE, None, True, None)
+            row = self._in_transaction(transaction, arguments, deadline).result()
+            known = Table.of(table, row, columns)
         return _sync_copy.copy_records(transaction, known, records, form, deadline)
 
     @overload
@@ -139,17 +216,32 @@ class SyncBulk(SyncBlocks):
         shape, target = _stream.checked(chunk, into)
         check_timeout(timeout)
         is_inside = self.in_transaction()
-        with self._transaction_of_own(timeout) as pinned:
+        with (
+            watched(self, "stream", sql, parameters_count=len(args)) as watch,
+            self._transaction_of_own(timeout) as pinned,
+        ):
+            watch.has(pinned.slot)
             request = _stream.open_portal(pinned, sql, args, shape, target, chunk, timeout)
+            is_ahead = False
             try:
                 while True:
-                    rows = request.result()
-                    has_more = request.suspended
+                    rows, has_more = request.result(), request.suspended
+                    watch.came(rows)
+                    # The backend works on the next rows meanwhile, where nobody else has it.
+                    is_ahead = has_more and not is_inside
+                    if is_ahead:
+                        request = pinned.slot.connection.fetch(request)
                     yield from rows
-                    if not has_more:
+                    if is_ahead:
+                        _stream.fetched(pinned, request, timeout)
+                    elif has_more:
+                        request = _stream.fetch(pinned, request, timeout)
+                    else:
+                        watch.tag = request.tag
                         return
-                    request = _stream.fetch(pinned, request, timeout)
             except GeneratorExit:
-                if is_inside and _stream.is_open(pinned, request):
+                if is_ahead:
+                    _stream.give_up(pinned)
+                elif is_inside and _stream.is_open(pinned, request):
                     _stream.close_portal(pinned, request)
                 raise

@@ -3,19 +3,21 @@
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from hyperdjango.database import _batches, _copy, _copy_source, _shape, _sync_copy, _sync_replies
+from hyperdjango.database import _copy, _copy_source, _shape, _sync_copy, _sync_replies
 from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._pinned import Pinned
 from hyperdjango.database._repeat import ATTEMPTS
 from hyperdjango.database._slot import Slot
 from hyperdjango.database._statements import is_script
 from hyperdjango.database._sync_pool import SyncPoolFace
+from hyperdjango.database._watching import NOBODY, Finished, Watch, call_of, watched
 from hyperdjango.database.status import CommandStatus
 
 if TYPE_CHECKING:
     from hyperdjango.database._native import native
+    from hyperdjango.database._sync_many import Block
 
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -25,7 +27,7 @@ class SyncCalls(SyncPoolFace):
     """The part of SyncDatabase that runs single statements."""
 
     def _prepare(self) -> None:
-        self._current: ContextVar[Pinned | None] = ContextVar("hyperdjango_sync_transaction", default=None)
+        self._current: ContextVar[Block | None] = ContextVar("hyperdjango_sync_transaction", default=None)
 
     @overload
     def query(self, sql: str, *args: object, timeout: float | None = None) -> list[Row]: ...
@@ -56,12 +58,17 @@ class SyncCalls(SyncPoolFace):
         """Return the first column of the first row, or None; as `Database.query_val`."""
         return self._run(sql, args, _shape.VALUE, None, first=True, timeout=timeout)
 
+    def query_json(self, sql: str, *args: object, timeout: float | None = None) -> bytes:
+        """Return all rows as one JSON array of objects; as `Database.query_json`."""
+        document: bytes = self._run(sql, args, _shape.JSON, None, first=False, timeout=timeout)
+        return document
+
     def execute(self, sql: str, *args: object, timeout: float | None = None) -> CommandStatus:
         """Run a command and say what it did; as `Database.execute`."""
         if len(args) == 1 and _copy.is_copy(sql):
             return self._copy_in(sql, args[0], timeout)
         values = None if not args and is_script(sql) else args
-        request = self._request(sql, values, None, deadline_after(time.monotonic(), timeout))
+        request = self._request(sql, values, deadline_after(time.monotonic(), timeout))
         return CommandStatus(request.tag, request.affected)
 
     def _copy_in(self, sql: str, data: Any, timeout: float | None) -> CommandStatus:
@@ -69,17 +76,21 @@ class SyncCalls(SyncPoolFace):
         _copy_source.check(data)
         deadline = deadline_after(time.monotonic(), timeout)
         pieces = _copy_source.pieces(data)
-        transaction = self._current.get()
-        if transaction is not None:
-            transaction.check_usable()
-            request = _sync_copy.copy_in(transaction.slot, sql, pieces, transaction, deadline)
-        else:
-            slot = self._acquire(deadline)
-            try:
-                request = _sync_copy.copy_in(slot, sql, pieces, None, deadline)
-            finally:
-                self._release(slot)
-        return CommandStatus(request.tag, request.affected)
+        with watched(self, "execute", sql) as watch:
+            transaction = self._current.get()
+            if transaction is not None:
+                watch.slot = transaction.slot
+                transaction.check_usable()
+                request = _sync_copy.copy_in(transaction.slot, sql, pieces, transaction, deadline)
+            else:
+                slot = self._acquire(deadline)
+                watch.has(slot)
+                try:
+                    request = _sync_copy.copy_in(slot, sql, pieces, None, deadline)
+                finally:
+                    self._release(slot)
+            watch.heard(request)
+            return CommandStatus(request.tag, request.affected)
 
     def _run(
         self,
@@ -95,11 +106,15 @@ class SyncCalls(SyncPoolFace):
         return self._complete(sql, args, shape, target, first, None, deadline).result()
 
     def _request(
-        self, sql: str, args: tuple[object, ...] | None, first_set: int | None, deadline: float | None
+        self,
+        sql: str,
+        args: tuple[object, ...] | None,
+        deadline: float | None,
+        watch: Watch | None = None,
     ) -> "native.Request":
         """Run a command and return its finished request, for the tag."""
-        request = self._complete(sql, args, _shape.DISCARD, None, False, first_set, deadline)
-        _batches.finish(request, first_set)
+        request = self._complete(sql, args, _shape.DISCARD, None, False, None, deadline, watch)
+        request.result()
         return request
 
     def _complete(  # noqa: PLR0917 - ours alone; a keyword costs time on the hot path
@@ -111,11 +126,21 @@ class SyncCalls(SyncPoolFace):
         first: bool,
         first_set: int | None,
         deadline: float | None,
+        watch: Watch | None = None,
     ) -> "native.Request":
-        """Run one statement where it belongs and return its finished request."""
+        """Run one statement where it belongs and return its finished request.
+
+        With `first_set`, `args` is a batch of sets, and this is the number of the first in the errors. With
+        `watch` it is a part of a call that is watched already, or that nobody watches.
+        """
+        pool = self._pool
+        if watch is None and pool.watchers:
+            return self._watched(sql, args, shape, target, first, deadline)
         arguments = (sql, args, shape, target, first, first_set)
         transaction = self._current.get()
         if transaction is not None:
+            if watch is not None:
+                watch.slot = transaction.slot
             try:
                 return self._in_transaction(transaction, arguments, deadline)
             finally:
@@ -125,6 +150,8 @@ class SyncCalls(SyncPoolFace):
         attempts = 0
         while True:
             slot = self._acquire(deadline)
+            if watch is not None:
+                watch.has(slot)
             connection = slot.connection
             try:
                 if args is None and connection.owed:
@@ -133,12 +160,27 @@ class SyncCalls(SyncPoolFace):
                 _sync_replies.complete(slot, request, deadline)
             finally:
                 if slot.is_reusable():
-                    self._pool.put_back(slot)
+                    pool.put_back(slot)
                 else:
                     self._release(slot)
             attempts += 1
             if not (request.stale or request.undone) or attempts == ATTEMPTS:
                 return request
+
+    def _watched(  # noqa: PLR0917 - as `_complete`
+        self,
+        sql: str,
+        args: tuple[object, ...] | None,
+        shape: int,
+        target: object,
+        first: bool,
+        deadline: float | None,
+    ) -> "native.Request":
+        """As `_complete`, for a call that is to be reported."""
+        name = call_of(shape, first=first)
+        with watched(self, name, sql, parameters_count=len(args or ())) as watch:
+            request = self._complete(sql, args, shape, target, first, None, deadline, watch)
+            return request if watch is NOBODY else cast("native.Request", Finished(request, watch))
 
     @staticmethod
     def _in_transaction(

@@ -13,6 +13,7 @@ from hyperdjango.database import _copy, _copy_source, _shape, _sync_replies
 from hyperdjango.database._copy import PART_SIZE, WANTS_DATA, Format, Reading, Table
 from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._slot import AGAIN, DONE, Slot, nobody_waits, time_is_over
+from hyperdjango.database._watching import watched
 from hyperdjango.database.errors import DatabaseError, InterfaceError
 from hyperdjango.database.status import CommandStatus
 
@@ -144,7 +145,11 @@ def copy_records(
 def _read(face: "SyncBlocks", reading: Reading) -> Generator[Any, None, None]:
     """Yield bytes as they come, whole rows in each, or the rows one by one."""
     is_inside = face.in_transaction()
-    with face._transaction_of_own(reading.timeout) as pinned:
+    with (
+        watched(face, "copy_out", reading.sql) as watch,
+        face._transaction_of_own(reading.timeout) as pinned,
+    ):
+        watch.has(pinned.slot)
         described = _describe(face, pinned, reading) if reading.has_rows else None
         slot = pinned.slot
         connection = slot.connection
@@ -176,6 +181,7 @@ def _read(face: "SyncBlocks", reading: Reading) -> Generator[Any, None, None]:
         if is_first and request.failed:
             pinned.check_begun()
         request.result()
+        watch.heard(request)
         reading.status = CommandStatus(request.tag, request.affected)
 
 

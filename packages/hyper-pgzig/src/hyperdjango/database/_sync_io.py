@@ -43,10 +43,11 @@ def run(steps: Steps[Result], timeout: float | None = None) -> Result:
     """
     limit = None if timeout is None else time.monotonic() + timeout
     deadline: float | None = None
+    failure: Exception | None = None
     try:
         step = next(steps)
         while True:
-            failure: Exception | None = None
+            failure = None
             result: Any = None
             try:
                 if isinstance(step, SetDeadline):
@@ -69,6 +70,8 @@ def run(steps: Steps[Result], timeout: float | None = None) -> Result:
     finally:
         # Interrupted or out of time: the generator closes its socket.
         steps.close()
+        # Its traceback has this frame, and those of the generator: a cycle would keep all of it alive.
+        failure = None
 
 
 def _perform(step: Step, deadline: float | None) -> Any:

@@ -108,8 +108,9 @@ def recover(slot: Slot, *, may_raise: bool = False) -> None:
     connection = slot.connection
     deadline = time.monotonic() + RECOVERY_SECONDS
     try:
-        # A COPY that waits for data would wait for ever.
+        # A COPY that waits for data would wait for ever, and so would a statement for more sets of values.
         connection.drop(None, nobody_waits())
+        connection.end_many()
         _sync_io.run(cancel_steps(slot.established.cancel_target), RECOVERY_SECONDS)
         while connection.busy and _wait(connection, deadline) != DONE:
             connection.suspend_request()  # it waited for types, and nobody wants it

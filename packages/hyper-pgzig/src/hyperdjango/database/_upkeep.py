@@ -19,6 +19,7 @@ class Upkeep(Places):
     def ends_housekeeping(self) -> bool:
         """Whether there is nothing to look after any more: the thread that asks is to end then."""
         self.reclaim()
+        self.listeners.reclaim()
         with self._lock:
             self._serve_place()
             self._tell_drained()

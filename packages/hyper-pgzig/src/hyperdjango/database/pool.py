@@ -63,13 +63,15 @@ class Pool(Upkeep):
     def close(self, wake: Callable[[], object]) -> Draining | None:
         """Close the idle connections and let no new ones be taken.
 
-        Those in use are closed when they come back; `wake` is called after the last.
+        Those in use are closed when they come back; `wake` is called after the last. Listeners hear nothing
+        any more.
 
         Returns:
             What `end_draining` is to be called with. None: nothing is in use, and nobody is woken.
         """
         if self._orphans:
             self.reclaim()
+        self.listeners.close()
         draining = Draining(wake)
         with self._lock:
             self._is_open = False

@@ -1,11 +1,21 @@
 """SyncDatabase: the blocking face of the driver, over the same pool and the same native connections."""
 
+import time
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Literal, Self, overload
 
+from hyperdjango.database import _shape
+from hyperdjango.database._deadline import deadline_after
+from hyperdjango.database._explain_statement import ExplainStatement
 from hyperdjango.database._introspection import OID_OF_TYPE
+from hyperdjango.database._listening import Listening
+from hyperdjango.database._notifications import NOTIFY_SQL, Gap, Notification, check_channel, check_channels
 from hyperdjango.database._settings import PoolSettings
 from hyperdjango.database._sync_bulk import SyncBulk
+from hyperdjango.database._watching import watched
+from hyperdjango.database.errors import NotConnected
+from hyperdjango.database.explain import ExplainResult
+from hyperdjango.database.listener import SyncListener
 from hyperdjango.database.pool import Pool
 
 
@@ -25,6 +35,29 @@ class SyncDatabase(SyncBulk):
         self._prepare()
         return self
 
+    @overload
+    def listen(
+        self, *channels: str, gaps: Literal[True] = True, timeout: float | None = None
+    ) -> SyncListener[Notification | Gap]: ...
+    @overload
+    def listen(
+        self, *channels: str, gaps: Literal[False], timeout: float | None = None
+    ) -> SyncListener[Notification]: ...
+    def listen(self, *channels: str, gaps: bool = True, timeout: float | None = None) -> SyncListener[Any]:
+        """Hear the notifications of channels: `for note in db.listen("jobs"):`; as `Database.listen`."""
+        listening = Listening(self._pool, check_channels(channels), gaps=gaps)
+        return SyncListener(listening, self._make_ready, timeout)
+
+    def _make_ready(self) -> None:
+        if not self._pool.is_open:
+            if not self._opens_on_use or self._pool.is_draining:
+                raise NotConnected
+            self.connect()
+
+    def notify(self, channel: str, payload: str = "", *, timeout: float | None = None) -> None:
+        """Notify all who listen to a channel; as `Database.notify`."""
+        self.query_val(NOTIFY_SQL, check_channel(channel), payload, timeout=timeout)
+
     def register_codec(
         self,
         type_name: str,
@@ -34,5 +67,28 @@ class SyncDatabase(SyncBulk):
         binary: bool = False,
     ) -> None:
         """Decide how values of one type travel; as `Database.register_codec`."""
-        oid: int = self.query_val(OID_OF_TYPE, type_name)
+        with watched(self, "register_codec", OID_OF_TYPE, parameters_count=1) as watch:
+            request = self._complete(OID_OF_TYPE, (type_name,), _shape.VALUE, None, True, None, None, watch)
+            watch.heard(request)
+            oid: int = request.result()
         self._pool.type_map.add_codec(oid, type_name, encode, decode, binary)
+
+    def explain(
+        self,
+        sql: str,
+        *args: object,
+        analyze: bool = False,
+        buffers: bool = False,
+        timeout: float | None = None,
+    ) -> ExplainResult:
+        """Return the plan that the backend makes for one statement; as `Database.explain`."""
+        statement = ExplainStatement(sql, args, analyze=analyze, buffers=buffers)
+        deadline = deadline_after(time.monotonic(), timeout)
+        with watched(self, "explain", sql, parameters_count=len(args)) as watch:
+            if analyze:
+                request = self._complete_undone(statement.text, args, _shape.VALUE, deadline, watch)
+            else:
+                arguments = (statement.text, args, _shape.VALUE, None, True, None, deadline)
+                request = self._complete(*arguments, watch)
+            watch.heard(request)
+            return statement.result(request)

@@ -15,14 +15,24 @@ from types import TracebackType
 from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
 from hyperdjango.database import _async_replies, _callbacks
-from hyperdjango.database._pinned import Pinned, Savepoint, begin_sql, check_committed
-from hyperdjango.database._slot import Slot
+from hyperdjango.database._pinned import (
+    RELEASE,
+    ROLLBACK_TO,
+    SAVEPOINT,
+    Pinned,
+    Savepoint,
+    begin_sql,
+    check_committed,
+)
+from hyperdjango.database._slot import ROLLBACK_SQL, Slot
+from hyperdjango.database._watching import NOBODY, Watch, watched
 from hyperdjango.database.errors import InterfaceError, QueryTimeout
 
 if TYPE_CHECKING:
     from contextvars import Token
 
     from hyperdjango.database._async_calls import AsyncCalls
+    from hyperdjango.database._async_many import Feed
     from hyperdjango.database._copy import Reading
     from hyperdjango.database._native import native
 
@@ -39,13 +49,23 @@ class Transaction(Pinned):
         self._lock = asyncio.Lock()
         # Who moves data through the connection in several steps, and would wait for itself.
         self._mover: asyncio.Task[object] | None = None
+        # A statement that takes sets of values while its iterable is asked for more.
+        self.feed: Feed | None = None
+
+    @property
+    def is_used(self) -> bool:
+        """Whether a statement has the connection just now."""
+        return self._lock.locked()
 
     @asynccontextmanager
-    async def alone(self, deadline: float | None = None) -> AsyncGenerator[Slot, None]:
+    async def alone(
+        self, deadline: float | None = None, feed: "Feed | None" = None
+    ) -> AsyncGenerator[Slot, None]:
         """Have the connection for one statement, or for several in a row.
 
         Args:
             deadline: Of the wait for the other tasks' statements, by the loop's clock; None is no limit.
+            feed: The one that goes on with its own statement; anybody else finds nothing under way.
         Raises:
             TransactionClosed: The block has ended.
             QueryTimeout: The deadline has passed; nothing was sent.
@@ -66,6 +86,8 @@ class Transaction(Pinned):
             ) from None
         try:
             self.check_usable()
+            if self.feed is not None and self.feed is not feed:
+                await self.feed.settle(self.slot)
             yield self.slot
         finally:
             self._lock.release()
@@ -82,23 +104,61 @@ class Transaction(Pinned):
     ) -> "native.Request":
         """Run one statement on the pinned connection and return its finished request."""
         async with self.alone(deadline) as slot:
-            connection = slot.connection
-            while True:
-                if args is None and connection.owed:
-                    await self.run_owed(deadline)
-                request = connection.submit(sql, args, shape, target, first, first_set)
-                is_first = self.sent()
-                try:
-                    if not _async_replies.look(connection):
-                        await _async_replies.complete(slot, request, deadline)
-                except BaseException:
-                    if connection.busy and not connection.closed:
-                        await _async_replies.abandon(slot, request)
-                    if is_first:
-                        self.check_begun()
-                    raise
-                if not is_first or not self.is_to_repeat(request):
-                    return request
+            return await self._complete(slot, (sql, args, shape, target, first, first_set), deadline)
+
+    async def complete_alone(  # noqa: PLR0917 - ours alone
+        self,
+        sql: str,
+        args: tuple[object, ...] | None,
+        shape: int,
+        target: object,
+        first: bool,
+        first_set: int | None,
+        deadline: float | None,
+    ) -> "native.Request":
+        """As `complete`, for a caller who has the connection."""
+        return await self._complete(self.slot, (sql, args, shape, target, first, first_set), deadline)
+
+    async def complete_undone(
+        self, sql: str, args: tuple[object, ...], shape: int, deadline: float | None
+    ) -> "native.Request":
+        """Run one statement, return its finished request, and let nothing of what it did remain.
+
+        The statements of other tasks stand in front of it or behind, so that they are not undone with it.
+        """
+        async with self.alone(deadline) as slot:
+            savepoint = self.enter(None)
+            try:
+                return await self._complete(slot, (sql, args, shape, None, True, None), deadline)
+            finally:
+                # What other tasks asked for meanwhile is not the statement's.
+                callbacks = list(self.callbacks)
+                self.leave(savepoint, failed=True)
+                self.callbacks[:] = callbacks
+
+    async def _complete(
+        self,
+        slot: Slot,
+        arguments: "tuple[str, tuple[object, ...] | None, int, object, bool, int | None]",
+        deadline: float | None,
+    ) -> "native.Request":
+        connection = slot.connection
+        while True:
+            if arguments[1] is None and connection.owed:
+                await self.run_owed(deadline)
+            request = connection.submit(*arguments)
+            is_first = self.sent()
+            try:
+                if not _async_replies.look(connection):
+                    await _async_replies.complete(slot, request, deadline)
+            except BaseException:
+                if connection.busy and not connection.closed:
+                    await _async_replies.abandon(slot, request)
+                if is_first:
+                    self.check_begun()
+                raise
+            if not is_first or not self.is_to_repeat(request):
+                return request
 
     @asynccontextmanager
     async def moving(self, reading: "Reading | None" = None) -> AsyncGenerator[Slot, None]:
@@ -159,6 +219,20 @@ class Transaction(Pinned):
             request = slot.connection.fetch(former)
             await self._answered(slot, request, deadline)
             return request
+
+    def fetch_ahead(self, former: "native.Request") -> "native.Request":
+        """Ask for more rows of a portal and do not wait for them: the caller has the connection to itself."""
+        return self.slot.connection.fetch(former)
+
+    async def fetched(self, request: "native.Request", deadline: float | None) -> None:
+        """Wait for what was asked for ahead."""
+        await _async_replies.complete(self.slot, request, deadline)
+
+    async def give_up_on(self, request: "native.Request") -> None:
+        """Cancel what was asked for ahead, where it is still under way."""
+        connection = self.slot.connection
+        if connection.busy and not connection.closed:
+            await _async_replies.abandon(self.slot, request)
 
     async def close_portal(self, former: "native.Request") -> None:
         """Say that no more rows of a portal are wanted."""
@@ -237,8 +311,11 @@ class TransactionBlock:
         isolation: str | None,
         read_only: bool | None,
         deferrable: bool | None,
+        *,
+        is_reported: bool = True,
     ) -> None:
         self._database = database
+        self._is_reported = is_reported
         self._savepoint_name = savepoint_name
         self._begin = begin_sql(isolation, read_only, deferrable)
         self._transaction: Transaction | None = None
@@ -254,13 +331,21 @@ class TransactionBlock:
         if outer is not None:
             if self._begin != "BEGIN":
                 raise InterfaceError("isolation, read_only and deferrable belong to the outermost block")
-            self._savepoint = await outer.enter_nested(self._savepoint_name)
+            with self._watched(SAVEPOINT) as watch:
+                watch.slot = outer.slot
+                self._savepoint = await outer.enter_nested(self._savepoint_name)
             self._transaction = outer
             return self
-        slot = await self._database._acquire(None)
+        with self._watched(self._begin) as watch:
+            slot = await self._database._acquire(None)
+            watch.has(slot)
         self._transaction = Transaction(slot, self._begin)
         self._token = current.set(self._transaction)
         return self
+
+    def _watched(self, command: str) -> Watch:
+        """Return what watches one of the commands around the block."""
+        return watched(self._database, "transaction", command) if self._is_reported else NOBODY
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -271,10 +356,20 @@ class TransactionBlock:
         self._transaction = None
         if self._savepoint is not None:
             savepoint, self._savepoint = self._savepoint, None
-            await transaction.leave_nested(savepoint, failed=error is not None)
+            with self._watched(RELEASE if error is None else ROLLBACK_TO) as watch:
+                watch.slot = transaction.slot
+                await transaction.leave_nested(savepoint, failed=error is not None)
             return
         assert self._token is not None
-        self._database._current.reset(self._token)
+        with self._watched("COMMIT" if error is None else ROLLBACK_SQL) as watch:
+            watch.slot = transaction.slot
+            self._database._current.reset(self._token)
+            await self._end(transaction, error)
+        if error is None:
+            await _callbacks.run(transaction.callbacks)
+
+    async def _end(self, transaction: Transaction, error: BaseException | None) -> None:
+        """COMMIT or ROLLBACK, and give the connection back."""
         try:
             slot = await transaction.close(failed=error is not None)
         except BaseException:
@@ -290,8 +385,6 @@ class TransactionBlock:
             # What is not committed `_release` rolls back: before somebody else has the connection.
         finally:
             await self._database._release(slot, is_block=True)
-        if error is None:
-            await _callbacks.run(transaction.callbacks)
 
     def __call__(
         self, function: Callable[P, Coroutine[object, object, R]]
@@ -301,7 +394,9 @@ class TransactionBlock:
 
         @functools.wraps(function)
         async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-            block = TransactionBlock(self._database, arguments[0], None, None, None)
+            block = TransactionBlock(
+                self._database, arguments[0], None, None, None, is_reported=self._is_reported
+            )
             block._begin = arguments[1]
             async with block:
                 return await function(*args, **kwargs)

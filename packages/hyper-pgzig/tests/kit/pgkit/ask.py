@@ -5,6 +5,7 @@ one runs a ticker beside it: the event loop must stay alive whatever the backend
 """
 
 import asyncio
+import json
 import time
 from typing import Any, Final, Protocol
 
@@ -30,6 +31,15 @@ def ask_sync(url: str, *texts: str, **options: Any) -> Rows:
     with SyncDatabase(url, 1, 1, **options) as db:
         for text in texts:
             rows = db.query(text)
+    return rows
+
+
+def ask_json(url: str, *texts: str, **options: Any) -> Rows:
+    """Ask SyncDatabase for JSON, whose rows these are."""
+    rows: Rows = []
+    with SyncDatabase(url, 1, 1, **options) as db:
+        for text in texts:
+            rows = json.loads(db.query_json(text))
     return rows
 
 
