@@ -85,6 +85,7 @@ fn dealloc(object: *Object) callconv(.c) void {
         self.cache.deinit();
         gpa.free(prefix);
         self.closing.deinit(gpa);
+        self.spent.deinit(gpa);
         owed.deinit(self);
         releaseRequests(self);
         self.queue.deinit(gpa);

@@ -111,6 +111,12 @@ fn open(self: *Link) ?*Request {
     return if (request.copy == .in and !request.copy_ended) request else null;
 }
 
+/// What is to be said to somebody who feeds where nothing takes data any more: the rest of the answer may
+/// still be to come.
+fn closing(self: *Link) py.Error!Progress {
+    return if (self.queue.len == 0) .done else self.advance(0);
+}
+
 /// Whether the backend reads data, and what it was given has nearly left.
 pub fn wantsData(self: *const Link, request: *const Request) bool {
     if (request.copy != .in or !request.copying or request.copy_ended) return false;
@@ -124,7 +130,7 @@ fn backlog(self: *const Link) usize {
 /// feed(data) -> progress: give a piece of the data, str or bytes, cut anywhere. `done`: it has failed, or nothing
 /// takes data any more.
 pub fn feed(_: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
-    const request = open(self) orelse return calls.progressObject(self, .done);
+    const request = open(self) orelse return calls.progressObject(self, try closing(self));
     if (!request.copying) return raise.raise("InterfaceError", "the backend does not read data yet", .{});
     if (py.hd_unicode_check(arguments[0]) != 0) {
         try put(self, request, try submit.textOf(arguments[0]));
@@ -179,7 +185,7 @@ pub fn feedRecords(object: *Object, self: *Link, arguments: []const *Object) py.
     const source = try calls.requestOf(object, described, "feed_records takes the Request of a prepare");
     const statement = source.statement orelse return raise.raise("InterfaceError", "the request has described nothing", .{});
     const request = open(self) orelse {
-        self.progress = .done;
+        self.progress = try closing(self);
         return py.boolean(false);
     };
     if (!request.copying) return raise.raise("InterfaceError", "the backend does not read data yet", .{});
@@ -200,7 +206,7 @@ pub fn feedRecords(object: *Object, self: *Link, arguments: []const *Object) py.
 
 /// end_copy() -> progress: no more data comes.
 pub fn endCopy(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
-    const request = open(self) orelse return calls.progressObject(self, .done);
+    const request = open(self) orelse return calls.progressObject(self, try closing(self));
     if (request.copy_binary) try put(self, request, trailer);
     const output = &self.session.output;
     const mark = output.len();
@@ -238,14 +244,15 @@ fn ended(self: *Link, request: *Request) py.Error!Progress {
     request.copy_ended = true;
     request.output_end = self.session.position();
     self.flushRequest() catch |err| return ending.ioFailed(self, request, err);
-    return .waiting;
+    // Of what is here already the socket would not say so.
+    return if (self.session.hasInput()) .again else .waiting;
 }
 
-/// Rows have come where data was to come.
-pub fn notCopy(request: *Request) void {
-    if (request.fault != null) return;
-    raise.set("InterfaceError", "the statement is no COPY: it gives rows", .{});
+/// Rows have come where data was to come, or data was to go the other way.
+pub fn violated(self: *Link, request: *Request) void {
+    raise.set("ProtocolError", "the server answered a COPY with something else than its data", .{});
     request.takeException();
+    self.closed = true;
 }
 
 /// One CopyData of a COPY OUT: a row.

@@ -62,6 +62,9 @@ pub const Link = struct {
     cache: prepared.Cache,
     /// Statements to be closed on the backend, by number, in front of the next batch.
     closing: std.ArrayList(u64) = .empty,
+    /// Portals that have been read to their end, by number: they are closed in front of the next batch, or end
+    /// with their transaction.
+    spent: std.ArrayList(u64) = .empty,
     /// The requests under way, in the order of sending. What comes is for the first.
     queue: std.Deque(*Object) = .empty,
     /// Those that are done and have somebody who waits for them, until `take_finished`.
@@ -215,7 +218,7 @@ pub const Link = struct {
     }
 
     fn row(self: *Link, request: *Request, body: []const u8) py.Error!void {
-        if (request.copy != .none) return copy.notCopy(request);
+        if (request.copy != .none) return copy.violated(self, request);
         if (request.statement) |statement| if (!statement.has_rows) {
             raise.set("ProtocolError", "a DataRow came for a statement that gives no rows", .{});
             request.takeException();
@@ -300,6 +303,7 @@ pub const Link = struct {
                     if (!request.owed_only) return null;
                 }
                 request.keepTag(tag, protocol.rowCount(tag));
+                if (request.portal != 0) self.spent.append(gpa, request.portal) catch return raise.outOfMemory();
                 if (altersTypes(tag)) self.map.forgetComposites();
                 try self.noteTag(request, tag);
                 try copy.settle(self, request);
@@ -322,14 +326,19 @@ pub const Link = struct {
                 if (request.copy == .in and !request.copy_ended) return null;
                 return try self.ready(request);
             },
-            .copy_in => {
-                if (request.copy != .in) return try self.refuseCopyIn(request);
-                request.copying = true;
-                if (copy.wantsData(self, request)) return .wants_data;
+            .copy_in => switch (request.copy) {
+                .none => return try self.refuseCopyIn(request),
+                .out => copy.violated(self, request),
+                .in => {
+                    request.copying = true;
+                    if (copy.wantsData(self, request)) return .wants_data;
+                },
             },
-            .copy_out => if (request.copy == .out) {
-                request.copying = true;
-            } else self.refuseCopyOut(request),
+            .copy_out => switch (request.copy) {
+                .none => self.refuseCopyOut(request),
+                .in => copy.violated(self, request),
+                .out => request.copying = true,
+            },
             .authentication, .backend_key_data, .negotiate_protocol_version => unreachable, // the state machine lets them through during startup alone
         }
         return null;
@@ -358,6 +367,7 @@ pub const Link = struct {
     }
 
     fn ready(self: *Link, request: *Request) py.Error!Progress {
+        if (self.session.connection.transaction_status == .idle) self.spent.clearRetainingCapacity();
         if (self.other_path and !self.session_changed and self.session.connection.transaction_status == .idle) {
             try self.leavePath();
             self.other_path = false;

@@ -252,9 +252,12 @@ pub fn execute(link: *Link, request: *Request) py.Error!void {
         var old: [prepared.Prepared.name_size_max]u8 = undefined;
         protocol.close.encode(output, .statement, link.cache.nameOf(number, &old)) catch |err| return encodeFailed(err);
     }
-    if (with_parse) try writeParse(output, name, sql, statement);
     var portal_buffer: [portal_name_size_max]u8 = undefined;
-    const portal = portalName(request, &portal_buffer);
+    for (link.spent.items) |number| {
+        protocol.close.encode(output, .portal, portalName(number, &portal_buffer)) catch |err| return encodeFailed(err);
+    }
+    if (with_parse) try writeParse(output, name, sql, statement);
+    const portal = portalName(request.portal, &portal_buffer);
     var sets: usize = 1;
     if (request.batch) {
         sets = @intCast(py.hd_tuple_size(request.arguments.?));
@@ -273,6 +276,8 @@ pub fn execute(link: *Link, request: *Request) py.Error!void {
     try noted(link, owed.note(link, request));
     for (link.closing.items) |_| try sent(link, request, &.{.close});
     link.closing.clearRetainingCapacity();
+    for (link.spent.items) |_| try sent(link, request, &.{.close});
+    link.spent.clearRetainingCapacity();
     if (with_parse) try sent(link, request, &.{.parse});
     for (0..sets) |i| {
         try sent(link, request, &.{.bind});
@@ -292,8 +297,8 @@ pub fn execute(link: *Link, request: *Request) py.Error!void {
 const portal_name_size_max = 24;
 
 /// A portal of a request's own lives as long as its transaction; the unnamed one until the next Bind.
-fn portalName(request: *const Request, buffer: *[portal_name_size_max]u8) []const u8 {
-    return if (request.portal == 0) "" else std.fmt.bufPrint(buffer, "p{d}", .{request.portal}) catch unreachable;
+fn portalName(number: u64, buffer: *[portal_name_size_max]u8) []const u8 {
+    return if (number == 0) "" else std.fmt.bufPrint(buffer, "p{d}", .{number}) catch unreachable;
 }
 
 /// Write an Execute for more rows of the portal that `request` shares with the one before it.
@@ -313,7 +318,7 @@ fn portalCommand(link: *Link, request: *Request, comptime what: @EnumLiteral()) 
     owed.write(link) catch |err| return encodeFailed(err);
     request.output_start = link.session.position();
     var buffer: [portal_name_size_max]u8 = undefined;
-    const name = portalName(request, &buffer);
+    const name = portalName(request.portal, &buffer);
     const written = if (what == .close) protocol.close.encode(output, .portal, name) else protocol.execute.encode(output, name, request.row_limit);
     written catch |err| return encodeFailed(err);
     protocol.sync.encode(output) catch |err| return encodeFailed(err);

@@ -7,6 +7,7 @@ executed twice, no reply for another caller. The line is slow, so that the calls
 import asyncio
 import gc
 import inspect
+import io
 import itertools
 import os
 import random
@@ -14,7 +15,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ import psycopg
 import pyarrow  # type: ignore[import-untyped]
 import pytest
 from cancel_points import MOMENTS, Cancel, Moment, Point, cancel_everywhere
-from hyperdjango.database import Database, Gap, Notification
+from hyperdjango.database import Database, DataError, Gap, Notification
 from pgkit import Proxy
 from postgres_servers import Server
 
@@ -223,6 +224,86 @@ async def run_twice(subject: Subject) -> Any:
     return await subject.db.run(work)
 
 
+COPY: Final = "COPY written FROM STDIN"
+LONG: Final = "COPY (SELECT n, repeat('x', 100) FROM generate_series(1, 4000) n) TO STDOUT"
+SERIES: Final = "SELECT n FROM generate_series(1, $1::int4) n"
+
+
+async def lines(tag: int, count: int) -> AsyncIterator[str]:
+    for _ in range(count):
+        yield f"{tag}\n"
+        await asyncio.sleep(0)
+
+
+class SlowFile:
+    """A file whose `read` is awaited."""
+
+    def __init__(self, data: str) -> None:
+        self._file = io.StringIO(data)
+
+    async def read(self, _: int) -> str:
+        await asyncio.sleep(0)
+        return self._file.read(7)
+
+
+async def refused_copy(subject: Subject) -> None:
+    with pytest.raises(DataError):
+        await subject.db.execute(COPY, [f"{subject.tag}\n", "x\n"])
+
+
+async def copy_in_a_block(subject: Subject) -> None:
+    async with subject.db.transaction():
+        assert await subject.db.execute(COPY, f"{subject.tag}\n") == "COPY 1"
+        assert await subject.db.copy_records("written", [(subject.tag,)]) == "COPY 1"
+        async with subject.db.transaction():
+            assert await subject.db.copy_records("written", sets(subject.tag, 2)) == "COPY 2"
+
+
+async def copy_out(subject: Subject) -> Any:
+    return sum([len(part) async for part in subject.db.copy_out(LONG)])
+
+
+async def copy_out_rows(subject: Subject) -> Any:
+    return len([row async for row in subject.db.copy_out(LONG, into=tuple)])
+
+
+async def copy_out_left_early(subject: Subject) -> None:
+    async with subject.db.copy_out(LONG) as parts:
+        async for _ in parts:
+            break
+    async with subject.db.copy_out(LONG, into=tuple) as rows:
+        async for _ in rows:
+            break
+
+
+async def copy_out_in_a_block(subject: Subject) -> None:
+    async with subject.db.transaction():
+        async with subject.db.copy_out(LONG) as parts:
+            async for _ in parts:
+                break
+        assert (await subject.db.copy_out(LONG).write_to(io.BytesIO())).rows == 4000
+        await subject.db.execute(INSERT, subject.tag)
+
+
+async def stream(subject: Subject) -> Any:
+    return [row["n"] async for row in subject.db.stream(SERIES, 5, chunk=2)]
+
+
+async def stream_that_writes(subject: Subject) -> None:
+    sql = f"{INSERT}, ($1), ($1) RETURNING tag"
+    assert len([row async for row in subject.db.stream(sql, subject.tag, chunk=2)]) == 3
+
+
+async def stream_in_a_block(subject: Subject) -> None:
+    async with subject.db.transaction():
+        async with aclosing(subject.db.stream(SERIES, 9, chunk=2)) as rows:
+            async for row in rows:
+                await subject.db.execute(INSERT, subject.tag)
+                if row["n"] == 3:
+                    break
+        assert await stream(subject) == [1, 2, 3, 4, 5]
+
+
 def is_run(analyzed: bool) -> Callable[[Subject, Any], bool]:
     return lambda _, plan: bool(plan.analyzed == analyzed)
 
@@ -334,6 +415,36 @@ CASES: Final[dict[str, Case]] = {
     "execute_many of an async iterable": Case(
         lambda s: s.db.execute_many(INSERT, sets(s.tag, 5)), "execute_many", warm, times=5
     ),
+    "a COPY of str": Case(
+        lambda s: s.db.execute(COPY, f"{s.tag}\n" * 20),
+        "execute",
+        check=lambda _, r: bool(r == "COPY 20"),
+        times=20,
+    ),
+    "a COPY of an async iterable": Case(
+        lambda s: s.db.execute(COPY, lines(s.tag, 5), timeout=30), "execute", warm, times=5
+    ),
+    "a COPY of a file": Case(
+        lambda s: s.db.execute(COPY, SlowFile(f"{s.tag}\n" * 3)), "execute", warm, times=3
+    ),
+    "a COPY that is refused": Case(refused_copy, "execute", warm),
+    "copies in a block": Case(copy_in_a_block, "copy_records", warm, times=4),
+    "copy_records": Case(
+        lambda s: s.db.copy_records("written", [(s.tag,)] * 20),
+        "copy_records",
+        check=lambda _, r: bool(r == "COPY 20"),
+        times=20,
+    ),
+    "copy_records of an async iterable": Case(
+        lambda s: s.db.copy_records("written", sets(s.tag, 5)), "copy_records", warm, times=5
+    ),
+    "copy_out": Case(copy_out, "copy_out", warm, lambda _, r: bool(r == 4000 * 102 + 14893)),
+    "copy_out of rows": Case(copy_out_rows, "copy_out", warm, lambda _, r: bool(r == 4000)),
+    "copy_out that is left early": Case(copy_out_left_early, "copy_out", warm),
+    "copy_out in a block": Case(copy_out_in_a_block, "copy_out", warm, times=1),
+    "stream": Case(stream, "stream", warm, lambda _, r: bool(r == [1, 2, 3, 4, 5])),
+    "stream that writes": Case(stream_that_writes, "stream", times=3),
+    "stream in a block": Case(stream_in_a_block, "stream", warm, times=3),
     "pipeline": Case(
         pipeline, "pipeline", warm, lambda s, r: bool(r == [[(s.tag,)], [(1,)], [(s.tag + 1,)]])
     ),
@@ -385,13 +496,13 @@ CASES: Final[dict[str, Case]] = {
 
 
 def public_coroutines() -> set[str]:
-    """Return the methods of Database that are awaited, and `transaction`, whose block is."""
+    """Return the methods of Database that are awaited, and those whose outcome is."""
     found = {
         name
         for name, _ in inspect.getmembers(Database, inspect.iscoroutinefunction)
         if not name.startswith("_")
     }
-    return found | {"transaction"}
+    return found | {"transaction", "copy_out", "stream"}
 
 
 def test_no_public_coroutine_is_left_out() -> None:

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from hyperdjango.database import ConnectionLost, OperationalError, OutcomeUnknown
 from pgkit import Direction, Ending, Link, Proxy
-from pgkit.face import Face, OpenFace
+from pgkit.face import Face, OpenFace, iterate
 
 INSERT: Final = "INSERT INTO written VALUES ($1)"
 DIRECTIONS: Final[tuple[Direction, ...]] = ("to_backend", "to_frontend")
@@ -97,6 +97,27 @@ def commit(face: Face, arm: Arm, tag: int) -> None:
     with face.transaction():
         face.execute(INSERT, tag)
         arm()
+
+
+def copy(face: Face, arm: Arm, tag: int) -> None:
+    face.query_val("SELECT 1")
+    arm()
+    assert face.execute("COPY written FROM STDIN", [f"{tag:06}", "\n"]) == "COPY 1"
+
+
+def copy_records(face: Face, arm: Arm, tag: int) -> None:
+    """A look at the table, at its columns' types, the COPY and the COMMIT."""
+    face.copy_records("written", [])
+    arm()
+    assert face.copy_records("written", [(tag,)]) == "COPY 1"
+
+
+def stream(face: Face, arm: Arm, tag: int) -> None:
+    """A statement that writes, in pieces, and the COMMIT."""
+    sql = "INSERT INTO written VALUES ($1) RETURNING tag"
+    list(iterate(face, "stream", sql, 0, chunk=1))
+    arm()
+    assert list(iterate(face, "stream", sql, tag, chunk=1)) == [{"tag": tag}]
 
 
 def read(face: Face, arm: Arm, _: int) -> None:
@@ -200,7 +221,17 @@ def must_be_lost_or_moved(outcomes: list[Outcome]) -> None:
         )
 
 
-CALLS: Final = (insert, first_insert, insert_without_values, script, batch, commit)
+CALLS: Final = (
+    insert,
+    first_insert,
+    insert_without_values,
+    script,
+    batch,
+    commit,
+    copy,
+    copy_records,
+    stream,
+)
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
@@ -215,6 +246,16 @@ def test_a_write_that_is_cut_is_executed_once_at_most_and_the_caller_knows_what_
     run = cut_at_each_byte(call, open_face(proxy.url(url), min_size=0), proxy, direction, url)
     must_be_honest(run, direction)
     assert any(isinstance(outcome.error, OutcomeUnknown) for outcome in run.outcomes)
+
+
+def test_a_copy_that_is_cut_before_its_end_was_sent_is_known_not_to_have_run(
+    open_face: OpenFace, url: str, proxy: Proxy
+) -> None:
+    run = cut_at_each_byte(copy, open_face(proxy.url(url), min_size=0), proxy, "to_frontend", url)
+    must_be_honest(run, "to_frontend")
+    # ParseComplete, BindComplete, CopyInResponse of one column: no data goes out before the last byte of it.
+    must_be_lost_or_moved(run.outcomes[: 5 + 5 + 10])
+    assert isinstance(run.outcomes[5 + 5 + 10 + 1].error, OutcomeUnknown)
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)

@@ -9,11 +9,12 @@ import asyncio
 import ctypes
 import datetime as dt
 import gc
+import io
 import resource
 import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import suppress
+from contextlib import aclosing, closing, suppress
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -26,6 +27,7 @@ from hyperdjango.database import (
     DatabaseError,
     DataError,
     Error,
+    InterfaceError,
     Interval,
     Multirange,
     Notice,
@@ -206,6 +208,7 @@ def everything(db: SyncDatabase) -> None:
                 db.explain(sql, analyze=analyze)
     pipelines_and_blocks(db)
     arrow(db)
+    copies_and_streams(db)
     notes_and_notices(db)
     watched_calls(db)
     db.pool_stats()
@@ -295,6 +298,94 @@ def pipelines_and_blocks(db: SyncDatabase) -> None:
             db.run(lambda sqlstate=sqlstate: db.execute(FAILS.format(sqlstate)), 0)  # type: ignore[misc]
 
 
+LINES: Final = "".join(f"{n}\tline\n" for n in range(1000, 1050))
+RECORDS: Final[list[Any]] = [(n, "record") for n in range(2000, 2050)]
+UNFIT: Final[list[Any]] = [
+    [*RECORDS[:3], bad] for bad in (5, (1,), (2**40, "x"), ("x", "y"), (1, BrokenIndex()))
+]
+OUT: Final = "COPY (SELECT n AS id, 'label ' || n AS label FROM generate_series(1, 3000) n) TO STDOUT"
+
+
+def copies_and_streams(db: SyncDatabase) -> None:
+    """Data both ways, right, wrong, and left early."""
+    copy = "COPY t FROM STDIN"
+    db.execute("TRUNCATE t")
+    for data in (LINES, [LINES[:100].encode(), LINES[100:]], io.StringIO(LINES)):
+        db.execute(copy, data)
+        db.execute("TRUNCATE t")
+    for bad in ("x\ty\n", LINES + LINES, [LINES, 5], 5, (1 / 0 for _ in range(2))):
+        with suppress(DatabaseError, TypeError, ZeroDivisionError):
+            db.execute(copy, bad)
+    for form in ("binary", "text"):
+        db.copy_records("t", RECORDS, format=form)
+        db.execute("TRUNCATE t")
+        for records in UNFIT:
+            with suppress(DatabaseError, ZeroDivisionError):
+                db.copy_records("t", records, format=form)
+    with suppress(DatabaseError):
+        db.copy_records("nope", RECORDS)
+    for into in ({}, {"into": tuple}, {"into": Row}):
+        with suppress(DatabaseError), db.copy_out(OUT, **into) as parts:
+            for _ in parts:
+                pass
+        with db.copy_out(OUT, **into) as parts:
+            next(iter(parts))
+    db.copy_out(OUT).write_to(io.BytesIO())
+    with suppress(DatabaseError):
+        list(db.copy_out("COPY (SELECT 1 / (5 - n) FROM generate_series(1, 9) AS n) TO STDOUT"))
+    for chunk in (7, 40, 100):
+        list(db.stream(ROWS, chunk=chunk, into=Row))
+        with closing(db.stream(ROWS, chunk=chunk)) as rows:
+            next(rows)
+    for sql in WRONG:
+        with suppress(DatabaseError):
+            list(db.stream(sql, chunk=3))
+    with db.transaction(), closing(db.stream(ROWS, chunk=7)) as rows:
+        next(rows)
+        list(db.stream(ROWS))
+
+
+async def copies_and_streams_async(db: Database) -> None:
+    """The same ways on the loop."""
+
+    async def lines(fails: bool) -> AsyncIterator[str]:
+        for n in range(3000, 3020):
+            yield f"{n}\tline\n"
+        if fails:
+            raise ZeroDivisionError
+
+    async def records(fails: bool) -> AsyncIterator[tuple[int, str]]:
+        for n in range(4000, 4020):
+            yield n, "record"
+        if fails:
+            raise ZeroDivisionError
+
+    for fails in (False, True):
+        with suppress(ZeroDivisionError):
+            await db.execute("COPY t FROM STDIN", lines(fails))
+        with suppress(ZeroDivisionError):
+            await db.copy_records("t", records(fails))
+        await db.execute("TRUNCATE t")
+    options: list[dict[str, Any]] = [{}, {"into": tuple}]
+    for into in options:
+        async with db.copy_out(OUT, **into) as parts:
+            async for _ in parts:
+                pass
+        async with db.copy_out(OUT, **into) as parts:
+            async for _ in parts:
+                break
+    await db.copy_out(OUT).write_to(io.BytesIO())
+    async with aclosing(db.stream(ROWS, chunk=7)) as rows:
+        async for _ in rows:
+            break
+    async with db.transaction():
+        with suppress(InterfaceError):
+            async with db.copy_out(OUT) as parts:
+                async for _ in parts:
+                    await db.query(ROWS)
+        assert [row async for row in db.stream(ROWS, chunk=7)]
+
+
 def notes_and_notices(db: SyncDatabase) -> None:
     """What is heard, and what was said of it."""
     heard: list[object] = []
@@ -333,6 +424,8 @@ def watched_calls(db: SyncDatabase) -> None:
 
 async def everything_async(db: Database) -> None:
     """The asyncio face's own paths."""
+    await copies_and_streams_async(db)
+
     hook = db.on_query(lambda event: repr(event.error))
     for sql in (ROWS, WRONG[0]):
         with suppress(DatabaseError):

@@ -91,7 +91,7 @@ def matched(table: Table, names: Sequence[str], columns: Columns | None) -> tupl
             raise DataError(f"two columns of the data go to the column {target!r}")
     if not wanted:
         raise DataError("the data has no columns")
-    return Table(table.name, targets), tuple(names.index(name) for name in wanted)
+    return Table(table.name, table.relation, targets), tuple(names.index(name) for name in wanted)
 
 
 def bound(

@@ -26,7 +26,7 @@ from hyperdjango.database._stream import CHUNK
 from hyperdjango.database._watching import Watch, watched
 from hyperdjango.database.errors import QueryTimeout
 from hyperdjango.database.status import CommandStatus
-from hyperdjango.database.transaction import Transaction, TransactionBlock
+from hyperdjango.database.transaction import Transaction
 
 if TYPE_CHECKING:
     from hyperdjango.database._native import native
@@ -172,35 +172,29 @@ class AsyncBulk(AsyncBlocks):
 
         PostgreSQL docs: sql-copy, "Binary Format".
         """
-        _copy.check_format(format)
+        _copy.check_records(table, columns, format)
         with watched(self, "copy_records", f"COPY {table} FROM STDIN") as watch:
-            async with _async_copy.limit(timeout):
-                transaction = self._current.get()
-                if transaction is not None:
-                    watch.slot = transaction.slot
-                    request = await self._copy_records(transaction, table, records, columns, format)
-                else:
-                    async with TransactionBlock(self, None, None, None, None, is_reported=False):
-                        transaction = self._current.get()
-                        assert transaction is not None
-                        watch.has(transaction.slot)
-                        request = await self._copy_records(transaction, table, records, columns, format)
+            async with _async_copy.limit(timeout) as limited:
+                async with self._transaction_of_own(None) as transaction:
+                    watch.has(transaction.slot)
+                    request = await self._copy_records(transaction, table, records, columns, format, limited)
                 watch.heard(request)
             return CommandStatus(request.tag, request.affected)
 
     @staticmethod
-    async def _copy_records(
+    async def _copy_records(  # noqa: PLR0917 - ours alone
         transaction: Transaction,
         table: str,
         records: Iterable[Sequence[object]] | AsyncIterable[Sequence[object]],
         columns: Sequence[str] | None,
         form: Format | None,
+        limited: _async_copy.Limit,
     ) -> "native.Request":
         known = Table.plain(table, columns)
         if known is None:
             row = await transaction.complete(_copy.TABLE, (table,), _shape.TUPLE, None, True, None, None)
-            known = Table.of(row.result(), columns)
-        return await _async_copy.copy_records(transaction, known, records, form)
+            known = Table.of(table, row.result(), columns)
+        return await _async_copy.copy_records(transaction, known, records, form, limited)
 
     async def ingest_arrow(
         self,
@@ -232,22 +226,28 @@ class AsyncBulk(AsyncBlocks):
         """
         rows = _arrow.rows_of(data)
         with watched(self, "ingest_arrow", f"COPY {table} FROM STDIN") as watch:
-            async with _async_copy.limit(timeout), self._transaction_of_own(None) as transaction:
+            async with _async_copy.limit(timeout) as limited, self._transaction_of_own(None) as transaction:
                 watch.has(transaction.slot)
-                request = await self._ingest(transaction, table, rows, columns)
+                limited.slot = transaction.slot
+                request = await self._ingest(transaction, table, rows, columns, limited)
             watch.heard(request)
             return CommandStatus(request.tag, request.affected)
 
     @staticmethod
     async def _ingest(
-        transaction: Transaction, table: str, rows: "native.ArrowRows", columns: Columns | None
+        transaction: Transaction,
+        table: str,
+        rows: "native.ArrowRows",
+        columns: Columns | None,
+        limited: _async_copy.Limit,
     ) -> "native.Request":
         row = await transaction.complete(_copy.TABLE, (table,), _shape.TUPLE, None, True, None, None)
-        known, indices = _arrow.matched(Table.of(row.result(), None), rows.column_names, columns)
+        known, indices = _arrow.matched(Table.of(table, row.result(), None), rows.column_names, columns)
         form = _arrow.bound(rows, await transaction.describe(known.describing()), indices)
-        async with transaction.alone() as slot:
+        sql = known.copying(form)
+        async with transaction.moving() as slot:
             pieces = _arrow.pieces_async(rows)
-            return await _async_copy.copy_in(slot, known.copying(form), pieces, transaction, records=True)
+            return await _async_copy.copy_in(slot, sql, pieces, transaction, limited, known.relation)
 
     @overload
     def copy_out(self, sql: str, *, timeout: float | None = None) -> CopyOut[bytes]: ...
@@ -350,6 +350,6 @@ class AsyncBulk(AsyncBlocks):
                 except GeneratorExit:
                     if ahead is not None:
                         await transaction.give_up_on(ahead)
-                    elif is_inside and not transaction.is_closed and request.suspended:
+                    elif is_inside and _stream.is_open(transaction, request):
                         await transaction.close_portal(request)
                     raise

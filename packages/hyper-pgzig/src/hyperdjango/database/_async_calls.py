@@ -168,17 +168,18 @@ class AsyncCalls(AsyncPoolFace):
         _copy_source.check(data)
         pieces = _copy_source.pieces_async(data)
         with watched(self, "execute", sql) as watch:
-            async with _async_copy.limit(timeout):
+            async with _async_copy.limit(timeout) as limited:
                 transaction = self._current.get()
                 if transaction is not None:
-                    async with transaction.alone() as slot:
+                    async with transaction.moving() as slot:
+                        limited.slot = slot
                         watch.has(slot)
-                        request = await _async_copy.copy_in(slot, sql, pieces, transaction)
+                        request = await _async_copy.copy_in(slot, sql, pieces, transaction, limited)
                 else:
-                    slot = await self._acquire(None)
+                    slot = limited.slot = await self._acquire(None)
                     watch.has(slot)
                     try:
-                        request = await _async_copy.copy_in(slot, sql, pieces, None)
+                        request = await _async_copy.copy_in(slot, sql, pieces, None, limited)
                     finally:
                         await self._release(slot)
                 watch.heard(request)

@@ -7,6 +7,7 @@ it; what ends the reading of a COPY OUT cancels it. The connection is clean afte
 # pyright: reportPrivateUsage=false
 
 import asyncio
+import weakref
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 from hyperdjango.database import _async_replies, _copy, _copy_source, _shape
 from hyperdjango.database._copy import PART_SIZE, WANTS_DATA, Format, Reading, Table
 from hyperdjango.database._deadline import deadline_after
-from hyperdjango.database._slot import AGAIN, DONE, Slot, nobody_waits
+from hyperdjango.database._slot import AGAIN, DONE, Slot, nobody_waits, time_is_over
 from hyperdjango.database._watching import watched
 from hyperdjango.database.errors import DatabaseError, QueryTimeout
 from hyperdjango.database.status import CommandStatus
@@ -40,27 +41,53 @@ T = TypeVar("T")
 _GATHERED: Final = 256
 
 
+class Limit:
+    """The time of a call of several steps.
+
+    Attributes:
+        slot: The connection that it runs on, once it has one.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, deadline: float | None) -> None:
+        self.slot: Slot | None = None
+        self._loop = loop
+        self._deadline = deadline
+
+    def check(self) -> None:
+        """See that there is time left, where the loop may have had no turn to say so."""
+        if self._deadline is not None and self._loop.time() > self._deadline:
+            raise _TimeIsOverError
+
+
+class _TimeIsOverError(TimeoutError):
+    """Not what somebody's data raises."""
+
+
 @asynccontextmanager
-async def limit(timeout: float | None) -> AsyncGenerator[None, None]:
+async def limit(timeout: float | None) -> AsyncGenerator[Limit, None]:
     """Bound a call of several steps.
 
     Raises:
         QueryTimeout: The time has passed.
     """
     loop = asyncio.get_running_loop()
-    scope = asyncio.timeout_at(deadline_after(loop.time(), timeout))
+    deadline = deadline_after(loop.time(), timeout)
+    scope = asyncio.timeout_at(deadline)
+    limited = Limit(loop, deadline)
     try:
         async with scope:
-            yield
-    except TimeoutError:
-        if scope.expired():
-            raise QueryTimeout("the call's timeout has passed; nothing of it was kept") from None
-        raise
+            yield limited
+    except TimeoutError as error:
+        if not scope.expired() and type(error) is not _TimeIsOverError:
+            raise
+        if limited.slot is not None:
+            raise time_is_over(limited.slot) from None
+        raise QueryTimeout("the call's timeout has passed while all connections were busy") from None
 
 
 @asynccontextmanager
 async def _copying(
-    slot: Slot, sql: str, pinned: "Pinned | None", *, records: bool
+    slot: Slot, sql: str, pinned: "Pinned | None", limited: Limit, relation: str | None
 ) -> AsyncGenerator["native.Request", None]:
     """Begin a COPY IN, and end it after the body has fed it.
 
@@ -73,6 +100,7 @@ async def _copying(
     try:
         if await _async_replies.step(slot) == WANTS_DATA:
             yield request
+            limited.check()
             progress = connection.end_copy()
             if progress != DONE:
                 await _async_replies.step(slot, progress)
@@ -93,7 +121,7 @@ async def _copying(
     try:
         request.result()
     except DatabaseError as error:
-        _copy.note_place(error, records=records)
+        _copy.note_place(error, relation)
         raise
 
 
@@ -112,12 +140,15 @@ async def copy_in(
     sql: str,
     pieces: AsyncGenerator[_copy_source.Piece, None],
     pinned: "Pinned | None",
-    *,
-    records: bool = False,
+    limited: Limit,
+    relation: str | None = None,
 ) -> "native.Request":
-    """Run a COPY FROM STDIN and return its finished request. `records`: its lines are counted from 0."""
+    """Run a COPY FROM STDIN and return its finished request.
+
+    `relation`: the table's name, where each line is a record, counted from 0.
+    """
     connection = slot.connection
-    async with aclosing(pieces), _copying(slot, sql, pinned, records=records) as request:
+    async with aclosing(pieces), _copying(slot, sql, pinned, limited, relation) as request:
         if not request.done:
             async for piece in pieces:
                 if not await _go_on(slot, connection.feed(piece)):
@@ -130,14 +161,16 @@ async def copy_records(
     table: Table,
     records: Iterable[Sequence[object]] | AsyncIterable[Sequence[object]],
     form: Format | None,
+    limited: Limit,
 ) -> "native.Request":
     """Copy Python rows into a table and return the finished request."""
+    limited.slot = transaction.slot
     described = await transaction.describe(table.describing())
     chosen = _copy.format_of(described, form)
     is_binary = chosen == "binary"
     async with (
-        transaction.alone() as slot,
-        _copying(slot, table.copying(chosen), transaction, records=True) as request,
+        transaction.moving() as slot,
+        _copying(slot, table.copying(chosen), transaction, limited, table.relation) as request,
     ):
         if not request.done:
             if isinstance(records, AsyncIterable):
@@ -190,7 +223,7 @@ async def _read(face: "AsyncBlocks", reading: Reading) -> AsyncGenerator[Any, No
         async with face._transaction_of_own(reading.timeout) as transaction:
             watch.has(transaction.slot)
             described = await _describe(transaction, reading) if reading.has_rows else None
-            async with transaction.reading() as slot:
+            async with transaction.moving(reading) as slot:
                 connection = slot.connection
                 request = connection.copy_out(
                     reading.sql, described, reading.shape, reading.target, PART_SIZE
@@ -199,7 +232,8 @@ async def _read(face: "AsyncBlocks", reading: Reading) -> AsyncGenerator[Any, No
                 try:
                     progress = connection.progress
                     while not request.done:
-                        async with limit(reading.timeout):
+                        async with limit(reading.timeout) as limited:
+                            limited.slot = slot
                             await _async_replies.step(slot, progress)
                         progress = AGAIN
                         part = connection.take_part(request)
@@ -209,8 +243,9 @@ async def _read(face: "AsyncBlocks", reading: Reading) -> AsyncGenerator[Any, No
                         elif part:
                             yield part
                 except BaseException as error:
-                    if connection.busy and not connection.closed:
-                        await _stop(slot, request, spare=is_inside and isinstance(error, GeneratorExit))
+                    if not request.done and not connection.closed:
+                        spare = is_inside and reading.is_spared and isinstance(error, GeneratorExit)
+                        await _stop(slot, request, spare=spare)
                     if is_first:
                         transaction.check_begun()
                     raise
@@ -227,7 +262,7 @@ async def _describe(transaction: "Transaction", reading: Reading) -> "native.Req
         looked_up = await transaction.complete(
             _copy.TABLE, (reading.text.target,), _shape.TUPLE, None, True, None, None
         )
-        query = Table.of(looked_up.result(), None).describing()
+        query = Table.of(reading.text.target, looked_up.result(), None).describing()
     return await transaction.describe(query)
 
 
@@ -251,6 +286,7 @@ class CopyOut(Generic[T]):
     ) -> None:
         self._reading = Reading(sql, into, timeout)
         self._items = _read(face, self._reading)
+        self._reading.items = weakref.ref(self._items)
 
     @property
     def status(self) -> CommandStatus | None:
@@ -259,6 +295,7 @@ class CopyOut(Generic[T]):
 
     def __aiter__(self) -> AsyncIterator[T]:
         """Give the rows one by one, or the bytes as they come: whole rows in each."""
+        self._reading.begin()
         return self._items
 
     async def write_to(self, file: Any) -> CommandStatus:
@@ -269,12 +306,18 @@ class CopyOut(Generic[T]):
                 blocks is written to in a thread.
         Raises:
             TypeError: With `into=` there are rows and no bytes.
+            InterfaceError: It was read already, or a part of it.
         """
         self._reading.check_bytes()
+        self._reading.begin()
         is_text = _copy_source.is_text_file(file)
         async with aclosing(self._items) as parts:
             async for part in parts:
-                await _copy_source.write_async(file, part, is_text=is_text)
+                try:
+                    await _copy_source.write_async(file, part, is_text=is_text)
+                except BaseException:
+                    self._reading.is_spared = False
+                    raise
         return self._reading.outcome()
 
     async def __aenter__(self) -> Self:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 from hyperdjango.database import _shape
 from hyperdjango.database._deadline import check_timeout
 from hyperdjango.database._identifiers import quote_identifier
-from hyperdjango.database._statements import is_script
-from hyperdjango.database.errors import DatabaseError, InterfaceError
+from hyperdjango.database._statements import after_comments, is_script, without_comments
+from hyperdjango.database.errors import DatabaseError, InterfaceError, UndefinedTable
 from hyperdjango.database.status import CommandStatus
 
 if TYPE_CHECKING:
@@ -26,24 +26,22 @@ PART_SIZE: Final = 128 * 1024
 
 Format = Literal["binary", "text"]
 
-_SPACE: Final = r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/)"
-_BEGINS: Final = re.compile(rf"{_SPACE}*copy\b", re.IGNORECASE | re.DOTALL)
-# What is passed over while the way of the data is looked for: literals, quoted names, comments.
+_COPY: Final = re.compile(r"copy(?![\w$])", re.IGNORECASE)
+# What is passed over while the way of the data is looked for: literals and quoted names.
 _TOKEN: Final = re.compile(
     r"""
       (?<![\w$])[eE]'(?:[^'\\]|\\.|'')*'
     | '(?:[^']|'')*'
     | "(?:[^"]|"")*"
     | (?<![\w$])\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$
-    | --[^\n]*
-    | /\*.*?\*/
     | (?P<open>[(\[])
     | (?P<close>[)\]])
-    | (?P<word>[^\W\d]\w*)
+    | (?P<word>[^\W\d][\w$]*)
     """,
     re.VERBOSE | re.DOTALL,
 )
 
+_NUMBER: Final = re.compile(r"[0-9]+")
 # A name that is the same quoted, with its schema or without.
 _PLAIN: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}(?:\.[a-z_][a-z0-9_]{0,62})?", re.ASCII)
 
@@ -61,35 +59,47 @@ WHERE c.oid = $1::pg_catalog.text::pg_catalog.regclass
 
 
 class CopyText(NamedTuple):
-    """A COPY command taken apart.
+    """A COPY command taken apart, without its comments.
 
     Attributes:
         way: Where its data goes: `"in"` from STDIN, `"out"` to STDOUT, None to or from a file of the
             server's.
         target: The table with its columns, or the query in its parentheses.
+        opens: Where in the target the parenthesis of the columns or the query is; None is all columns.
         options: What follows STDIN or STDOUT.
     """
 
     way: Literal["in", "out"] | None
     target: str
+    opens: int | None
     options: str
+
+
+def _begin(sql: str) -> int | None:
+    """Return where the word COPY of a COPY command ends."""
+    match = _COPY.match(sql, after_comments(sql))
+    return match and match.end()
 
 
 def is_copy(sql: str) -> bool:
     """Whether a text is a COPY command."""
-    return _BEGINS.match(sql) is not None
+    return _begin(sql) is not None
 
 
 def parse(sql: str) -> CopyText | None:
     """Take a COPY command apart; None is another command."""
-    begin = _BEGINS.match(sql)
+    begin = _begin(sql)
     if begin is None:
         return None
+    text = without_comments(sql[begin:]).strip()
     depth = 0
     end: int | None = None
-    for match in _TOKEN.finditer(sql, begin.end()):
+    opens: int | None = None
+    for match in _TOKEN.finditer(text):
         if match["open"]:
             depth += 1
+            if end is None and opens is None:
+                opens = match.start()
         elif match["close"]:
             depth -= 1
         elif match["word"] and depth == 0:
@@ -100,9 +110,9 @@ def parse(sql: str) -> CopyText | None:
                 way: Literal["in", "out"] | None = None
                 if word in {"stdin", "stdout"}:
                     # The server takes either word for either way.
-                    way = "in" if sql[end : end + 4].lower() == "from" else "out"
-                return CopyText(way, sql[begin.end() : end].strip(), sql[match.end() :].strip(" \t\r\n;"))
-    return CopyText(None, sql[begin.end() : end].strip(), "")
+                    way = "in" if text[end : end + 4].lower() == "from" else "out"
+                return CopyText(way, text[:end].strip(), opens, text[match.end() :].strip(" \t\r\n;"))
+    return CopyText(None, text[:end].strip(), opens, "")
 
 
 def check(sql: str, way: Literal["in", "out"]) -> CopyText:
@@ -133,34 +143,40 @@ class Table(NamedTuple):
 
     Attributes:
         name: Quoted, with its schema.
+        relation: As the backend calls it where it complains of a row.
         columns: Their names, in order; those that can be copied.
     """
 
     name: str
+    relation: str
     columns: list[str]
 
     @classmethod
     def plain(cls, table: str, columns: Sequence[str] | None) -> "Table | None":
         """Make it of what was given, where the name is plain and all columns are named."""
-        if columns is None or isinstance(columns, str) or _PLAIN.fullmatch(table) is None:
+        if columns is None or _PLAIN.fullmatch(table) is None:
             return None
-        return cls(".".join(map(quote_identifier, table.split("."))), list(columns))
+        parts = table.split(".")
+        return cls(".".join(map(quote_identifier, parts)), parts[-1], list(columns))
 
     @classmethod
-    def of(cls, row: tuple[str, str, list[str] | None], columns: Sequence[str] | None) -> "Table":
+    def of(
+        cls, name: str, row: tuple[str, str, list[str] | None] | None, columns: Sequence[str] | None
+    ) -> "Table":
         """Make it of a row of `TABLE`.
 
         Args:
+            name: What was looked up.
             row: Schema, name, and columns.
             columns: Those that are wanted; None is all.
         Raises:
-            TypeError: `columns` is a str.
+            UndefinedTable: There is no such row: the name is an OID that no table has.
         """
-        schema, name, own = row
-        if isinstance(columns, str):
-            raise TypeError("columns must be a sequence of names, not a str")
+        if row is None:
+            raise UndefinedTable(f"relation {name!r} does not exist", sqlstate="42P01")
+        schema, relation, own = row
         names = list(own or ()) if columns is None else list(columns)
-        return cls(f"{quote_identifier(schema)}.{quote_identifier(name)}", names)
+        return cls(f"{quote_identifier(schema)}.{quote_identifier(relation)}", relation, names)
 
     def describing(self) -> str:
         """Return the query whose columns have the types that records are written by."""
@@ -168,16 +184,27 @@ class Table(NamedTuple):
 
     def copying(self, form: Format) -> str:
         """Return the COPY that takes records."""
-        columns = ", ".join(map(quote_identifier, self.columns))
-        return f"COPY {self.name} ({columns}) FROM STDIN (FORMAT {form})"
+        columns = f" ({', '.join(map(quote_identifier, self.columns))})" if self.columns else ""
+        return f"COPY {self.name}{columns} FROM STDIN (FORMAT {form})"
 
 
-def check_format(form: str | None) -> None:
-    """Refuse what is no format for records.
+def check_records(table: object, columns: object, form: str | None) -> None:
+    """Refuse what names no table, no columns or no format, before anything is sent.
 
     Raises:
-        ValueError: It is neither `"binary"` nor `"text"`.
+        TypeError: The table or a column is no str, or `columns` is one.
+        ValueError: There is no column, or the format is neither `"binary"` nor `"text"`.
     """
+    if not isinstance(table, str):
+        raise TypeError(f"the table's name must be a str, not {type(table).__name__}")
+    if columns is not None:
+        if isinstance(columns, str) or not isinstance(columns, Sequence):
+            raise TypeError(f"columns must be a sequence of names, not {type(columns).__name__}")
+        if not columns:
+            raise ValueError("columns must name a column at least")
+        for name in columns:
+            if not isinstance(name, str):
+                raise TypeError(f"a column's name must be a str, not {type(name).__name__}")
     if form not in {None, "binary", "text"}:
         raise ValueError(f'format must be "binary" or "text", not {form!r}')
 
@@ -189,20 +216,22 @@ def format_of(described: "native.Request", wanted: Format | None) -> Format:
     return "binary" if described.binary_records else "text"
 
 
-# `COPY accounts, line 3, column owner: "…"`, whatever the server's language: the number is what counts.
-_LINE: Final = re.compile(r"^COPY .*?(\d+)")
+def note_place(error: DatabaseError, relation: str | None) -> None:
+    """Say in a note which line of the data, or which record, the backend complains of, where it says so.
 
-
-def note_place(error: DatabaseError, *, records: bool) -> None:
-    """Say in a note which line of the data, or which record, the backend complains of, where it says so."""
-    if error.context is None:
-        return
-    line = _LINE.match(error.context)
+    Args:
+        error: Its context may hold `COPY accounts, line 3, column owner: "…"`, behind the lines of a trigger
+            perhaps. Whatever the server's language, the first number behind the name counts the lines.
+        relation: The name, where records were copied.
+    """
+    begin = "COPY " if relation is None else f"COPY {relation}"
+    line = next((each for each in (error.context or "").splitlines() if each.startswith(begin)), None)
     if line is None:
         return
-    error.add_note(error.context.splitlines()[0])
-    if records:
-        error.add_note(f"in record {int(line[1]) - 1}, counted from 0")
+    error.add_note(line)
+    number = _NUMBER.search(line, len(begin))
+    if relation is not None and number is not None:
+        error.add_note(f"in record {int(number[0]) - 1}, counted from 0")
 
 
 def rows_text(text: CopyText) -> str:
@@ -218,12 +247,15 @@ def rows_text(text: CopyText) -> str:
 
 def rows_source(text: CopyText) -> str | None:
     """Return the query whose columns the rows have; None is a table, all of its columns."""
-    if text.target.startswith("("):
-        return text.target[1 : text.target.rindex(")")]
-    if "(" in text.target:
-        name, columns = text.target.rstrip().removesuffix(")").rsplit("(", 1)
-        return f"SELECT {columns} FROM {name}"
-    return None
+    if text.opens is None:
+        return None
+    inside = text.target[text.opens + 1 : text.target.rindex(")")]
+    table = text.target[: text.opens]
+    return f"SELECT {inside} FROM {table}" if table else inside
+
+
+def _nothing() -> None:
+    """There is no generator yet."""
 
 
 class Reading:
@@ -237,9 +269,22 @@ class Reading:
         text: What was given.
         has_rows: They are decoded; else there are bytes.
         status: The outcome, once all is read.
+        items: The generator, where there is one still.
+        is_spared: Left early inside a block, the rest is read, because cancelling would fail the transaction.
     """
 
-    __slots__ = ("has_rows", "shape", "sql", "status", "target", "text", "timeout")
+    __slots__ = (
+        "_is_begun",
+        "has_rows",
+        "is_spared",
+        "items",
+        "shape",
+        "sql",
+        "status",
+        "target",
+        "text",
+        "timeout",
+    )
 
     def __init__(self, sql: str, into: Callable[..., Any] | None, timeout: float | None) -> None:
         self.text = check(sql, "out")
@@ -251,6 +296,19 @@ class Reading:
             self.shape, self.target = _shape.shape_of(into)
         self.timeout = check_timeout(timeout)
         self.status: CommandStatus | None = None
+        self.items: Callable[[], Any] = _nothing
+        self.is_spared = True
+        self._is_begun = False
+
+    def begin(self) -> None:
+        """Somebody begins to read.
+
+        Raises:
+            InterfaceError: Somebody did already.
+        """
+        if self._is_begun:
+            raise InterfaceError("the data of this COPY was read already: call copy_out() again")
+        self._is_begun = True
 
     def check_bytes(self) -> None:
         """Refuse to write rows to a file.
@@ -262,11 +320,6 @@ class Reading:
             raise TypeError("with into= there are rows, which no file takes")
 
     def outcome(self) -> CommandStatus:
-        """Return the status of what was read to its end.
-
-        Raises:
-            InterfaceError: It was read by somebody else, or in part.
-        """
-        if self.status is None:
-            raise InterfaceError("the data of this COPY was read already")
+        """Return the status of what was read to its end."""
+        assert self.status is not None
         return self.status

@@ -36,6 +36,9 @@ def _is_whole(data: object) -> TypeGuard[Whole]:
     return isinstance(data, (str, bytes, bytearray, memoryview))
 
 
+_NOT_PIECE: Final = "a piece of a COPY's data must be str or bytes, not {}"
+
+
 def is_data(data: object) -> bool:
     """Whether the data of a COPY can be this. A mapping iterates over something else than data."""
     if isinstance(data, (dict, set, frozenset)):
@@ -51,11 +54,17 @@ def check(data: object) -> None:
     """
     if not is_data(data):
         raise TypeError(_NOT_DATA.format(type(data).__name__))
+    if isinstance(data, (list, tuple)):
+        for piece in data:
+            if not _is_whole(piece):
+                raise TypeError(_NOT_PIECE.format(type(piece).__name__))
+    if isinstance(data, memoryview) and not data.c_contiguous:
+        raise TypeError("the data of a COPY must be contiguous, and this memoryview is not")
 
 
 def _slices(whole: object) -> Iterator[Piece]:
     if not _is_whole(whole):
-        raise TypeError(f"a piece of a COPY's data must be str or bytes, not {type(whole).__name__}")
+        raise TypeError(_NOT_PIECE.format(type(whole).__name__))
     if isinstance(whole, str):
         if len(whole) <= PIECE_SIZE:
             yield whole
@@ -114,7 +123,16 @@ async def _read(file: Readable) -> Any:
 
 def write(file: Any, part: bytes, *, is_text: bool) -> Any:
     """Write a part of a COPY's data, whole rows, to a file, as the file wants it."""
-    return file.write(part.decode() if is_text else part)
+    if not isinstance(file, io.RawIOBase):
+        return file.write(part.decode() if is_text else part)
+    # A file without a buffer may take less than it is given.
+    view = memoryview(part)
+    while view:
+        written = file.write(view)
+        if written is None:
+            raise BlockingIOError("the file takes no more now, and COPY cannot wait for it")
+        view = view[written:]
+    return None
 
 
 async def write_async(file: Any, part: bytes, *, is_text: bool) -> None:

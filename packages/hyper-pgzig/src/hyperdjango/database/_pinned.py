@@ -13,6 +13,7 @@ from hyperdjango.database.errors import InFailedSqlTransaction, InterfaceError, 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hyperdjango.database._copy import Reading
     from hyperdjango.database._native import native
     from hyperdjango.database._slot import Slot
 
@@ -75,6 +76,7 @@ class Pinned:
         is_closed: No statement may follow.
         is_committed: It has taken effect, whatever its callbacks do.
         callbacks: What `on_commit` has taken.
+        reading: The data that the connection is giving, whose reader does other things in between.
     """
 
     def __init__(self, slot: "Slot", begin: str) -> None:
@@ -84,6 +86,7 @@ class Pinned:
         self.is_closed = False
         self.is_committed = False
         self.callbacks: list[Callable[[], Any]] = []
+        self.reading: Reading | None = None
         self._begin = begin
         self._savepoints: list[Savepoint] = []
         self._has_not_begun = False

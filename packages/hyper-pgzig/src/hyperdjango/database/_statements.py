@@ -51,12 +51,33 @@ def is_script(sql: str) -> bool:
             return True
 
 
-def first_word(sql: str) -> str:
-    """Return the first word of a text, or the first other character; empty where only comments are."""
+def without_comments(sql: str) -> str:
+    """Return the text with a space in place of each comment."""
+    if "--" not in sql and "/*" not in sql:
+        return sql
+    kept: list[str] = []
+    position = start = 0
+    while (match := _TOKEN.search(sql, position)) is not None:
+        position = match.end()
+        if match["block"] or match["line"]:
+            if match["block"]:
+                position = _end_of_comment(sql, position)
+            kept += [sql[start : match.start()], " "]
+            start = position
+    return "".join([*kept, sql[start:]])
+
+
+def after_comments(sql: str) -> int:
+    """Return where the first thing of the text begins that is neither white space nor a comment."""
     position = 0
     while match := _SPACE.match(sql, position):
         position = _end_of_comment(sql, match.end()) if match["block"] else match.end()
-    found = _WORD.match(sql, position)
+    return position
+
+
+def first_word(sql: str) -> str:
+    """Return the first word of a text, or the first other character; empty where only comments are."""
+    found = _WORD.match(sql, after_comments(sql))
     return found[0] if found else ""
 
 

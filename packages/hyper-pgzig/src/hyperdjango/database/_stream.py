@@ -54,6 +54,11 @@ def fetch(pinned: "Pinned", former: "native.Request", timeout: float | None) -> 
     return request
 
 
+def is_open(pinned: "Pinned", request: "native.Request") -> bool:
+    """Whether the backend still has the portal of a request, and can be told to close it."""
+    return request.suspended and not pinned.is_closed and not pinned.slot.connection.closed
+
+
 def fetched(pinned: "Pinned", request: "native.Request", timeout: float | None) -> None:
     """Wait for rows that were asked for ahead."""
     _sync_replies.complete(pinned.slot, request, deadline_after(time.monotonic(), timeout))

@@ -11,6 +11,7 @@ from hyperdjango.database._pinned import RELEASE, ROLLBACK_TO, SAVEPOINT, begin_
 from hyperdjango.database._repeat import NOT_INSIDE, check_retries, is_repeatable, pause_before
 from hyperdjango.database._slot import ROLLBACK_SQL, Slot
 from hyperdjango.database._sync_calls import SyncCalls, end_interrupted, run_owed
+from hyperdjango.database._sync_copy import end_reading
 from hyperdjango.database._sync_many import Block
 from hyperdjango.database._watching import NOBODY, Watch, watched
 from hyperdjango.database.errors import DatabaseError, InterfaceError
@@ -97,6 +98,7 @@ class SyncBlocks(SyncCalls):
         except BaseException as error:
             try:
                 end_interrupted(outer.slot, error)
+                end_reading(outer, failed=True)
                 outer.leave(savepoint, failed=True)
             except BaseException:
                 # Nobody knows whether the savepoint is rolled back: nothing of the transaction may stay.
@@ -105,6 +107,7 @@ class SyncBlocks(SyncCalls):
             self._watched_block(ROLLBACK_TO, outer.slot, is_reported=is_reported).end()
             raise
         with self._watched_block(RELEASE, outer.slot, is_reported=is_reported):
+            end_reading(outer, failed=False)
             if outer.leave(savepoint, failed=False):
                 run_owed(outer, deadline)
 
@@ -163,9 +166,11 @@ class SyncBlocks(SyncCalls):
             try:
                 self._current.set(transaction)
                 yield
+                end_reading(transaction, failed=False)
             except BaseException as error:
                 ending = self._watched_block(ROLLBACK_SQL, slot, is_reported=is_reported)
                 end_interrupted(slot, error)
+                end_reading(transaction, failed=True)
                 transaction.abandon()
                 raise
             finally:

@@ -155,20 +155,12 @@ class SyncBulk(SyncBlocks):
         timeout: float | None = None,
     ) -> CommandStatus:
         """Load Python rows into a table by COPY; as `Database.copy_records`."""
-        _copy.check_format(format)
+        _copy.check_records(table, columns, format)
         deadline = deadline_after(time.monotonic(), timeout)
         with watched(self, "copy_records", f"COPY {table} FROM STDIN") as watch:
-            transaction = self._current.get()
-            if transaction is not None:
-                watch.slot = transaction.slot
-                transaction.check_usable()
+            with self._transaction_of_own(timeout) as transaction:
+                watch.has(transaction.slot)
                 request = self._copy_records(transaction, table, records, columns, format, deadline)
-            else:
-                with self._block(None, "BEGIN", deadline):
-                    transaction = self._current.get()
-                    assert transaction is not None
-                    watch.has(transaction.slot)
-                    request = self._copy_records(transaction, table, records, columns, format, deadline)
             watch.heard(request)
             return CommandStatus(request.tag, request.affected)
 
@@ -184,7 +176,8 @@ class SyncBulk(SyncBlocks):
         known = Table.plain(table, columns)
         if known is None:
             arguments = (_copy.TABLE, (table,), _shape.TUPLE, None, True, None)
-            known = Table.of(self._in_transaction(transaction, arguments, deadline).result(), columns)
+            row = self._in_transaction(transaction, arguments, deadline).result()
+            known = Table.of(table, row, columns)
         return _sync_copy.copy_records(transaction, known, records, form, deadline)
 
     def ingest_arrow(
@@ -215,11 +208,11 @@ class SyncBulk(SyncBlocks):
     ) -> "native.Request":
         arguments = (_copy.TABLE, (table,), _shape.TUPLE, None, True, None)
         found = self._in_transaction(transaction, arguments, deadline).result()
-        known, indices = _arrow.matched(Table.of(found, None), rows.column_names, columns)
+        known, indices = _arrow.matched(Table.of(table, found, None), rows.column_names, columns)
         form = _arrow.bound(rows, _sync_copy.describe(transaction, known.describing(), deadline), indices)
         pieces = _arrow.pieces(rows)
         return _sync_copy.copy_in(
-            transaction.slot, known.copying(form), pieces, transaction, deadline, records=True
+            transaction.slot, known.copying(form), pieces, transaction, deadline, known.relation
         )
 
     @overload
@@ -285,6 +278,6 @@ class SyncBulk(SyncBlocks):
             except GeneratorExit:
                 if is_ahead:
                     _stream.give_up(pinned)
-                elif is_inside and not pinned.is_closed and request.suspended:
+                elif is_inside and _stream.is_open(pinned, request):
                     _stream.close_portal(pinned, request)
                 raise

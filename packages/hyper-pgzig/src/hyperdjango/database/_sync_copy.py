@@ -3,8 +3,9 @@
 # pyright: reportPrivateUsage=false
 
 import time
+import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -13,7 +14,7 @@ from hyperdjango.database._copy import PART_SIZE, WANTS_DATA, Format, Reading, T
 from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._slot import AGAIN, DONE, Slot, nobody_waits, time_is_over
 from hyperdjango.database._watching import watched
-from hyperdjango.database.errors import DatabaseError
+from hyperdjango.database.errors import DatabaseError, InterfaceError
 from hyperdjango.database.status import CommandStatus
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ T = TypeVar("T")
 
 @contextmanager
 def _copying(
-    slot: Slot, sql: str, pinned: "Pinned | None", deadline: float | None, *, records: bool
+    slot: Slot, sql: str, pinned: "Pinned | None", deadline: float | None, relation: str | None
 ) -> Generator["native.Request", None, None]:
     """Begin a COPY IN, and end it after the body has fed it.
 
@@ -42,16 +43,19 @@ def _copying(
         is_first = pinned is not None and pinned.sent()
         if _sync_replies.step(slot, deadline) == WANTS_DATA:
             yield request
+            _check_time(deadline)
             if connection.end_copy() != DONE:
                 _sync_replies.step(slot, deadline)
         else:
             yield request  # it has failed: the body sees it
     except BaseException as error:
-        if connection.busy and not connection.closed:
+        # What was under way before is somebody else's. An interrupt may have robbed us of our own.
+        is_ours = request is not None or not isinstance(error, Exception)
+        if is_ours and connection.busy and not connection.closed:
             _sync_replies.recover(slot)
         if is_first and pinned is not None:
             pinned.check_begun()
-        if type(error) is TimeoutError:
+        if type(error) is _sync_replies.TimeIsOverError:
             raise time_is_over(slot) from None
         raise
     if is_first and request.failed and pinned is not None:
@@ -59,14 +63,18 @@ def _copying(
     try:
         request.result()
     except DatabaseError as error:
-        _copy.note_place(error, records=records)
+        _copy.note_place(error, relation)
         raise
+
+
+def _check_time(deadline: float | None) -> None:
+    if deadline is not None and time.monotonic() > deadline:
+        raise _sync_replies.TimeIsOverError
 
 
 def _goes_on(slot: Slot, progress: int, deadline: float | None) -> bool:
     """Wait until more data is taken. False: the COPY has ended."""
-    if deadline is not None and time.monotonic() > deadline:
-        raise TimeoutError
+    _check_time(deadline)
     return progress == WANTS_DATA or (progress != DONE and _sync_replies.step(slot, deadline) != DONE)
 
 
@@ -76,12 +84,14 @@ def copy_in(
     pieces: Iterator[_copy_source.Piece],
     pinned: "Pinned | None",
     deadline: float | None,
-    *,
-    records: bool = False,
+    relation: str | None = None,
 ) -> "native.Request":
-    """Run a COPY FROM STDIN and return its finished request. `records`: its lines are counted from 0."""
+    """Run a COPY FROM STDIN and return its finished request.
+
+    `relation`: the table's name, where each line is a record, counted from 0.
+    """
     connection = slot.connection
-    with _copying(slot, sql, pinned, deadline, records=records) as request:
+    with _copying(slot, sql, pinned, deadline, relation) as request:
         if not request.done:
             for piece in pieces:
                 if not _goes_on(slot, connection.feed(piece), deadline):
@@ -92,6 +102,8 @@ def copy_in(
 def describe(pinned: "Pinned", sql: str, deadline: float | None) -> "native.Request":
     """Learn the columns of a query, which is not run, and keep the locks that this takes."""
     slot = pinned.slot
+    if slot.connection.busy:
+        raise InterfaceError("another statement is under way on this connection")
     request = slot.connection.prepare(sql)
     slot.connection.push()
     answered(pinned, request, deadline)
@@ -123,7 +135,7 @@ def copy_records(
     chosen = _copy.format_of(described, form)
     slot = pinned.slot
     connection = slot.connection
-    with _copying(slot, table.copying(chosen), pinned, deadline, records=True) as request:
+    with _copying(slot, table.copying(chosen), pinned, deadline, table.relation) as request:
         iterator = iter(records)
         is_over = request.done
         while not is_over:
@@ -146,8 +158,10 @@ def _read(face: "SyncBlocks", reading: Reading) -> Generator[Any, None, None]:
         slot = pinned.slot
         connection = slot.connection
         is_first = False
+        request: native.Request | None = None
         try:
             request = connection.copy_out(reading.sql, described, reading.shape, reading.target, PART_SIZE)
+            pinned.reading = reading
             is_first = pinned.sent()
             while not request.done:
                 _sync_replies.step(slot, deadline_after(time.monotonic(), reading.timeout))
@@ -157,12 +171,17 @@ def _read(face: "SyncBlocks", reading: Reading) -> Generator[Any, None, None]:
                 elif part:
                     yield part
         except BaseException as error:
-            _stop(slot, spare=is_inside and isinstance(error, GeneratorExit))
+            if request is not None and not request.done:
+                is_left = isinstance(error, GeneratorExit)
+                _stop(slot, spare=is_inside and reading.is_spared and is_left, may_raise=is_left)
             if is_first:
                 pinned.check_begun()
-            if type(error) is TimeoutError:
+            if type(error) is _sync_replies.TimeIsOverError:
                 raise time_is_over(slot) from None
             raise
+        finally:
+            if pinned.reading is reading:
+                pinned.reading = None
         if is_first and request.failed:
             pinned.check_begun()
         request.result()
@@ -176,20 +195,34 @@ def _describe(face: "SyncBlocks", pinned: "Pinned", reading: Reading) -> "native
     if query is None:
         arguments = (_copy.TABLE, (reading.text.target,), _shape.TUPLE, None, True, None)
         looked_up = face._in_transaction(pinned, arguments, deadline)
-        query = Table.of(looked_up.result(), None).describing()
+        query = Table.of(reading.text.target, looked_up.result(), None).describing()
     return describe(pinned, query, deadline)
 
 
-def _stop(slot: Slot, *, spare: bool) -> None:
+def _stop(slot: Slot, *, spare: bool, may_raise: bool) -> None:
     """End the reading early: cancel the rest, or to spare the transaction read and drop it."""
     connection = slot.connection
     if not connection.busy or connection.closed:
         return
     if not spare:
-        _sync_replies.recover(slot)
+        _sync_replies.recover(slot, may_raise=may_raise)
         return
     connection.drop(None, nobody_waits())
     _sync_replies.drain(slot)
+
+
+def end_reading(pinned: "Pinned", *, failed: bool) -> None:
+    """Stop the reading that was left: the block ends, too.
+
+    Args:
+        pinned: The block.
+        failed: What it has done will be rolled back.
+    """
+    reading = pinned.reading
+    items = None if reading is None else reading.items()
+    if reading is not None and items is not None:
+        reading.is_spared = not failed
+        items.close()
 
 
 class SyncCopyOut(Generic[T]):
@@ -200,6 +233,7 @@ class SyncCopyOut(Generic[T]):
     ) -> None:
         self._reading = Reading(sql, into, timeout)
         self._items = _read(face, self._reading)
+        self._reading.items = weakref.ref(self._items)
 
     @property
     def status(self) -> CommandStatus | None:
@@ -208,14 +242,21 @@ class SyncCopyOut(Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         """Give the rows one by one, or the bytes as they come: whole rows in each."""
+        self._reading.begin()
         return self._items
 
     def write_to(self, file: Any) -> CommandStatus:
         """Write all of it to a file and return the outcome; as `CopyOut.write_to`."""
         self._reading.check_bytes()
+        self._reading.begin()
         is_text = _copy_source.is_text_file(file)
-        for part in self._items:
-            _copy_source.write(file, part, is_text=is_text)
+        with closing(self._items) as parts:
+            for part in parts:
+                try:
+                    _copy_source.write(file, part, is_text=is_text)
+                except BaseException:
+                    self._reading.is_spared = False
+                    raise
         return self._reading.outcome()
 
     def __enter__(self) -> Self:

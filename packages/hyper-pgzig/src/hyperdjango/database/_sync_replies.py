@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 RECOVERY_SECONDS: Final = 0.2
 
 
+class TimeIsOverError(TimeoutError):
+    """A deadline of ours has passed: not what somebody's data or handler raises."""
+
+
 def _left(deadline: float | None) -> int:
     """Nanoseconds until `deadline`, by time.monotonic; -1 is no limit."""
     return -1 if deadline is None else max(0, int((deadline - time.monotonic()) * 1e9))
@@ -24,7 +28,7 @@ def _left(deadline: float | None) -> int:
 def _wait(connection: "native.Connection", deadline: float | None) -> int:
     progress = connection.wait(_left(deadline))
     if progress == WAITING:
-        raise TimeoutError
+        raise TimeIsOverError
     return progress
 
 
@@ -51,7 +55,7 @@ def complete(slot: Slot, request: "native.Request", deadline: float | None = Non
     except BaseException as error:
         if connection.busy:
             _recover(slot, request)
-        if type(error) is TimeoutError:
+        if type(error) is TimeIsOverError:
             raise time_is_over(slot) from None
         raise
 
@@ -92,10 +96,14 @@ def _recover(slot: Slot, request: "native.Request") -> None:
     recover(slot)
 
 
-def recover(slot: Slot) -> None:
+def recover(slot: Slot, *, may_raise: bool = False) -> None:
     """Cancel what runs on `slot`, whose requests nobody waits for, and read the rest of what comes.
 
     The connection is usable afterwards, or closed where that takes longer than it may.
+
+    Args:
+        slot: The connection.
+        may_raise: No other exception is on its way: an interrupt that comes in here goes on.
     """
     connection = slot.connection
     deadline = time.monotonic() + RECOVERY_SECONDS
@@ -109,8 +117,12 @@ def recover(slot: Slot) -> None:
         # The signal of a late cancel request has reached the backend before it answers this.
         if not slot.submit("").done:
             _wait(connection, deadline)
-    except (Exception, KeyboardInterrupt):  # the first reason goes on, this connection does not
+    except Exception:  # the first reason goes on, this connection does not
         slot.close()
+    except KeyboardInterrupt:
+        slot.close()
+        if may_raise:
+            raise
 
 
 def drain(slot: Slot, deadline: float | None = None) -> int:
@@ -129,7 +141,7 @@ def drain(slot: Slot, deadline: float | None = None) -> int:
     except BaseException as error:
         if connection.busy:
             recover(slot)
-        if type(error) is TimeoutError:
+        if type(error) is TimeIsOverError:
             raise time_is_over(slot) from None
         raise
 
@@ -145,7 +157,7 @@ def step(slot: Slot, deadline: float | None = None) -> int:
     Who calls looks after the request where the wait ends early.
 
     Raises:
-        TimeoutError: The deadline has passed.
+        TimeIsOverError: The deadline has passed.
     """
     return _wait(slot.connection, deadline) if slot.connection.busy else DONE
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from hyperdjango.database._async_calls import AsyncCalls
     from hyperdjango.database._async_many import Feed
+    from hyperdjango.database._copy import Reading
     from hyperdjango.database._native import native
 
 P = ParamSpec("P")
@@ -46,8 +47,8 @@ class Transaction(Pinned):
         super().__init__(slot, begin)
         # Statements of child tasks queue here, in order of arrival.
         self._lock = asyncio.Lock()
-        # Who reads data that the connection is giving, and would wait for itself.
-        self._reader: asyncio.Task[object] | None = None
+        # Who moves data through the connection in several steps, and would wait for itself.
+        self._mover: asyncio.Task[object] | None = None
         # A statement that takes sets of values while its iterable is asked for more.
         self.feed: Feed | None = None
 
@@ -69,9 +70,11 @@ class Transaction(Pinned):
             TransactionClosed: The block has ended.
             QueryTimeout: The deadline has passed; nothing was sent.
         """
-        if self._reader is not None and self._reader is asyncio.current_task():
+        if self._mover is not None and self._mover is asyncio.current_task():
             raise InterfaceError(
                 "the block's connection gives the data of a copy_out: read that to its end first"
+                if self.reading is not None
+                else "the block's connection takes the data of a COPY: what gives that cannot use it"
             )
         limit = asyncio.timeout_at(deadline if self._lock.locked() else None)
         try:
@@ -158,14 +161,32 @@ class Transaction(Pinned):
                 return request
 
     @asynccontextmanager
-    async def reading(self) -> AsyncGenerator[Slot, None]:
-        """Have the connection as long as somebody reads from it, who does other things in between."""
+    async def moving(self, reading: "Reading | None" = None) -> AsyncGenerator[Slot, None]:
+        """Have the connection as long as data goes through it. Something of the user's runs in between.
+
+        Args:
+            reading: What is read, where the data comes from the backend.
+        """
         async with self.alone() as slot:
-            self._reader = asyncio.current_task()
+            self._mover, self.reading = asyncio.current_task(), reading
             try:
                 yield slot
             finally:
-                self._reader = None
+                self._mover = self.reading = None
+
+    async def end_reading(self, *, failed: bool) -> None:
+        """Stop the reading that this task, or one that has ended, has left: the block ends, too.
+
+        Args:
+            failed: What the block has done will be rolled back.
+        """
+        reading, mover = self.reading, self._mover
+        if reading is None or mover is None or not (mover.done() or mover is asyncio.current_task()):
+            return
+        reading.is_spared = not failed
+        items = reading.items()
+        if items is not None:  # else its loop is about to close it
+            await items.aclose()
 
     async def describe(self, sql: str) -> "native.Request":
         """Learn the columns of a query, which is not run, and keep the locks that this takes."""
@@ -250,6 +271,7 @@ class Transaction(Pinned):
         """End a nested block."""
         has_left = False
         try:
+            await self.end_reading(failed=failed)
             async with self.alone():
                 must_run = self.leave(savepoint, failed=failed)
                 has_left = True
@@ -261,8 +283,9 @@ class Transaction(Pinned):
                 self.spoil()
             raise
 
-    async def close(self) -> Slot:
+    async def close(self, *, failed: bool = False) -> Slot:
         """Let no statement follow those that wait already, and return the connection."""
+        await self.end_reading(failed=failed)
         async with self._lock:
             self.is_closed = True
             return self.slot
@@ -348,7 +371,7 @@ class TransactionBlock:
     async def _end(self, transaction: Transaction, error: BaseException | None) -> None:
         """COMMIT or ROLLBACK, and give the connection back."""
         try:
-            slot = await transaction.close()
+            slot = await transaction.close(failed=error is not None)
         except BaseException:
             # A task of the block still uses the connection, and nobody is left to wait for it.
             self._database._give_back_later(transaction)

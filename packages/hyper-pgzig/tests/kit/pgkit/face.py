@@ -5,7 +5,7 @@ The fixtures `face` and `open_face` of tests/database give them.
 
 import asyncio
 import inspect
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
@@ -45,6 +45,20 @@ class OnLoop:
 
         return call
 
+    def iterate(self, name: str, *args: Any, **options: Any) -> Generator[Any, None, None]:
+        """Step through an async iterable."""
+        items = aiter(getattr(self._database, name)(*args, **options))
+        nothing = object()
+
+        async def step() -> Any:
+            return await anext(items, nothing)
+
+        try:
+            while (item := self._runner.run(step())) is not nothing:
+                yield item
+        finally:
+            self._runner.run(items.aclose())
+
     @contextmanager
     def transaction(self, *args: Any, **options: Any) -> Iterator[None]:
         block = self._database.transaction(*args, **options)
@@ -55,6 +69,14 @@ class OnLoop:
             self._runner.run(block.__aexit__(type(error), error, error.__traceback__))
             raise
         self._runner.run(block.__aexit__(None, None, None))
+
+
+def iterate(face: Face, name: str, *args: Any, **options: Any) -> Generator[Any, None, None]:
+    """Call what gives an iterable, on either face, and yield what it gives. Closing this one closes that."""
+    if not isinstance(face, OnLoop):
+        yield from getattr(face, name)(*args, **options)
+        return
+    yield from face.iterate(name, *args, **options)
 
 
 class OpenFace(Protocol):
