@@ -247,7 +247,7 @@ class AsyncBulk(AsyncBlocks):
         sql = known.copying(form)
         async with transaction.moving() as slot:
             pieces = _arrow.pieces_async(rows)
-            return await _async_copy.copy_in(slot, sql, pieces, transaction, limited, known.relation)
+            return await _async_copy.copy_in(slot, sql, pieces, transaction, limited, relation=known.relation)
 
     @overload
     def copy_out(self, sql: str, *, timeout: float | None = None) -> CopyOut[bytes]: ...

@@ -141,6 +141,7 @@ async def copy_in(
     pieces: AsyncGenerator[_copy_source.Piece, None],
     pinned: "Pinned | None",
     limited: Limit,
+    *,
     relation: str | None = None,
 ) -> "native.Request":
     """Run a COPY FROM STDIN and return its finished request.

@@ -212,7 +212,7 @@ class SyncBulk(SyncBlocks):
         form = _arrow.bound(rows, _sync_copy.describe(transaction, known.describing(), deadline), indices)
         pieces = _arrow.pieces(rows)
         return _sync_copy.copy_in(
-            transaction.slot, known.copying(form), pieces, transaction, deadline, known.relation
+            transaction.slot, known.copying(form), pieces, transaction, deadline, relation=known.relation
         )
 
     @overload

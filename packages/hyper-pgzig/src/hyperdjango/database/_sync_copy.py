@@ -84,6 +84,7 @@ def copy_in(
     pieces: Iterator[_copy_source.Piece],
     pinned: "Pinned | None",
     deadline: float | None,
+    *,
     relation: str | None = None,
 ) -> "native.Request":
     """Run a COPY FROM STDIN and return its finished request.
