@@ -7,6 +7,7 @@ it; what ends the reading of a COPY OUT cancels it. The connection is clean afte
 # pyright: reportPrivateUsage=false
 
 import asyncio
+import contextlib
 import weakref
 from collections.abc import (
     AsyncGenerator,
@@ -26,7 +27,7 @@ from hyperdjango.database._copy import PART_SIZE, WANTS_DATA, Format, Reading, T
 from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._slot import AGAIN, DONE, Slot, nobody_waits, time_is_over
 from hyperdjango.database._watching import watched
-from hyperdjango.database.errors import DatabaseError, QueryTimeout
+from hyperdjango.database.errors import DatabaseError, DataError, QueryTimeout
 from hyperdjango.database.status import CommandStatus
 
 if TYPE_CHECKING:
@@ -86,8 +87,13 @@ async def limit(timeout: float | None) -> AsyncGenerator[Limit, None]:
 
 
 @asynccontextmanager
-async def _copying(
-    slot: Slot, sql: str, pinned: "Pinned | None", limited: Limit, relation: str | None
+async def _copying(  # noqa: PLR0917 - ours alone
+    slot: Slot,
+    sql: str,
+    pinned: "Pinned | None",
+    limited: "Limit | None",
+    relation: str | None,
+    first_set: int | None = None,
 ) -> AsyncGenerator["native.Request", None]:
     """Begin a COPY IN, and end it after the body has fed it.
 
@@ -100,7 +106,8 @@ async def _copying(
     try:
         if await _async_replies.step(slot) == WANTS_DATA:
             yield request
-            limited.check()
+            if limited is not None:
+                limited.check()
             progress = connection.end_copy()
             if progress != DONE:
                 await _async_replies.step(slot, progress)
@@ -121,7 +128,7 @@ async def _copying(
     try:
         request.result()
     except DatabaseError as error:
-        _copy.note_place(error, relation)
+        _copy.note_place(error, relation, first_set)
         raise
 
 
@@ -181,6 +188,18 @@ async def copy_records(
                             break
             else:
                 await _feed(slot, iter(records), described, is_binary=is_binary)
+    return request
+
+
+async def copy_batch(
+    slot: Slot, table: Table, batch: Sequence[object], described: "native.Request", first_set: int
+) -> "native.Request":
+    """Copy sets of `execute_many`, up to the first that binary format does not take."""
+    sql = table.copying("binary")
+    async with _copying(slot, sql, None, None, table.relation, first_set) as request:
+        if not request.done:
+            with contextlib.suppress(DataError):  # whoever goes on with that set raises it, where it is one
+                await _feed(slot, iter(batch), described, is_binary=True)
     return request
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from hyperdjango.database import _async_replies
 from hyperdjango.database._batches import Total, asked_for
+from hyperdjango.database._many_copy import CopyFeed, feed_of
 from hyperdjango.database._slot import AGAIN, Slot, nobody_waits
 from hyperdjango.database.transaction import TransactionBlock
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from hyperdjango.database._async_blocks import AsyncBlocks
     from hyperdjango.database._batches import Asked, Batch
+    from hyperdjango.database._copyable import Insert
     from hyperdjango.database._native import native
     from hyperdjango.database._watching import Watch
     from hyperdjango.database.transaction import Transaction
@@ -35,6 +37,7 @@ async def run(
     watch: "Watch",
     *,
     is_plain: bool,
+    insert: "Insert | None" = None,
 ) -> Total:
     """Run a statement for all sets, all or nothing, and return what they did.
 
@@ -44,6 +47,7 @@ async def run(
         batches: The sets.
         watch: What reports the call.
         is_plain: Nothing runs on the loop while they are asked for more.
+        insert: The statement taken apart, where COPY may do the same.
     """
     total = Total(asked.sql, watch)
     first = await anext(batches, None)
@@ -59,13 +63,17 @@ async def run(
         async with TransactionBlock(database, None, None, None, None, is_reported=False):
             transaction = database._current.get()
             assert transaction is not None
-            await _run_in(transaction, asked, (first, second), batches, total, has_it=False)
+            await _run_in(
+                transaction, asked, (first, second), batches, total, insert, has_it=False, is_plain=is_plain
+            )
         return total
     async with outer.alone():
         # In a failed transaction no savepoint can be set, and nothing will run.
         savepoint = None if outer.is_failed else outer.enter(None)
         try:
-            await _run_in(outer, asked, (first, second), batches, total, has_it=True)
+            await _run_in(
+                outer, asked, (first, second), batches, total, insert, has_it=True, is_plain=is_plain
+            )
         except BaseException:
             if savepoint is not None:
                 # What other tasks have given to `on_commit` meanwhile is not undone with it.
@@ -78,14 +86,16 @@ async def run(
         return total
 
 
-async def _run_in(
+async def _run_in(  # noqa: PLR0917 - ours alone
     transaction: "Transaction",
     asked: "Asked",
     begun: "tuple[Batch, Batch | None]",
     batches: "AsyncIterator[Batch]",
     total: Total,
+    insert: "Insert | None",
     *,
     has_it: bool,
+    is_plain: bool,
 ) -> None:
     """Run all sets in a transaction: the one or two batches taken already, and the rest.
 
@@ -102,7 +112,10 @@ async def _run_in(
         return
     # By its answer it is known that the text can be sent for all the others.
     total.add(await complete(*asked_for(asked, first[:1], 0)))
-    feed = Feed(transaction, asked, total, has_it=has_it)
+    feed: Feed | CopyFeed | None = None
+    if insert is not None:
+        feed = await feed_of(transaction, asked, total, insert, has_it=has_it, is_plain=is_plain)
+    feed = feed or Feed(transaction, asked, total, has_it=has_it)
     try:
         for batch in (first[1:], second):
             if batch:

@@ -137,6 +137,14 @@ class Total:
         self.watch.heard(request)
         self.watch.batch_size = self._sets
 
+    def add_copied(self, request: "native.Request") -> None:
+        """Count sets in that went by COPY."""
+        self._affected += request.affected
+        self._sets += request.records
+        self.watch.heard(request)
+        self.watch.tag = self._tag
+        self.watch.batch_size = self._sets
+
     def status(self) -> CommandStatus:
         """The command with the total of rows."""
         return CommandStatus(self._tag, self._affected)

@@ -216,13 +216,14 @@ def format_of(described: "native.Request", wanted: Format | None) -> Format:
     return "binary" if described.binary_records else "text"
 
 
-def note_place(error: DatabaseError, relation: str | None) -> None:
+def note_place(error: DatabaseError, relation: str | None, first_set: int | None = None) -> None:
     """Say in a note which line of the data, or which record, the backend complains of, where it says so.
 
     Args:
         error: Its context may hold `COPY accounts, line 3, column owner: "…"`, behind the lines of a trigger
             perhaps. Whatever the server's language, the first number behind the name counts the lines.
         relation: The name, where records were copied.
+        first_set: The number of the first record, where these are sets of `execute_many`.
     """
     begin = "COPY " if relation is None else f"COPY {relation}"
     line = next((each for each in (error.context or "").splitlines() if each.startswith(begin)), None)
@@ -231,7 +232,11 @@ def note_place(error: DatabaseError, relation: str | None) -> None:
     error.add_note(line)
     number = _NUMBER.search(line, len(begin))
     if relation is not None and number is not None:
-        error.add_note(f"in record {int(number[0]) - 1}, counted from 0")
+        index = int(number[0]) - 1
+        if first_set is None:
+            error.add_note(f"in record {index}, counted from 0")
+        else:
+            error.add_note(f"in set {first_set + index} of execute_many, counted from 0")
 
 
 def rows_text(text: CopyText) -> str:

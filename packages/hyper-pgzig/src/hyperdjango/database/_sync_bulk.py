@@ -6,10 +6,11 @@ from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from hyperdjango.database import _arrow, _batches, _copy, _pipeline, _shape, _stream, _sync_copy
+from hyperdjango.database import _arrow, _batches, _copy, _copyable, _pipeline, _shape, _stream, _sync_copy
 from hyperdjango.database._arrow import ArrowSource, Columns
 from hyperdjango.database._copy import Format, Table
 from hyperdjango.database._deadline import check_timeout, deadline_after
+from hyperdjango.database._many_copy import SyncCopyFeed, blocking_feed_of
 from hyperdjango.database._pinned import Pinned
 from hyperdjango.database._pipeline import Query
 from hyperdjango.database._stream import CHUNK
@@ -32,7 +33,13 @@ class SyncBulk(SyncBlocks):
 
     @overload
     def execute_many(
-        self, sql: str, rows: Sets, *, returning: Literal[False] = False, timeout: float | None = None
+        self,
+        sql: str,
+        rows: Sets,
+        *,
+        returning: Literal[False] = False,
+        copy: bool = False,
+        timeout: float | None = None,
     ) -> CommandStatus: ...
     @overload
     def execute_many(
@@ -55,6 +62,7 @@ class SyncBulk(SyncBlocks):
         *,
         returning: bool = False,
         into: Callable[..., Any] = dict,
+        copy: bool = False,
         timeout: float | None = None,
     ) -> Any:
         """Run a command once for each set of values, in order, all or nothing; as `Database.execute_many`."""
@@ -72,7 +80,8 @@ class SyncBulk(SyncBlocks):
                     alone = first[:1] if second else first
                     total.add(self._complete(sql, alone, shape, target, False, 0, deadline, watch))
                     if second:
-                        self._feed(asked, chain((first[1:], second), sets), total, deadline)
+                        rest = chain((first[1:], second), sets)
+                        self._feed(asked, rest, total, deadline, _copyable.parse(sql) if copy else None)
             elif first:
                 total.add(self._complete(sql, first, shape, target, False, 0, deadline, watch))
             return total.rows if returning else total.status()
@@ -90,11 +99,15 @@ class SyncBulk(SyncBlocks):
         batches: Iterable[_batches.Batch],
         total: _batches.Total,
         deadline: float | None,
+        insert: _copyable.Insert | None,
     ) -> None:
         sql, shape, target = asked
         transaction = self._current.get()
         assert transaction is not None
-        feed = Feed(transaction, asked, total, deadline)
+        feed: Feed | SyncCopyFeed | None = None
+        if insert is not None:
+            feed = blocking_feed_of(self, transaction, asked, total, insert, deadline)
+        feed = feed or Feed(transaction, asked, total, deadline)
         try:
             for batch in batches:
                 if batch and not feed.send(batch):

@@ -5,7 +5,7 @@
 import time
 import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -14,7 +14,7 @@ from hyperdjango.database._copy import PART_SIZE, WANTS_DATA, Format, Reading, T
 from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._slot import AGAIN, DONE, Slot, nobody_waits, time_is_over
 from hyperdjango.database._watching import watched
-from hyperdjango.database.errors import DatabaseError, InterfaceError
+from hyperdjango.database.errors import DatabaseError, DataError, InterfaceError
 from hyperdjango.database.status import CommandStatus
 
 if TYPE_CHECKING:
@@ -26,8 +26,13 @@ T = TypeVar("T")
 
 
 @contextmanager
-def _copying(
-    slot: Slot, sql: str, pinned: "Pinned | None", deadline: float | None, relation: str | None
+def _copying(  # noqa: PLR0917 - ours alone
+    slot: Slot,
+    sql: str,
+    pinned: "Pinned | None",
+    deadline: float | None,
+    relation: str | None,
+    first_set: int | None = None,
 ) -> Generator["native.Request", None, None]:
     """Begin a COPY IN, and end it after the body has fed it.
 
@@ -63,7 +68,7 @@ def _copying(
     try:
         request.result()
     except DatabaseError as error:
-        _copy.note_place(error, relation)
+        _copy.note_place(error, relation, first_set)
         raise
 
 
@@ -135,16 +140,44 @@ def copy_records(
     described = describe(pinned, table.describing(), deadline)
     chosen = _copy.format_of(described, form)
     slot = pinned.slot
-    connection = slot.connection
     with _copying(slot, table.copying(chosen), pinned, deadline, table.relation) as request:
-        iterator = iter(records)
-        is_over = request.done
-        while not is_over:
-            is_over = connection.feed_records(iterator, described, chosen == "binary")
-            if connection.progress != AGAIN and not _goes_on(slot, connection.progress, deadline):
-                break
-            _goes_on(slot, WANTS_DATA, deadline)  # a slice was over: time may be, too
+        if not request.done:
+            _feed(slot, iter(records), described, deadline, is_binary=chosen == "binary")
     return request
+
+
+def copy_batch(  # noqa: PLR0917 - ours alone
+    slot: Slot,
+    table: Table,
+    batch: Sequence[object],
+    described: "native.Request",
+    first_set: int,
+    deadline: float | None,
+) -> "native.Request":
+    """Copy sets of `execute_many`; as `_async_copy.copy_batch`."""
+    with _copying(slot, table.copying("binary"), None, deadline, table.relation, first_set) as request:
+        if not request.done:
+            with suppress(DataError):
+                _feed(slot, iter(batch), described, deadline, is_binary=True)
+    return request
+
+
+def _feed(
+    slot: Slot,
+    iterator: Iterator[object],
+    described: "native.Request",
+    deadline: float | None,
+    *,
+    is_binary: bool,
+) -> None:
+    """Feed all that an iterator gives, or until the COPY has ended."""
+    connection = slot.connection
+    is_over = False
+    while not is_over:
+        is_over = connection.feed_records(iterator, described, is_binary)
+        if connection.progress != AGAIN and not _goes_on(slot, connection.progress, deadline):
+            break
+        _goes_on(slot, WANTS_DATA, deadline)  # a slice was over: time may be, too
 
 
 def _read(face: "SyncBlocks", reading: Reading) -> Generator[Any, None, None]:

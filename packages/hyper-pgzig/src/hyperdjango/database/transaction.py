@@ -8,6 +8,7 @@ PostgreSQL docs: sql-begin, sql-savepoint, tutorial-transactions.
 # pyright: reportPrivateUsage=false
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -188,9 +189,14 @@ class Transaction(Pinned):
         if items is not None:  # else its loop is about to close it
             await items.aclose()
 
-    async def describe(self, sql: str) -> "native.Request":
-        """Learn the columns of a query, which is not run, and keep the locks that this takes."""
-        async with self.alone() as slot:
+    async def describe(self, sql: str, *, has_it: bool = False) -> "native.Request":
+        """Learn the columns of a query, which is not run, and keep the locks that this takes.
+
+        Args:
+            sql: The query.
+            has_it: The caller has the connection already.
+        """
+        async with contextlib.nullcontext(self.slot) if has_it else self.alone() as slot:
             request = slot.connection.prepare(sql)
             slot.connection.push()
             await self._answered(slot, request, None)
