@@ -41,6 +41,7 @@ INSERT: Final = f"INSERT INTO {TABLE} (id, name, amount, created_at) VALUES ($1,
 INSERT_PERCENT: Final = f"INSERT INTO {TABLE} (id, name, amount, created_at) VALUES (%s, %s, %s, %s)"
 CREATE: Final = f"CREATE TABLE {TABLE} (id int, name text, amount numeric, created_at timestamptz)"
 LIMIT: Final = 0.9
+BY_COPY: Final = f"{OURS}, copy=True"
 TARGETS: Final = [
     Target(
         f"execute_many of 10000 inserts on {face} takes at most {LIMIT} of asyncpg's executemany",
@@ -125,6 +126,7 @@ def _blocking(driver: str, one: Callable[[int], Any]) -> Contender:
 def _of_loop(loop: EventLoop, place: Place, rows: list[tuple[object, ...]]) -> Iterator[Contender]:
     database = _drivers.ours(loop, place)
     yield _on_loop(OURS, loop, lambda _: database.execute_many(INSERT, rows))
+    yield _on_loop(BY_COPY, loop, lambda _: database.execute_many(INSERT, rows, copy=True))
 
     theirs = _drivers.asyncpg_connection(loop, place)
     yield _on_loop("asyncpg", loop, lambda _: theirs.executemany(INSERT, rows))
@@ -141,6 +143,7 @@ def _of_loop(loop: EventLoop, place: Place, rows: list[tuple[object, ...]]) -> I
 def _of_blocking(stack: ExitStack, place: Place, rows: list[tuple[object, ...]]) -> Iterator[Contender]:
     database = _drivers.ours_blocking(stack, place)
     yield _blocking(OURS, lambda _: database.execute_many(INSERT, rows))
+    yield _blocking(BY_COPY, lambda _: database.execute_many(INSERT, rows, copy=True))
 
     connection = _drivers.psycopg_blocking_connection(stack, place)
 
