@@ -12,6 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from check_layers import EXTRAS
+
 ROOT: Final = Path(__file__).resolve().parents[1]
 PACKAGES: Final = ("hyper-pgzig", "hyper-orm", "hyper-multidb", "hyper-dataloader", "hyperdjango")
 
@@ -37,17 +39,23 @@ with SyncDatabase(os.environ["CHECK_URL"]) as db:
 print("hyper-pgzig alone: queries answered")
 """
 
-FULL_STACK: Final = """
+FULL_STACK: Final = f"""
 import importlib, pkgutil
 import hyperdjango
 
 names = [m.name for m in pkgutil.walk_packages(hyperdjango.__path__, "hyperdjango.")]
 for part in ("conf", "database", "dataloader", "models", "multi_db", "_hyperdjango_native"):
-    assert f"hyperdjango.{part}" in names, part
+    assert f"hyperdjango.{{part}}" in names, part
+extras = {sorted(EXTRAS)!r}
 for name in names:
-    if not name.rpartition(".")[2].startswith("__main__"):
+    if name.rpartition(".")[2].startswith("__main__"):
+        continue
+    try:
         importlib.import_module(name)
-print(f"full stack: {len(names)} modules imported")
+    except ImportError:
+        if name not in extras:
+            raise
+print(f"full stack: {{len(names)}} modules imported, but for {{len(extras)}} that need an extra")
 """
 
 

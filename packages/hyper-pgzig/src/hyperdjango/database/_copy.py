@@ -5,7 +5,7 @@ PostgreSQL docs: sql-copy; protocol-flow, "COPY Operations".
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 
 from hyperdjango.database import _shape
 from hyperdjango.database._deadline import check_timeout
@@ -202,7 +202,7 @@ def check_records(table: object, columns: object, form: str | None) -> None:
             raise TypeError(f"columns must be a sequence of names, not {type(columns).__name__}")
         if not columns:
             raise ValueError("columns must name a column at least")
-        for name in columns:
+        for name in cast("Sequence[object]", columns):
             if not isinstance(name, str):
                 raise TypeError(f"a column's name must be a str, not {type(name).__name__}")
     if form not in {None, "binary", "text"}:

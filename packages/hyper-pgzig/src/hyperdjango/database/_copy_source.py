@@ -7,7 +7,7 @@ no second copy of it is made.
 import asyncio
 import inspect
 import io
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol, TypeGuard, cast, runtime_checkable
 
 PIECE_SIZE: Final = 64 * 1024
@@ -55,7 +55,7 @@ def check(data: object) -> None:
     if not is_data(data):
         raise TypeError(_NOT_DATA.format(type(data).__name__))
     if isinstance(data, (list, tuple)):
-        for piece in data:
+        for piece in cast("Sequence[object]", data):
             if not _is_whole(piece):
                 raise TypeError(_NOT_PIECE.format(type(piece).__name__))
     if isinstance(data, memoryview) and not data.c_contiguous:
