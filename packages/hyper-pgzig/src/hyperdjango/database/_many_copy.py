@@ -4,6 +4,8 @@ What the binary format cannot take, as a str that the server would parse, goes a
 refused here for the reasons for which it is refused otherwise. Each batch is a COPY of its own: between two
 of them nothing is under way, and other statements of the block may run.
 """
+# A part of both faces, which uses what nobody else should:
+# pyright: reportPrivateUsage=false
 
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final
