@@ -420,20 +420,28 @@ async def test_replies_that_come_in_pieces(url: str, size: int) -> None:
 # Cancelled
 
 
-async def test_one_that_is_cancelled_spares_its_neighbours(url: str) -> None:
+@pytest.mark.parametrize("position", [0, 1, 7, 19])
+async def test_one_that_is_cancelled_spares_its_neighbours(url: str, position: int) -> None:
     with Proxy.before(url) as proxy:
         async with opened(proxy.url(url)) as db:
-            for position in (0, 1, 7, 19):
+            for n in range(TRIES):
+                add = f"{ADD} + {n}"  # a text that nobody has found slow yet, as on a busy machine they may
+                await warm(db, add, 1)
+                links = len(proxy.links)
                 proxy.freeze()
-                tasks = await under_way(*(db.query_val(ADD, n) for n in range(20)))
+                tasks = await under_way(*(db.query_val(add, each) for each in range(20)))
+                sent = depth(db)
                 tasks[position].cancel()
                 await asyncio.sleep(0)
                 proxy.thaw()
                 made = await outcomes(tasks)
                 assert isinstance(made.pop(position), asyncio.CancelledError)
-                assert made == [n + 1 for n in range(20) if n != position]
+                assert made == [each + n + 1 for each in range(20) if each != position]
                 assert await db.query_val(ADD, 1000) == 1001
-            assert len(proxy.links) == 1
+                if sent > 1:
+                    break
+            assert sent > 1
+            assert len(proxy.links) == links  # nor was there a CancelRequest
 
 
 async def test_all_that_are_cancelled_leave_a_connection_that_is_clean_or_new(url: str) -> None:
