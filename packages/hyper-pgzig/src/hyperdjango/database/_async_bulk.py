@@ -13,7 +13,6 @@ from hyperdjango.database import (
     _copy,
     _copyable,
     _pipeline,
-    _shape,
     _stream,
 )
 from hyperdjango.database._arrow import ArrowSource, Columns
@@ -210,7 +209,7 @@ class AsyncBulk(AsyncBlocks):
     ) -> "native.Request":
         known = Table.plain(table, columns)
         if known is None:
-            row = await transaction.complete(_copy.TABLE, (table,), _shape.TUPLE, None, True, None, None)
+            row = await transaction.complete(*_copy.lookup(table), None)
             known = Table.of(table, row.result(), columns)
         return await _async_copy.copy_records(transaction, known, records, form, limited)
 
@@ -259,7 +258,7 @@ class AsyncBulk(AsyncBlocks):
         columns: Columns | None,
         limited: _async_copy.Limit,
     ) -> "native.Request":
-        row = await transaction.complete(_copy.TABLE, (table,), _shape.TUPLE, None, True, None, None)
+        row = await transaction.complete(*_copy.lookup(table), None)
         known, indices = _arrow.matched(Table.of(table, row.result(), None), rows.column_names, columns)
         form = _arrow.bound(rows, await transaction.describe(known.describing()), indices)
         sql = known.copying(form)

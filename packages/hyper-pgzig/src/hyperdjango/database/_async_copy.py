@@ -22,7 +22,7 @@ from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
-from hyperdjango.database import _async_replies, _copy, _copy_source, _shape
+from hyperdjango.database import _async_replies, _copy, _copy_source
 from hyperdjango.database._copy import PART_SIZE, WANTS_DATA, Format, Reading, Table
 from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._slot import AGAIN, DONE, Slot, nobody_waits, time_is_over
@@ -279,9 +279,7 @@ async def _read(face: "AsyncBlocks", reading: Reading) -> AsyncGenerator[Any, No
 async def _describe(transaction: "Transaction", reading: Reading) -> "native.Request":
     query = _copy.rows_source(reading.text)
     if query is None:
-        looked_up = await transaction.complete(
-            _copy.TABLE, (reading.text.target,), _shape.TUPLE, None, True, None, None
-        )
+        looked_up = await transaction.complete(*_copy.lookup(reading.text.target), None)
         query = Table.of(reading.text.target, looked_up.result(), None).describing()
     return await transaction.describe(query)
 

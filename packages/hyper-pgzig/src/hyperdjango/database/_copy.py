@@ -58,6 +58,11 @@ WHERE c.oid = $1::pg_catalog.text::pg_catalog.regclass
 """
 
 
+def lookup(name: str) -> tuple[str, tuple[str], int, None, bool, None]:
+    """Return the arguments of a statement whose result is the row of `TABLE`, or None, for this table."""
+    return TABLE, (name,), _shape.TUPLE, None, True, None
+
+
 class CopyText(NamedTuple):
     """A COPY command taken apart, without its comments.
 

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from hyperdjango.database import _arrow, _batches, _copy, _copyable, _pipeline, _shape, _stream, _sync_copy
+from hyperdjango.database import _arrow, _batches, _copy, _copyable, _pipeline, _stream, _sync_copy
 from hyperdjango.database._arrow import ArrowSource, Columns
 from hyperdjango.database._copy import Format, Table
 from hyperdjango.database._deadline import check_timeout, deadline_after
@@ -188,8 +188,7 @@ class SyncBulk(SyncBlocks):
     ) -> "native.Request":
         known = Table.plain(table, columns)
         if known is None:
-            arguments = (_copy.TABLE, (table,), _shape.TUPLE, None, True, None)
-            row = self._in_transaction(transaction, arguments, deadline).result()
+            row = self._in_transaction(transaction, _copy.lookup(table), deadline).result()
             known = Table.of(table, row, columns)
         return _sync_copy.copy_records(transaction, known, records, form, deadline)
 
@@ -219,8 +218,7 @@ class SyncBulk(SyncBlocks):
         columns: Columns | None,
         deadline: float | None,
     ) -> "native.Request":
-        arguments = (_copy.TABLE, (table,), _shape.TUPLE, None, True, None)
-        found = self._in_transaction(transaction, arguments, deadline).result()
+        found = self._in_transaction(transaction, _copy.lookup(table), deadline).result()
         known, indices = _arrow.matched(Table.of(table, found, None), rows.column_names, columns)
         form = _arrow.bound(rows, _sync_copy.describe(transaction, known.describing(), deadline), indices)
         pieces = _arrow.pieces(rows)

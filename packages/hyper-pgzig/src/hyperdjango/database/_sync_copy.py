@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from hyperdjango.database import _copy, _copy_source, _shape, _sync_replies
+from hyperdjango.database import _copy, _copy_source, _sync_replies
 from hyperdjango.database._copy import PART_SIZE, WANTS_DATA, Format, Reading, Table
 from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._slot import AGAIN, DONE, Slot, nobody_waits, time_is_over
@@ -227,8 +227,7 @@ def _describe(face: "SyncBlocks", pinned: "Pinned", reading: Reading) -> "native
     deadline = deadline_after(time.monotonic(), reading.timeout)
     query = _copy.rows_source(reading.text)
     if query is None:
-        arguments = (_copy.TABLE, (reading.text.target,), _shape.TUPLE, None, True, None)
-        looked_up = face._in_transaction(pinned, arguments, deadline)
+        looked_up = face._in_transaction(pinned, _copy.lookup(reading.text.target), deadline)
         query = Table.of(reading.text.target, looked_up.result(), None).describing()
     return describe(pinned, query, deadline)
 
