@@ -37,8 +37,10 @@ class Source:
         self.parent = parent
         self.relation = relation
         self.root: Source = self if parent is None else parent.root
-        self.is_optional = parent is not None and relation is not None and (
-            parent.is_optional or relation.is_nullable or not relation.is_forward
+        self.is_optional = (
+            parent is not None
+            and relation is not None
+            and (parent.is_optional or relation.is_nullable or not relation.is_forward)
         )
         self.is_inner = False
         self.condition: Node | None = None
@@ -143,7 +145,9 @@ class Sql(Node):
 
     __slots__ = ("parts",)
 
-    def __init__(self, *parts: "str | Node", type: ColumnType | None, is_nullable: bool | None = None) -> None:
+    def __init__(
+        self, *parts: "str | Node", type: ColumnType | None, is_nullable: bool | None = None
+    ) -> None:
         nodes = [part for part in parts if isinstance(part, Node)]
         nullable = any(node.is_nullable for node in nodes) if is_nullable is None else is_nullable
         super().__init__(type, is_nullable=nullable)

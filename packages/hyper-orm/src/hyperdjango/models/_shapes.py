@@ -44,7 +44,11 @@ def shape(value: Any) -> tuple[Any, tuple[Any, ...]]:
         # Expressions, querysets and instances say it themselves.
         found: tuple[Any, tuple[Any, ...]] = of_itself(value)
         return found
-    if isinstance(value, Iterable) and not isinstance(value, str | bytes | dict) and hasattr(kind, "__next__"):
+    if (
+        isinstance(value, Iterable)
+        and not isinstance(value, str | bytes | dict)
+        and hasattr(kind, "__next__")
+    ):
         raise FieldError(f"a {kind.__name__} can be read once only; make a list of it")
     return kind, (value,)
 

@@ -128,11 +128,7 @@ class _Builder:
         rest = list(zip(group.children, found, strict=True))
         for prefix, many in needed.items():
             inside = [pair for pair in rest if any(one.prefix == prefix for one in pair[1])]
-            inside = [
-                pair
-                for pair in inside
-                if not (isinstance(pair[0], _Group) and pair[0].is_negated)
-            ]
+            inside = [pair for pair in inside if not (isinstance(pair[0], _Group) and pair[0].is_negated)]
             rest = [pair for pair in rest if pair not in inside]
             if inside:
                 body = _Group([child for child, _ in inside], AND, is_negated=False)

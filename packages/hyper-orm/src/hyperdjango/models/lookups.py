@@ -72,7 +72,9 @@ class Operand:
     def constant(self, *classes: type) -> Any:
         """The value itself, for lookups whose value shapes the SQL."""
         if not isinstance(self.kind, Constant) or not isinstance(self.value, classes):
-            raise FieldError(f"{self.said} takes {' or '.join(c.__name__ for c in classes)}, not {self.value!r}")
+            raise FieldError(
+                f"{self.said} takes {' or '.join(c.__name__ for c in classes)}, not {self.value!r}"
+            )
         return self.value
 
 
@@ -202,7 +204,9 @@ def unknown_word(node: Node, word: str, said: str, found: "Found | None") -> Fie
             f"{nearest(word, known)}"
         )
     of = f"{_sql_name(node)} has" if node.type is not None else "there is"
-    return FieldError(f"{of} no lookup or transform {word!r}, in {said!r}{nearest(word, _words(_kind(node)))}")
+    return FieldError(
+        f"{of} no lookup or transform {word!r}, in {said!r}{nearest(word, _words(_kind(node)))}"
+    )
 
 
 def _sql_name(node: Node) -> str:
@@ -296,7 +300,9 @@ def _in(left: Node, operand: Operand) -> Node:
             _check(left.type, element, operand)
     own = type_of_kind(ListKind(types))
     column = left.type
-    if column is not None and (own is None or own.element is None or own.element.kind == column.kind != "integer"):
+    if column is not None and (
+        own is None or own.element is None or own.element.kind == column.kind != "integer"
+    ):
         cast: str | None = array_of(column).sql
     else:
         cast = own.sql if own is not None else None
