@@ -7,26 +7,27 @@ from collections.abc import AsyncIterator, Generator
 from typing import TYPE_CHECKING, Any
 
 from hyperdjango.database._native import native
-from hyperdjango.models import _compile, _steps
-from hyperdjango.models._chain import Chain, M, R
+from hyperdjango.models import _aggregation, _compile, _steps
+from hyperdjango.models._chain import Chain, M_co, R_co
 from hyperdjango.models._state import State, next_state
 from hyperdjango.models.errors import FieldError
 
 if TYPE_CHECKING:
     from hyperdjango.database import Database
+    from hyperdjango.models.expressions import Expression
 
 CHUNK = 1000
 
 
-class Awaiting(Chain[M, R]):
+class Awaiting(Chain[M_co, R_co]):
     """The part of QuerySet that does I/O."""
 
     __slots__ = ()
 
-    def __await__(self) -> Generator[Any, None, list[R]]:
+    def __await__(self) -> Generator[Any, None, list[R_co]]:
         return self._fetch().__await__()
 
-    async def _fetch(self) -> list[R]:
+    async def _fetch(self) -> list[R_co]:
         rows: list[Any] = await self._rows(
             _compile.select(self._state), self._database(is_write=self._is_write())
         )
@@ -70,11 +71,11 @@ class Awaiting(Chain[M, R]):
             return [row_class._make(row) for row in rows]
         return rows
 
-    async def __aiter__(self) -> AsyncIterator[R]:
+    async def __aiter__(self) -> AsyncIterator[R_co]:
         async for row in self.iterator():
             yield row
 
-    async def iterator(self, chunk: int = CHUNK) -> AsyncIterator[R]:
+    async def iterator(self, chunk: int = CHUNK) -> AsyncIterator[R_co]:
         """Yield the rows through a portal, `chunk` at a time, in little memory.
 
         What prefetch_related() asked for is fetched once per chunk.
@@ -116,7 +117,7 @@ class Awaiting(Chain[M, R]):
             return [row_class._make(row) for row in rows]
         return rows
 
-    async def get(self, *args: Any, **lookups: Any) -> R:
+    async def get(self, *args: Any, **lookups: Any) -> R_co:
         """Return the one row that fits.
 
         Raises:
@@ -128,25 +129,25 @@ class Awaiting(Chain[M, R]):
         statement = _compile.select_some(queryset._state, _compile.ROWS_OF_GET)
         rows = await queryset._rows(statement, self._database(is_write=self._is_write()))
         if len(rows) == 1:
-            found: R = rows[0]
+            found: R_co = rows[0]
             return found
         model = self._state.model
         if not rows:
             raise model.DoesNotExist(f"no {model.__name__} fits {_said(args, lookups)}")
         raise model.MultipleObjectsReturned(f"more than one {model.__name__} fits {_said(args, lookups)}")
 
-    async def get_or_none(self, *args: Any, **lookups: Any) -> R | None:
+    async def get_or_none(self, *args: Any, **lookups: Any) -> R_co | None:
         """As get; None where no row fits."""
         try:
             return await self.get(*args, **lookups)
         except self._state.model.DoesNotExist:
             return None
 
-    async def first(self) -> R | None:
+    async def first(self) -> R_co | None:
         """The first row or None; by the primary key where there is no order."""
         return await self._one(_compile.primary_key_order(self._state))
 
-    async def last(self) -> R | None:
+    async def last(self) -> R_co | None:
         """The last row or None; by the primary key where there is no order."""
         if self._state.is_sliced:
             raise FieldError("last() of a sliced queryset: reverse its order before, and use first()")
@@ -155,25 +156,25 @@ class Awaiting(Chain[M, R]):
             next_state(state, "reverse", 0, lambda one, _: one.evolve(is_reversed=not one.is_reversed))
         )
 
-    async def earliest(self, *names: str) -> R:
+    async def earliest(self, *names: str) -> R_co:
         """The first row by these fields. Raises DoesNotExist where there is none."""
         return await self._at_end(names)
 
-    async def latest(self, *names: str) -> R:
+    async def latest(self, *names: str) -> R_co:
         """The last row by these fields. Raises DoesNotExist where there is none."""
         return await self._at_end(tuple(_opposite(name) for name in names))
 
-    async def _at_end(self, names: tuple[str, ...]) -> R:
+    async def _at_end(self, names: tuple[str, ...]) -> R_co:
         if not names:
             raise FieldError("earliest() and latest() take the names of fields")
         queryset: Any = self.order_by(*names)  # type: ignore[attr-defined]
-        row: R | None = await queryset.first()
+        row: R_co | None = await queryset.first()
         if row is None:
             model = self._state.model
             raise model.DoesNotExist(f"there is no {model.__name__}")
         return row
 
-    async def _one(self, state: State) -> R | None:
+    async def _one(self, state: State) -> R_co | None:
         queryset = self._clone()
         queryset._state = state
         if state.limit is not None or state.combined:
@@ -189,6 +190,25 @@ class Awaiting(Chain[M, R]):
         statement = _compile.count(self._state)
         number: int = await self._database().query_val(statement.sql, *statement.values(self._params))
         return number
+
+    async def aggregate(self, *args: "Expression", **expressions: "Expression") -> dict[str, Any]:
+        """Return values over all rows: `await Book.objects.aggregate(Avg("price"), n=Count("pk"))`.
+
+        Returns:
+            Name to value; an aggregate without a name is called as in Django, `price__avg`.
+        Raises:
+            FieldError: Something is no aggregate, or as `filter`.
+        """
+        named = _steps.with_names(args, expressions)
+        key, params = _steps.named_shape(named)
+        queryset = self._then(
+            ("aggregate", key), params, lambda state, cursor: _aggregation.aggregated(state, cursor, named)
+        )
+        statement = _aggregation.aggregate(queryset._state)
+        values = statement.values(queryset._params)
+        row: dict[str, Any] | None = await self._database().query_one(statement.sql, *values)
+        assert row is not None
+        return row
 
     async def exists(self) -> bool:
         """Whether there is any row."""
@@ -206,7 +226,7 @@ class Awaiting(Chain[M, R]):
         found: bool = await queryset.exists()
         return found
 
-    async def in_bulk(self, keys: Any = None, *, field_name: str = "pk") -> dict[Any, M]:
+    async def in_bulk(self, keys: Any = None, *, field_name: str = "pk") -> dict[Any, M_co]:
         """Rows by a unique field: all, or those of these keys."""
         queryset: Any = self
         if keys is not None:

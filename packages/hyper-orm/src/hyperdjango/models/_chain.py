@@ -6,23 +6,22 @@ QuerySet and what awaits it stand on this. Nothing here does I/O.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Self
 
-from typing_extensions import TypeVar
-
 from hyperdjango.database.resolver import get_resolver
 from hyperdjango.models import _compile
 from hyperdjango.models._shapes import Cursor
 from hyperdjango.models._state import State, adapted, next_state, root_state
+from typing_extensions import TypeVar
 
 if TYPE_CHECKING:
     from hyperdjango.database import Database
     from hyperdjango.models._scope import Scope
     from hyperdjango.models.model import Model
 
-M = TypeVar("M", bound="Model", covariant=True)
-R = TypeVar("R", default=M, covariant=True)
+M_co = TypeVar("M_co", bound="Model", covariant=True)
+R_co = TypeVar("R_co", default=M_co, covariant=True)
 
 
-class Chain(Generic[M, R]):
+class Chain(Generic[M_co, R_co]):
     """Model, State, values, database."""
 
     __slots__ = ("_fetch_mode", "_params", "_prefetches", "_state", "_using")
@@ -44,7 +43,7 @@ class Chain(Generic[M, R]):
         self._prefetches = ()
 
     @property
-    def model(self) -> "type[M]":
+    def model(self) -> "type[M_co]":
         """The model whose rows these are."""
         model: Any = self._state.model
         return model

@@ -179,8 +179,8 @@ class _Body:
     def fields(self) -> tuple[tuple[str, Node], ...]:
         """Names and values of a row."""
         if self.state.combined:
-            return _output_fields(self.state.combined[0].state)
-        return _output_fields(self.state)
+            return output_fields(self.state.combined[0].state)
+        return output_fields(self.state)
 
     def write_columns(self) -> None:
         state, writer = self.state, self.writer
@@ -286,6 +286,21 @@ def _extra_roots(state: State) -> Iterator[Source]:
     yield from ()
 
 
+def write_within(writer: Writer, state: State, offset: int) -> None:
+    """Write a State as the rows of a FROM."""
+    _within(writer, state, offset, is_inner=True)
+
+
+def write_apart(writer: Writer, state: State, node: Node) -> None:
+    """Write a SELECT of one value over a State's rows."""
+    _Body(state, writer, columns=[node], ordered=False).write_statement()
+
+
+def finished(writer: Writer, fields: "tuple[tuple[str, Node], ...]") -> Statement:
+    """The statement that a writer holds, whose rows are values."""
+    return _statement(writer.text(), None, fields)
+
+
 def _within(writer: Writer, state: State, offset: int, *, is_inner: bool) -> None:
     """Write a State whose values begin at an offset among those of the frame."""
     held = writer.frame
@@ -305,9 +320,9 @@ def _write_named(writer: Writer, fields: list[tuple[str, Node]]) -> None:
         writer.name(name)
 
 
-def _output_fields(state: State) -> tuple[tuple[str, Node], ...]:
+def output_fields(state: State) -> tuple[tuple[str, Node], ...]:
     if state.combined:
-        return _output_fields(state.combined[0].state)
+        return output_fields(state.combined[0].state)
     return state.fields
 
 
@@ -398,7 +413,7 @@ def _one_column(state: State) -> Node:
                 f"a queryset of {state.model.__name__} as a subquery needs values(): its key has {len(keys)} columns"
             )
         return Ref(state.root, keys[0])
-    fields = _output_fields(state)
+    fields = output_fields(state)
     if len(fields) != 1:
         names = ", ".join(name for name, _ in fields)
         raise FieldError(
@@ -494,7 +509,7 @@ def _write_keys(state: State, writer: Writer, alias: str) -> None:
 def has_joins(nodes: "tuple[Node, ...]", root: Source) -> bool:
     """Whether any value lies outside of the row itself."""
     return any(
-        isinstance(one, Ref) and one.source is not root or isinstance(getattr(one, "source", None), Lateral)
+        (isinstance(one, Ref) and one.source is not root) or isinstance(getattr(one, "source", None), Lateral)
         for node in nodes
         for one in node.walk()
     )

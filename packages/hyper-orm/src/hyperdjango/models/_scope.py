@@ -27,7 +27,7 @@ class Found(NamedTuple):
     path: tuple[str, ...]
 
 
-class Many(Exception):  # noqa: N818 - not an error: tells the caller which relation is in the way
+class Many(Exception):
     """The name goes through a relation to many rows, and nothing has been said on which of them is meant."""
 
     def __init__(self, prefix: tuple[str, ...], source: Source, relation: "Relation") -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hyperdjango.models._nearest import nearest
 from hyperdjango.models._nodes import Node, Ref, Sql
 from hyperdjango.models._scope import SEPARATOR, Many, Scope
-from hyperdjango.models._shapes import Cursor
+from hyperdjango.models._shapes import Cursor, shape
 from hyperdjango.models._state import Combination, CommonTable, OrderKey, State
 from hyperdjango.models.errors import FieldError
 from hyperdjango.models.expressions import Expression, F, OrderBy, first_many
@@ -241,6 +241,28 @@ def default_alias(expression: Any) -> str:
     return str(alias)
 
 
+def with_names(args: tuple[Any, ...], expressions: dict[str, Any]) -> dict[str, Any]:
+    """Values by name; those that were given without one get their own."""
+    named: dict[str, Any] = {}
+    for one in args:
+        alias = default_alias(one)
+        if alias in named or alias in expressions:
+            raise FieldError(f"two values are called {alias!r}")
+        named[alias] = one
+    return {**named, **expressions}
+
+
+def named_shape(expressions: dict[str, Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Names and kinds, and the values."""
+    key: list[Any] = []
+    params: tuple[Any, ...] = ()
+    for name, expression in expressions.items():
+        kind, values = shape(expression)
+        key.append((name, kind))
+        params += values
+    return tuple(key), params
+
+
 def made_distinct(state: State, cursor: Cursor, names: tuple[Any, ...]) -> State:
     """DISTINCT, or DISTINCT ON."""
     _not_sliced(state, "made distinct")
@@ -350,8 +372,7 @@ def locked(state: State, words: str, paths: tuple[str, ...]) -> State:
 def combined(state: State, cursor: Cursor, others: tuple[State, ...], word: str) -> State:
     """UNION, INTERSECT, EXCEPT. The values of the first are those that the chain has already."""
     parts = [Combination("", state, 0)]
-    for other in others:
-        parts.append(Combination(word, other, cursor.skip(other.param_count)))
+    parts += [Combination(word, other, cursor.skip(other.param_count)) for other in others]
     width = _width(state)
     for part in parts[1:]:
         if _width(part.state) != width:
@@ -394,7 +415,7 @@ def returned(state: State, cursor: Cursor, names: tuple[Any, ...]) -> State:
 
 def named_row(model_name: str, names: tuple[str, ...]) -> Any:
     """The class of rows of values_list(named=True)."""
-    return namedtuple(f"{model_name}Row", names)  # noqa: PYI024 - the names are known now only
+    return namedtuple(f"{model_name}Row", names)
 
 
 def _not_sliced(state: State, what: str) -> None:

@@ -44,13 +44,9 @@ class _Leaf:
     @property
     def is_isnull(self) -> bool:
         """Whether it may hold without any row of a relation."""
-        return (
-            isinstance(self.of, Lookup)
-            and self.of.name.endswith("__isnull")
-            and self.of.value is True
-            or isinstance(self.of, Lookup)
-            and self.of.value is None
-        )
+        if not isinstance(self.of, Lookup):
+            return False
+        return self.of.value is None or (self.of.name.endswith("__isnull") and self.of.value is True)
 
 
 class _Group:

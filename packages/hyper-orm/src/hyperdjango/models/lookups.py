@@ -186,7 +186,7 @@ def compared(left: Node, words: tuple[str, ...], operand: Operand, found: "Found
             left = onward
     if operand.value is None and name == "exact":
         return condition(left, " IS NULL", is_nullable=False)
-    if operand.value is None and name not in {"isnull"}:
+    if operand.value is None and name != "isnull":
         raise FieldError(f"{operand.said} cannot be compared with None; use {operand.said}__isnull=True")
     build = _of_kind(_LOOKUPS, name, _kind(left))
     made: Node = build(left, operand)
@@ -243,7 +243,7 @@ def fitting(left: Node, operand: Operand) -> Node:
     if column is None:
         return operand.node(own.sql if own is not None else None)
     _check(column, own, operand)
-    if own is not None and own.kind != column.kind and column.kind != "enum":
+    if own is not None and column.kind not in {own.kind, "enum"}:
         return operand.node(own.sql)
     if own is not None and column.kind == own.kind == "integer":
         # An int beyond the column's own size is just a value that no row has.

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from hyperdjango.models._chain import M, R
+from hyperdjango.models._chain import M_co, R_co
 from hyperdjango.models._state import root_state
 from hyperdjango.models.errors import ModelDeclarationError
 from hyperdjango.models.queryset import QuerySet
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Owner = TypeVar("Owner", bound="Model")
 
 
-class Manager(QuerySet[M, R]):
+class Manager(QuerySet[M_co, R_co]):
     """All rows of a model, as the queryset that other querysets begin from.
 
     A subclass with methods of its own may be set as `objects` in a model; its methods chain. Override
@@ -38,7 +38,7 @@ class Manager(QuerySet[M, R]):
         return new.get_queryset()
 
 
-class ManagerDescriptor(Generic[M]):
+class ManagerDescriptor(Generic[M_co]):
     """`objects` of a model that has declared none of its own."""
 
     def __get__(self, instance: "Model | None", owner: "type[Owner]") -> "Manager[Owner]":

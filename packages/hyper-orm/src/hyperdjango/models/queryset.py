@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from hyperdjango.models import _steps
 from hyperdjango.models._awaiting import Awaiting
-from hyperdjango.models._chain import M, R
-from hyperdjango.models._shapes import lookup_shape, shape
+from hyperdjango.models._chain import M_co, R_co
+from hyperdjango.models._shapes import shape
 from hyperdjango.models.errors import FieldError
 from hyperdjango.models.query_words import conditions
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LOCK_WAITS = {(False, False): "", (True, False): " NOWAIT", (False, True): " SKIP LOCKED"}
 
 
-class QuerySet(Awaiting[M, R]):
+class QuerySet(Awaiting[M_co, R_co]):
     """Rows of a model.
 
     `await queryset` gives them as a list, `async for` as they come. Nothing is cached: a second await asks again.
@@ -81,14 +81,8 @@ class QuerySet(Awaiting[M, R]):
         return self._annotated(args, expressions, is_selected=False)
 
     def _annotated(self, args: tuple[Any, ...], expressions: dict[str, Any], *, is_selected: bool) -> Self:
-        named: dict[str, Any] = {}
-        for one in args:
-            alias = _steps.default_alias(one)
-            if alias in named or alias in expressions:
-                raise FieldError(f"two values are called {alias!r}")
-            named[alias] = one
-        named |= expressions
-        key, params = _named_shape(named)
+        named = _steps.with_names(args, expressions)
+        key, params = _steps.named_shape(named)
         return self._then(
             ("annotate", is_selected, key),
             params,
@@ -117,21 +111,21 @@ class QuerySet(Awaiting[M, R]):
 
     def values(
         self, *names: "str | Expression", **expressions: "Expression"
-    ) -> "QuerySet[M, dict[str, Any]]":
+    ) -> "QuerySet[M_co, dict[str, Any]]":
         """Rows as dicts of the named values; of all columns without names."""
-        return self._valued(names, expressions, "dict")  # type: ignore[return-value]  # R is in no attribute
+        return self._valued(names, expressions, "dict")  # type: ignore[return-value]  # R_co is in no attribute
 
     @overload
     def values_list(
         self, *names: "str | Expression", flat: Literal[True], named: Literal[False] = ...
-    ) -> "QuerySet[M, Any]": ...
+    ) -> "QuerySet[M_co, Any]": ...
     @overload
     def values_list(
         self, *names: "str | Expression", flat: Literal[False] = ..., named: bool = ...
-    ) -> "QuerySet[M, tuple[Any, ...]]": ...
+    ) -> "QuerySet[M_co, tuple[Any, ...]]": ...
     def values_list(
         self, *names: "str | Expression", flat: bool = False, named: bool = False
-    ) -> "QuerySet[M, Any]":
+    ) -> "QuerySet[M_co, Any]":
         """Rows as tuples; with `flat` the only value itself, with `named` as named tuples."""
         if flat and named:
             raise FieldError("values_list(): flat and named exclude each other")
@@ -139,7 +133,7 @@ class QuerySet(Awaiting[M, R]):
 
     def _valued(self, names: tuple[Any, ...], expressions: dict[str, Any], mode: str) -> Self:
         shapes = [shape(name) if not isinstance(name, str) else (name, ()) for name in names]
-        key, params = _named_shape(expressions)
+        key, params = _steps.named_shape(expressions)
         # In the order in which they are resolved.
         values: tuple[Any, ...] = params + sum((given for _, given in shapes), ())
         return self._then(
@@ -305,13 +299,3 @@ class QuerySet(Awaiting[M, R]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._state.model.__name__}: await it>"
-
-
-def _named_shape(expressions: dict[str, Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    key: list[Any] = []
-    params: tuple[Any, ...] = ()
-    for name, expression in expressions.items():
-        kind, values = lookup_shape(name, expression) if not isinstance(name, str) else shape(expression)
-        key.append((name, kind))
-        params += values
-    return tuple(key), params
