@@ -164,7 +164,13 @@ class _Body:
             if position:
                 writer.put(f" {part.word} ")
             writer.put("(")
-            _within(writer, part.state, part.offset, is_inner=self.is_inner or state.mode != "model")
+            _within(
+                writer,
+                part.state,
+                part.offset,
+                is_inner=self.is_inner or state.mode != "model",
+                ordered=part.state.is_sliced,
+            )
             writer.put(")")
         self.plan = plan_of(parts[0].state) if state.mode == "model" else None
         if self.ordered and state.order:
@@ -301,13 +307,15 @@ def finished(writer: Writer, fields: "tuple[tuple[str, Node], ...]") -> Statemen
     return _statement(writer.text(), None, fields)
 
 
-def _within(writer: Writer, state: State, offset: int, *, is_inner: bool) -> None:
+def _within(
+    writer: Writer, state: State, offset: int, *, is_inner: bool, ordered: bool = True
+) -> None:
     """Write a State whose values begin at an offset among those of the frame."""
     held = writer.frame
     assert held is not None
     writer.frame = Frame(held.parent, (), held.offset + offset, held.outer)
     try:
-        _Body(state, writer, is_inner=is_inner).write_statement()
+        _Body(state, writer, is_inner=is_inner, ordered=ordered).write_statement()
     finally:
         writer.frame = held
 
