@@ -1,6 +1,6 @@
 """`Book.objects`: where every query of a model begins."""
 
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from hyperdjango.models._chain import M_co, R_co
 from hyperdjango.models._state import root_state
@@ -13,7 +13,34 @@ if TYPE_CHECKING:
 Owner = TypeVar("Owner", bound="Model")
 
 
-class Manager(QuerySet[M_co, R_co]):
+class ManagerDescriptor:
+    """`objects` of a model that has declared none of its own; the base of those that are declared."""
+
+    __slots__ = ()
+
+    def __get__(self, instance: "Model | None", owner: "type[Owner]") -> "Manager[Owner]":
+        """Return the manager of a model, one object per class.
+
+        Raises:
+            AttributeError: It was asked of an instance.
+            ModelDeclarationError: The model is abstract.
+        """
+        _refuse(instance, owner)
+        known = owner._managers.get(None)
+        if known is None:
+            known = owner._managers.setdefault(None, Manager(owner))
+        manager: Any = known
+        return manager  # type: ignore[no-any-return]  # one object per class
+
+
+def _refuse(instance: object, owner: "type[Model]") -> None:
+    if instance is not None:
+        raise AttributeError(f"the manager is {owner.__name__}.objects: of the class, not of an instance")
+    if owner._table.is_abstract:
+        raise ModelDeclarationError(f"{owner.__name__} is abstract: it has no table, and so no rows")
+
+
+class Manager(QuerySet[M_co, R_co], ManagerDescriptor):
     """All rows of a model, as the queryset that other querysets begin from.
 
     A subclass with methods of its own may be set as `objects` in a model; its methods chain. Override
@@ -37,14 +64,12 @@ class Manager(QuerySet[M_co, R_co]):
         new._start(root_state(model))
         return new.get_queryset()
 
-
-class ManagerDescriptor(Generic[M_co]):
-    """`objects` of a model that has declared none of its own."""
-
-    def __get__(self, instance: "Model | None", owner: "type[Owner]") -> "Manager[Owner]":
-        if instance is not None:
-            raise AttributeError(f"the manager is {owner.__name__}.objects: of the class, not of an instance")
-        if owner._table.is_abstract:
-            raise ModelDeclarationError(f"{owner.__name__} is abstract: it has no table, and so no rows")
-        manager: Any = owner._manager
-        return manager  # type: ignore[no-any-return]  # one object per class
+    # A checker takes what a class declares for a kind of what its base declares, and keeps its class.
+    def __get__(self, instance: "Model | None", owner: "type[Model]") -> Self:  # type: ignore[override]
+        """Return the manager that a class body declares, bound to the class it is asked of."""
+        _refuse(instance, owner)
+        known = owner._managers.get(self)
+        if known is None:
+            known = owner._managers.setdefault(self, self.bound(owner))
+        manager: Any = known
+        return manager  # type: ignore[no-any-return]  # of our own class
