@@ -48,8 +48,12 @@ from hyperdjango.models.errors import (
     StaleObject,
     ValidationError,
 )
+from hyperdjango.models.expressions import Expression, F, OrderBy, OuterRef, Value
 from hyperdjango.models.fields import Field
+from hyperdjango.models.manager import Manager
 from hyperdjango.models.model import Model
+from hyperdjango.models.query_words import Q
+from hyperdjango.models.queryset import QuerySet
 from hyperdjango.models.relations import ForeignKey, ManyToMany, OneToOne, Related, RelatedOne, RelatedSet
 
 DISTRIBUTION: Final = "hyper-orm"
@@ -84,6 +88,8 @@ __all__ = [
     "Digits",
     "Domain",
     "EnumName",
+    "Expression",
+    "F",
     "Field",
     "FieldError",
     "ForeignKey",
@@ -100,6 +106,7 @@ __all__ = [
     "Len",
     "Lt",
     "MacAddr",
+    "Manager",
     "ManyToMany",
     "MaxLen",
     "MinLen",
@@ -114,7 +121,11 @@ __all__ = [
     "ObjectDoesNotExist",
     "OnDelete",
     "OneToOne",
+    "OrderBy",
+    "OuterRef",
     "Predicate",
+    "Q",
+    "QuerySet",
     "Range",
     "Real",
     "Related",
@@ -128,6 +139,7 @@ __all__ = [
     "TsQuery",
     "TsVector",
     "ValidationError",
+    "Value",
     "Varbit",
     "Vector",
     "VectorSize",

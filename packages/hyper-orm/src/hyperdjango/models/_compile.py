@@ -308,9 +308,7 @@ def finished(writer: Writer, state: State) -> Statement:
     return _statement(state, writer.text(), None, state.fields)
 
 
-def _within(
-    writer: Writer, state: State, offset: int, *, is_inner: bool, ordered: bool = True
-) -> None:
+def _within(writer: Writer, state: State, offset: int, *, is_inner: bool, ordered: bool = True) -> None:
     """Write a State whose values begin at an offset among those of the frame."""
     held = writer.frame
     assert held is not None
