@@ -1,6 +1,7 @@
 """Writes a State as a statement: SELECT in its several uses, UPDATE and DELETE.
 
-What is compiled is kept with the State, so a shape is compiled once. PostgreSQL docs: sql-select, sql-update, sql-delete.
+What is compiled is kept with the State, so a shape is compiled once.
+PostgreSQL docs: sql-select, sql-update, sql-delete.
 """
 
 from collections.abc import Callable, Iterator
