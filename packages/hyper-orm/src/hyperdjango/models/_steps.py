@@ -119,7 +119,7 @@ def resolved(state: State, expression: Any, scope: Scope, cursor: Cursor, said: 
     return node
 
 
-def check_alias(state: State, name: str) -> None:
+def check_alias(state: State, name: Any) -> None:
     """Refuse a name for a value that could be mistaken for something else."""
     if not isinstance(name, str) or not name.isidentifier() or name.startswith("_") or SEPARATOR in name:
         raise FieldError(
