@@ -7,6 +7,7 @@ from annotated_types import Ge, Gt, Interval, Le, Len, Lt, MaxLen, MinLen, Multi
 from hyperdjango.database._native import require_native_api
 from hyperdjango.database.types import Multirange as MultiRange
 from hyperdjango.database.types import Range
+from hyperdjango.models._filtered_relation import FilteredRelation
 from hyperdjango.models._markers import (
     BigInt,
     Bit,
@@ -92,6 +93,7 @@ __all__ = [
     "F",
     "Field",
     "FieldError",
+    "FilteredRelation",
     "ForeignKey",
     "Ge",
     "Gt",
