@@ -38,6 +38,7 @@ from hyperdjango.models._markers import (
     Xml,
 )
 from hyperdjango.models._meta import UNSET, OnDelete
+from hyperdjango.models.constraints import CheckConstraint, ExclusionConstraint, UniqueConstraint
 from hyperdjango.models.errors import (
     FieldError,
     ModelDeclarationError,
@@ -49,8 +50,19 @@ from hyperdjango.models.errors import (
     ValidationError,
 )
 from hyperdjango.models.fields import Field
+from hyperdjango.models.indexes import Index, SqlText
+from hyperdjango.models.manager import Manager
 from hyperdjango.models.model import Model
+from hyperdjango.models.queryset import QuerySet
 from hyperdjango.models.relations import ForeignKey, ManyToMany, OneToOne, Related, RelatedOne, RelatedSet
+from hyperdjango.models.schema import (
+    create_schema,
+    create_schema_sync,
+    drop_schema,
+    drop_schema_sql,
+    drop_schema_sync,
+    schema_sql,
+)
 
 DISTRIBUTION: Final = "hyper-orm"
 NATIVE_API: Final = 1
@@ -78,18 +90,21 @@ __all__ = [
     "BigInt",
     "Bit",
     "Char",
+    "CheckConstraint",
     "CiText",
     "Cidr",
     "Collation",
     "Digits",
     "Domain",
     "EnumName",
+    "ExclusionConstraint",
     "Field",
     "FieldError",
     "ForeignKey",
     "Ge",
     "Gt",
     "Hstore",
+    "Index",
     "Inet",
     "Integer",
     "Interval",
@@ -100,6 +115,7 @@ __all__ = [
     "Len",
     "Lt",
     "MacAddr",
+    "Manager",
     "ManyToMany",
     "MaxLen",
     "MinLen",
@@ -115,22 +131,31 @@ __all__ = [
     "OnDelete",
     "OneToOne",
     "Predicate",
+    "QuerySet",
     "Range",
     "Real",
     "Related",
     "RelatedOne",
     "RelatedSet",
     "SmallInt",
+    "SqlText",
     "SqlType",
     "StaleObject",
     "TimeTz",
     "Timestamp",
     "TsQuery",
     "TsVector",
+    "UniqueConstraint",
     "ValidationError",
     "Varbit",
     "Vector",
     "VectorSize",
     "Xml",
     "__version__",
+    "create_schema",
+    "create_schema_sync",
+    "drop_schema",
+    "drop_schema_sql",
+    "drop_schema_sync",
+    "schema_sql",
 ]
