@@ -303,7 +303,7 @@ async def test_indexes_and_constraints_of_meta_are_as_declared(db: Database) -> 
     assert have["room_price_name_key"] == "UNIQUE (price, name) INCLUDE (tags) DEFERRABLE INITIALLY DEFERRED"
     assert have["room_during_excl"] == "EXCLUDE USING gist (during WITH &&) WHERE ((number < (100)::bigint))"
     generated = [row for row in await db.query(COLUMNS, "room", into=tuple) if row[0] == "doubled"]
-    assert generated[0][4:] == ("s", "(price * (2)::numeric)")
+    assert generated[0][4:] == ("s", "(price * ((2)::bigint)::numeric)")
 
 
 def test_the_sync_face_makes_and_drops_the_same(database_url: str) -> None:
