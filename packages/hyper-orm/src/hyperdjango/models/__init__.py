@@ -49,10 +49,12 @@ from hyperdjango.models.errors import (
     StaleObject,
     ValidationError,
 )
+from hyperdjango.models.expressions import Expression, F, OrderBy, OuterRef, Value
 from hyperdjango.models.fields import Field
 from hyperdjango.models.indexes import Index, SqlText
 from hyperdjango.models.manager import Manager
 from hyperdjango.models.model import Model
+from hyperdjango.models.query_words import Q
 from hyperdjango.models.queryset import QuerySet
 from hyperdjango.models.relations import ForeignKey, ManyToMany, OneToOne, Related, RelatedOne, RelatedSet
 from hyperdjango.models.schema import (
@@ -98,6 +100,8 @@ __all__ = [
     "Domain",
     "EnumName",
     "ExclusionConstraint",
+    "Expression",
+    "F",
     "Field",
     "FieldError",
     "ForeignKey",
@@ -130,7 +134,10 @@ __all__ = [
     "ObjectDoesNotExist",
     "OnDelete",
     "OneToOne",
+    "OrderBy",
+    "OuterRef",
     "Predicate",
+    "Q",
     "QuerySet",
     "Range",
     "Real",
@@ -147,6 +154,7 @@ __all__ = [
     "TsVector",
     "UniqueConstraint",
     "ValidationError",
+    "Value",
     "Varbit",
     "Vector",
     "VectorSize",

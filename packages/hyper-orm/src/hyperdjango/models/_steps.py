@@ -45,7 +45,8 @@ def _conditions(state: State, args: tuple[Any, ...]) -> list[Any]:
     for one in args:
         if not isinstance(one, Q | Expression):
             raise FieldError(
-                f"{state.model.__name__}: filter() takes lookups by keyword, Qs and expressions, not {type(one).__name__}"
+                f"{state.model.__name__}: filter() takes lookups by keyword, Qs and expressions, "
+                f"not {type(one).__name__}"
             )
     return list(args)
 
@@ -112,13 +113,13 @@ def resolved(state: State, expression: Any, scope: Scope, cursor: Cursor, said: 
         node: Node = expression.resolve(scope, cursor)
     except Many as many:
         raise FieldError(
-            f"{state.model.__name__}: {SEPARATOR.join(many.prefix)!r} has many rows, and {said} needs one value; use an "
-            "aggregate such as Count(), or a Subquery"
+            f"{state.model.__name__}: {SEPARATOR.join(many.prefix)!r} has many rows, and {said} needs one value; "
+            "use an aggregate such as Count(), or a Subquery"
         ) from None
     return node
 
 
-def check_alias(state: State, name: str) -> None:
+def check_alias(state: State, name: Any) -> None:
     """Refuse a name for a value that could be mistaken for something else."""
     if not isinstance(name, str) or not name.isidentifier() or name.startswith("_") or SEPARATOR in name:
         raise FieldError(
@@ -377,18 +378,25 @@ def combined(state: State, cursor: Cursor, others: tuple[State, ...], word: str)
     for part in parts[1:]:
         if _width(part.state) != width:
             raise FieldError(
-                f"{word}: the first queryset gives {width} columns, one of {part.state.model.__name__} {_width(part.state)}"
+                f"{word}: the first queryset gives {width} columns, "
+                f"one of {part.state.model.__name__} {_width(part.state)}"
             )
         if (part.state.mode == "model") != (state.mode == "model") or (
             state.mode == "model" and part.state.model is not state.model
         ):
             raise FieldError(
-                f"{word}: {state.model.__name__} and {part.state.model.__name__} give different rows; use values() on both"
+                f"{word}: {state.model.__name__} and {part.state.model.__name__} give different rows; "
+                "use values() on both"
             )
     new = State(state.model)
     return new.evolve(
-        root=state.root, mode=state.mode, fields=state.fields, combined=tuple(parts), order=(), annotations=state.annotations,
-    )  # fmt: skip
+        root=state.root,
+        mode=state.mode,
+        fields=state.fields,
+        combined=tuple(parts),
+        order=(),
+        annotations=state.annotations,
+    )
 
 
 def _width(state: State) -> int:

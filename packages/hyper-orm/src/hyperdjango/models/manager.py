@@ -62,7 +62,7 @@ class Manager(QuerySet[M_co, R_co], ManagerDescriptor):
         """A manager of the same class for a model."""
         new = type(self).__new__(type(self))
         new._start(root_state(model))
-        return new.get_queryset()
+        return new
 
     # A checker takes what a class declares for a kind of what its base declares, and keeps its class.
     def __get__(self, instance: "Model | None", owner: "type[Model]") -> Self:  # type: ignore[override]
@@ -71,5 +71,6 @@ class Manager(QuerySet[M_co, R_co], ManagerDescriptor):
         known = owner._managers.get(self)
         if known is None:
             known = owner._managers.setdefault(self, self.bound(owner))
-        manager: Any = known
+        # Asked each time: what it begins from may depend on the time of day, or on who asks.
+        manager: Any = known.get_queryset()
         return manager  # type: ignore[no-any-return]  # of our own class

@@ -6,6 +6,7 @@ from hyperdjango.models import _instances as instances
 from hyperdjango.models._declare import ModelMeta
 from hyperdjango.models._instance import Instance
 from hyperdjango.models.errors import MultipleObjectsReturned, ObjectDoesNotExist
+from hyperdjango.models.expressions import Columns
 from hyperdjango.models.fields import Field
 from hyperdjango.models.manager import ManagerDescriptor
 from typing_extensions import dataclass_transform
@@ -36,6 +37,16 @@ class _KeyDescriptor:
         instances.set_key(instance, value)
 
 
+class ColumnsDescriptor:
+    """`Book.c`: the fields of a model as expressions."""
+
+    __slots__ = ()
+
+    def __get__(self, instance: "Model | None", owner: "type[Model]") -> Columns:
+        """Return them."""
+        return Columns(owner)
+
+
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(Field,))
 class Model(Instance, metaclass=ModelMeta):
     """A row of a table.
@@ -48,6 +59,7 @@ class Model(Instance, metaclass=ModelMeta):
 
     # Without an annotation, which pyright would take for that of a manager declared in a subclass too.
     objects = ManagerDescriptor()
+    c: ClassVar[ColumnsDescriptor] = ColumnsDescriptor()
     pk: ClassVar[_KeyDescriptor] = _KeyDescriptor()
     DoesNotExist: ClassVar[type[ObjectDoesNotExist]] = ObjectDoesNotExist
     MultipleObjectsReturned: ClassVar[type[MultipleObjectsReturned]] = MultipleObjectsReturned
@@ -78,6 +90,10 @@ class Model(Instance, metaclass=ModelMeta):
             key: The primary key; a tuple where it has several columns.
         """
         return instances.reference(cls, key)
+
+    def _shape(self) -> tuple[Any, tuple[Any, ...]]:
+        """What it is as a value in a query: its key."""
+        return instances.shape_of(self)
 
     def __eq__(self, other: object) -> bool:
         return instances.are_equal(self, other)
