@@ -39,6 +39,7 @@ from hyperdjango.models._markers import (
     Xml,
 )
 from hyperdjango.models._meta import UNSET, OnDelete
+from hyperdjango.models.constraints import CheckConstraint, ExclusionConstraint, UniqueConstraint
 from hyperdjango.models.errors import (
     FieldError,
     ModelDeclarationError,
@@ -51,11 +52,20 @@ from hyperdjango.models.errors import (
 )
 from hyperdjango.models.expressions import Expression, F, OrderBy, OuterRef, Value
 from hyperdjango.models.fields import Field
+from hyperdjango.models.indexes import Index, SqlText
 from hyperdjango.models.manager import Manager
 from hyperdjango.models.model import Model
 from hyperdjango.models.query_words import Q
 from hyperdjango.models.queryset import QuerySet
 from hyperdjango.models.relations import ForeignKey, ManyToMany, OneToOne, Related, RelatedOne, RelatedSet
+from hyperdjango.models.schema import (
+    create_schema,
+    create_schema_sync,
+    drop_schema,
+    drop_schema_sql,
+    drop_schema_sync,
+    schema_sql,
+)
 
 DISTRIBUTION: Final = "hyper-orm"
 NATIVE_API: Final = 1
@@ -83,12 +93,14 @@ __all__ = [
     "BigInt",
     "Bit",
     "Char",
+    "CheckConstraint",
     "CiText",
     "Cidr",
     "Collation",
     "Digits",
     "Domain",
     "EnumName",
+    "ExclusionConstraint",
     "Expression",
     "F",
     "Field",
@@ -98,6 +110,7 @@ __all__ = [
     "Ge",
     "Gt",
     "Hstore",
+    "Index",
     "Inet",
     "Integer",
     "Interval",
@@ -134,12 +147,14 @@ __all__ = [
     "RelatedOne",
     "RelatedSet",
     "SmallInt",
+    "SqlText",
     "SqlType",
     "StaleObject",
     "TimeTz",
     "Timestamp",
     "TsQuery",
     "TsVector",
+    "UniqueConstraint",
     "ValidationError",
     "Value",
     "Varbit",
@@ -147,4 +162,10 @@ __all__ = [
     "VectorSize",
     "Xml",
     "__version__",
+    "create_schema",
+    "create_schema_sync",
+    "drop_schema",
+    "drop_schema_sql",
+    "drop_schema_sync",
+    "schema_sql",
 ]
