@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hyperdjango.models._class_options import ClassOptions
     from hyperdjango.models._meta import Table
 
+
 class _KeyDescriptor:
     """`instance.pk`: the primary key, a tuple where it has several columns, None where there is none yet."""
 
