@@ -176,7 +176,8 @@ def _lateral(state: State, columns: tuple[Column, ...]) -> _compile.Statement:
     _compile.write_within(writer, state, 0)
     writer.put(") AS q")
     text = writer.text()
-    return _compile.Statement(text.sql, text.picks, plan_of(state))
+    picks = None if len(text.used) == state.param_count else text.used
+    return _compile.Statement(text.sql, picks, plan_of(state))
 
 
 __all__ = ["KEY_NAME", "Keyed", "array_element", "keyed", "of_one"]

@@ -126,7 +126,7 @@ def rows_of(relation: "Relation") -> Any:
     To one row it is any row of the table, as a key must lead somewhere; to many it is what the target's manager
     begins from.
     """
-    from hyperdjango.models.queryset import QuerySet  # noqa: PLC0415 - which needs this module
+    from hyperdjango.models.queryset import QuerySet
 
     if relation.is_forward:
         plain: QuerySet[Any, Any] = QuerySet(relation.target)

@@ -162,7 +162,7 @@ def relation_of(table: "Table", word: str, lookup: str, method: str = "prefetch_
 
 
 def _check_queryset(relation: "Relation", prefetch: Prefetch) -> None:
-    from hyperdjango.models.queryset import QuerySet  # noqa: PLC0415 - which needs this module
+    from hyperdjango.models.queryset import QuerySet
 
     queryset: Any = prefetch.queryset
     said = f"Prefetch({prefetch.lookup!r})"

@@ -47,9 +47,9 @@ async def prefetch_related_objects(instances: "Sequence[Model]", *lookups: str |
     Raises:
         FieldError: The instances are of several models, or a lookup does not fit.
     """
-    from hyperdjango.models._loading import database_of  # noqa: PLC0415 - loading needs prefetching
-    from hyperdjango.models._prefetch import checked, prefetch  # noqa: PLC0415 - as above
-    from hyperdjango.models._state import root_state  # noqa: PLC0415 - as above
+    from hyperdjango.models._loading import database_of
+    from hyperdjango.models._prefetch import checked, prefetch
+    from hyperdjango.models._state import root_state
 
     if not instances:
         return
