@@ -35,7 +35,11 @@ def json_type(annotation: Any) -> JsonType:
     if _is_plain(annotation):
         # Only what may be a str itself needs help.
         is_container = (typing.get_origin(annotation) or annotation) in {dict, list}
-        return JsonType() if is_container or typing_extensions.is_typeddict(annotation) else JsonType(prepare=text_of_str)
+        return (
+            JsonType()
+            if is_container or typing_extensions.is_typeddict(annotation)
+            else JsonType(prepare=text_of_str)
+        )
     try:
         from pydantic import TypeAdapter  # noqa: PLC0415 - an extra
     except ImportError as error:

@@ -282,7 +282,7 @@ def _enum(python: Any) -> ColumnType:
     if issubclass(python, int):
         return ColumnType("bigint", python, "integer", convert={int(member): member for member in python})
     raise UnsupportedAnnotation(
-        f"make {python.__name__} a StrEnum (a PostgreSQL enum) or an IntEnum (a bigint)"
+        f"{python.__name__} as a StrEnum (a PostgreSQL enum) or an IntEnum (a bigint)"
     )
 
 
