@@ -7,6 +7,7 @@ from annotated_types import Ge, Gt, Interval, Le, Len, Lt, MaxLen, MinLen, Multi
 from hyperdjango.database.types import Multirange as MultiRange
 from hyperdjango.database.types import Range
 from hyperdjango.models._driver import DISTRIBUTION
+from hyperdjango.models._filtered_relation import FilteredRelation
 from hyperdjango.models._markers import (
     BigInt,
     Bit,
@@ -67,7 +68,6 @@ from hyperdjango.models.schema import (
 )
 
 __version__: Final = metadata.version(DISTRIBUTION)
-
 CASCADE: Final = OnDelete.CASCADE
 RESTRICT: Final = OnDelete.RESTRICT
 PROTECT: Final = OnDelete.RESTRICT
@@ -98,6 +98,7 @@ __all__ = [
     "F",
     "Field",
     "FieldError",
+    "FilteredRelation",
     "ForeignKey",
     "Ge",
     "Gt",
