@@ -8,6 +8,7 @@ import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from hyperdjango.models._in_place import changed_in_place
 from hyperdjango.models._meta import UNSET, Column, Relation
 from hyperdjango.models._nearest import nearest
 from hyperdjango.models._origin import UNKNOWN_ORIGIN
@@ -255,8 +256,10 @@ def state_of(instance: Any) -> dict[str, Any]:
             state[name] = slot.__get__(instance)
         except AttributeError:
             continue
-    changed, extra = instance._changed, instance._extra
-    state["_changed"] = set(changed) if changed else None
+    # What was changed in place is known to this object alone.
+    changed = {*(instance._changed or ()), *changed_in_place(instance)}
+    extra = instance._extra
+    state["_changed"] = changed or None
     state["_extra"] = dict(extra) if extra else None
     # Where it came from has sockets, which go nowhere; that it came from somewhere matters.
     state["_is_saved"] = instance._origin is not None

@@ -85,6 +85,7 @@ class _Filler:
         column.is_nullable = parsed.is_nullable
         column.rules = parsed.rules
         column.check = checker(parsed.accepted, parsed.rules, options.check, parsed.prepare)
+        column.has_own_check = options.check is not None
         if parsed.type.enum is not None and column.check is None:
             column.check = member_of(parsed.type.enum)
         _apply(column, options)
