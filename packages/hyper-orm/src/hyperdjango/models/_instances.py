@@ -220,6 +220,10 @@ def missing(instance: Any, name: str) -> Any:
     model: type[Model] = type(instance)
     column = model._table.by_name.get(name)
     if column is None:
+        if any(name in one.__dict__ for one in model.__mro__):
+            return object.__getattribute__(
+                instance, name
+            )  # it is there, and raised; its own error is the right one
         known = [*model._table.by_name, *model._table.relations, *(extra or ())]
         raise AttributeError(
             f"{model.__name__} has no attribute {name!r}{nearest(name, known)}", name=name, obj=instance

@@ -249,8 +249,10 @@ class QuerySet(Writing[M_co, R_co]):
 
     def fetch_mode(self, mode: str) -> Self:
         """What `load()` fetches: `PEERS` of the same result, `ONE` instance, or `RAISE`."""
+        from hyperdjango.models._loading import fetch_mode_of
+
         new = self._clone()
-        new._fetch_mode = mode
+        new._fetch_mode = fetch_mode_of(mode)
         return new
 
     def unscoped(self) -> Self:
