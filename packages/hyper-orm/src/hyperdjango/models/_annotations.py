@@ -6,9 +6,13 @@ the target of a relation it is looked up later, anywhere else it is an error.
 """
 
 import builtins
+import importlib
 import sys
 from types import FrameType
-from typing import Any, ForwardRef, Union
+from typing import Any, Final, ForwardRef, Union
+
+# Since Python 3.14 a class body has its annotations as a function.
+HAS_ANNOTATIONLIB: Final = sys.version_info >= (3, 14)
 
 
 class Unknown:
@@ -89,14 +93,13 @@ def annotations_of(namespace: dict[str, Any]) -> dict[str, Any]:
     found = namespace.get("__annotations__")
     if found is not None:
         return dict(found)
-    if sys.version_info < (3, 14):
+    if not HAS_ANNOTATIONLIB:
         return {}
-    import annotationlib
-
+    annotationlib = importlib.import_module("annotationlib")
     annotate = annotationlib.get_annotate_from_class_namespace(namespace)
     if annotate is None:
         return {}
-    return annotationlib.call_annotate_function(annotate, annotationlib.Format.FORWARDREF)
+    return dict(annotationlib.call_annotate_function(annotate, annotationlib.Format.FORWARDREF))
 
 
 def declaring_frame(module: str) -> FrameType | None:

@@ -7,7 +7,7 @@ from hyperdjango.models._meta import UNSET
 from hyperdjango.models._types import Parsed, UnsupportedAnnotation, parse, unwrap
 from hyperdjango.models.errors import ModelDeclarationError
 from hyperdjango.models.fields import FieldOptions
-from hyperdjango.models.relations import KINDS
+from hyperdjango.models.relations import KINDS, RelationDescriptor
 
 _COLUMN_ONLY: Final = ("db_default", "generated", "identity", "check", "version")
 _FORWARD_ONLY: Final = ("on_delete", "on_update", "to_field", "columns", "constraint", "deferrable")
@@ -58,7 +58,7 @@ def read_attributes(
             raise ModelDeclarationError(
                 f"{model}.{name} = Field(…) has no annotation: write {name}: int = Field(…)"
             )
-        if isinstance(value, tuple(KINDS)):
+        if isinstance(value, RelationDescriptor):
             refuse_name(model, name)
             del namespace[name]
             annotation = getattr(value, "__orig_class__", type(value))
@@ -99,7 +99,7 @@ def _options(model: str, name: str, value: Any) -> FieldOptions:
     """Return what stands behind the annotation as options."""
     if isinstance(value, FieldOptions):
         options = value
-    elif isinstance(value, tuple(KINDS)):
+    elif isinstance(value, RelationDescriptor):
         options = value.field
     elif value is UNSET:
         options = FieldOptions()
@@ -165,7 +165,7 @@ def _relation(
         wanted = "self"
     if not isinstance(wanted, Unknown | str) and not (isinstance(wanted, type) and hasattr(wanted, "_table")):
         raise ModelDeclarationError(f"{model}.{name}: {kind}[{_shown(wanted)}] points at no model")
-    if isinstance(wanted, type) and wanted._table.is_abstract:  # type: ignore[attr-defined]
+    if isinstance(wanted, type) and wanted._table.is_abstract:
         raise ModelDeclarationError(
             f"{model}.{name} points at {wanted.__name__}, which is abstract: it has no table; point at a model below it"
         )

@@ -38,7 +38,7 @@ class ClassOptions:
 
 
 def read_class_options(name: str, meta: Any, bases: list[Any]) -> ClassOptions:
-    """Return the options of one model; what it does not say comes from its abstract bases, but for `abstract` and `table`.
+    """Return the options of one model; the rest comes from its abstract bases.
 
     Raises:
         ModelDeclarationError: There is no such option, or its value is of the wrong kind.

@@ -15,7 +15,7 @@ from hyperdjango.models._registry import registry
 from hyperdjango.models._table import fill_table, hidden_name
 from hyperdjango.models._types import snake_case
 from hyperdjango.models.errors import ModelDeclarationError, MultipleObjectsReturned, ObjectDoesNotExist
-from hyperdjango.models.relations import KINDS
+from hyperdjango.models.relations import RelationDescriptor
 
 
 class ModelMeta(type):
@@ -132,7 +132,11 @@ def _refuse_shadows(name: str, bases: tuple[type, ...], body: dict[str, Any]) ->
     for slot in body["_table"].names():
         for base in bases:
             for one in base.__mro__:
-                if slot in one.__dict__ and slot != "pk" and not isinstance(one.__dict__[slot], tuple(KINDS)):
+                if (
+                    slot in one.__dict__
+                    and slot != "pk"
+                    and not isinstance(one.__dict__[slot], RelationDescriptor)
+                ):
                     raise ModelDeclarationError(
                         f"{name}.{slot} hides {one.__name__}.{slot}, which is no field; give one of them another name"
                     )

@@ -84,7 +84,7 @@ def plan_of(model: "type[Model]") -> Plan:
             )
         plan = Plan(model)
         model._plan = plan  # type: ignore[attr-defined]
-    return plan  # type: ignore[no-any-return]
+    return plan
 
 
 def fill(instance: "Model", values: dict[str, Any]) -> None:
@@ -161,13 +161,11 @@ def set_key_slots(instance: Any, key: Any) -> None:
         column.slot.__set__(instance, value)
 
 
-def are_equal(one: "Model", other: object) -> bool:
-    """Whether both are the same row: the same model and key. Without a key an instance equals itself alone."""
+def are_equal(one: "Model", other: "Model") -> bool:
+    """Whether both, of one model, are the same row. Without a key an instance equals itself alone."""
     if one is other:
         return True
-    if type(one) is not type(other):
-        return NotImplemented
-    key = key_of(one)
+    key: Any = key_of(one)
     return key is not None and bool(key == key_of(other))
 
 

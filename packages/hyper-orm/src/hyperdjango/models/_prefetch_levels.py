@@ -91,9 +91,7 @@ def _added(
     return _replaced(known, level)
 
 
-def _chosen(
-    known: tuple[Level, ...], table: "Table", word: str, lookup: str, prefetch: Prefetch
-) -> Level:
+def _chosen(known: tuple[Level, ...], table: "Table", word: str, lookup: str, prefetch: Prefetch) -> Level:
     """The level of a Prefetch: with what its queryset prefetches itself below it."""
     relation = relation_of(table, word, lookup)
     name = word

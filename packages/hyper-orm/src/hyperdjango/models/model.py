@@ -163,6 +163,8 @@ class Model(Instance, metaclass=ModelMeta):
         return instances.shape_of(self)
 
     def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
         return instances.are_equal(self, other)
 
     def __hash__(self) -> int:

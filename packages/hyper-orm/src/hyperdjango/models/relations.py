@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class _Descriptor(Generic[T]):
+class RelationDescriptor(Generic[T]):
     """The attribute of a relation. On the class it is the Relation.
 
     In a class body it may also be a value, which then stands for `Field(init=False)`: `tags = ManyToMany[Tag]()`.
@@ -46,7 +46,7 @@ def value_of(column: Column, instance: Any) -> Any:
         return UNSET
 
 
-class ForeignKey(_Descriptor[T]):
+class ForeignKey(RelationDescriptor[T]):
     """A key of another model's row; `ForeignKey[Author | None]` where there may be none."""
 
     __slots__ = ()
@@ -126,7 +126,7 @@ class OneToOne(ForeignKey[T]):
     __slots__ = ()
 
 
-class _ToMany(_Descriptor[T]):
+class _ToMany(RelationDescriptor[T]):
     __slots__ = ()
 
     @overload
@@ -157,7 +157,7 @@ class Related(_ToMany[T]):
     __slots__ = ()
 
 
-class RelatedOne(_Descriptor[T]):
+class RelatedOne(RelationDescriptor[T]):
     """The way back of a one-to-one relation: the instance, or None."""
 
     __slots__ = ()
