@@ -1,4 +1,6 @@
 """Reads the annotations of one class body into attributes: columns and relations that have no class yet."""
+# A model's underscored attributes are kept from users, not from the package:
+# pyright: reportPrivateUsage=false
 
 from typing import Any, ClassVar, Final, NamedTuple, get_args, get_origin
 
@@ -61,7 +63,7 @@ def read_attributes(
         if isinstance(value, RelationDescriptor):
             refuse_name(model, name)
             del namespace[name]
-            annotation = getattr(value, "__orig_class__", type(value))
+            annotation: Any = getattr(value, "__orig_class__", type(value))
             attributes[name] = _read(model, name, annotation, value.field, scope)
     return attributes
 
@@ -105,10 +107,10 @@ def _options(model: str, name: str, value: Any) -> FieldOptions:
         options = FieldOptions()
     else:
         options = FieldOptions(default=value)
-    if isinstance(options.default, list | dict | set | bytearray):
+    kind: str = type(options.default).__name__
+    if kind in {"list", "dict", "set", "bytearray"}:
         raise ModelDeclarationError(
-            f"{model}.{name}: all instances would share this {type(options.default).__name__}:"
-            f" write Field(default_factory={type(options.default).__name__})"
+            f"{model}.{name}: all instances would share this {kind}: write Field(default_factory={kind})"
         )
     if options.default is not UNSET and options.default_factory is not None:
         raise ModelDeclarationError(
@@ -165,7 +167,8 @@ def _relation(
         wanted = "self"
     if not isinstance(wanted, Unknown | str) and not (isinstance(wanted, type) and hasattr(wanted, "_table")):
         raise ModelDeclarationError(f"{model}.{name}: {kind}[{_shown(wanted)}] points at no model")
-    if isinstance(wanted, type) and wanted._table.is_abstract:
+    target: Any = wanted
+    if isinstance(wanted, type) and target._table.is_abstract:
         raise ModelDeclarationError(
             f"{model}.{name} points at {wanted.__name__}, which is abstract: it has no table; point at a model below it"
         )

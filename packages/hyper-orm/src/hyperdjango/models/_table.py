@@ -1,4 +1,6 @@
 """Builds a model's Table of its attributes: columns in order, the primary key, the columns of foreign keys."""
+# A model's underscored attributes are kept from users, not from the package:
+# pyright: reportPrivateUsage=false
 
 from typing import Any
 
@@ -85,6 +87,7 @@ class _Filler:
         column.is_nullable = parsed.is_nullable
         column.rules = parsed.rules
         column.check = checker(parsed.accepted, parsed.rules, options.check, parsed.prepare)
+        column.has_own_check = options.check is not None
         if parsed.column_type.enum is not None and column.check is None:
             column.check = member_of(parsed.column_type.enum)
         _apply(column, options)

@@ -3,6 +3,8 @@
 Each is a descriptor, typed so that checkers know `book.author` for an Author without a plugin. Reading one does
 no I/O: what was not fetched raises NotLoaded, which names what fetches it.
 """
+# A model's underscored attributes are kept from users, not from the package:
+# pyright: reportPrivateUsage=false
 
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
