@@ -25,7 +25,9 @@ def scoped(state: State) -> tuple[State, tuple[Any, ...]]:
     params: tuple[Any, ...] = ()
     for name, q in filters.items():
         if not isinstance(q, Q):
-            raise FieldError(f"{state.model.__name__}.Meta.global_filters[{name!r}] is a Q, not {type(q).__name__}")
+            raise FieldError(
+                f"{state.model.__name__}.Meta.global_filters[{name!r}] is a Q, not {type(q).__name__}"
+            )
         key, values = conditions((q,), {})
         state = next_state(state, ("global", name, key), len(values), _adding(name, q))
         params += adapted(state, values)
