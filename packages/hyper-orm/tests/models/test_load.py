@@ -9,7 +9,7 @@ import pytest
 from hyperdjango.database import Database
 from hyperdjango.database.testing import assert_num_queries, capture_queries
 from hyperdjango.models import ONE, PEERS, RAISE, FieldError, NotLoaded
-from reading_models import Author, Book, Note, Publisher, Review, library
+from lending_library import Author, Book, Note, Publisher, Review, library
 
 
 async def test_a_relation_comes_for_all_peers_in_one_statement(database_url: str) -> None:

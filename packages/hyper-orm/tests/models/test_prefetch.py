@@ -7,7 +7,7 @@ from hyperdjango.database import Database
 from hyperdjango.database.testing import assert_num_queries, capture_queries
 from hyperdjango.models import FieldError, NotLoaded
 from hyperdjango.models.prefetch import Prefetch, prefetch_related_objects
-from reading_models import Author, Book, Chapter, Note, Publisher, Reader, Review, Tag, library
+from lending_library import Author, Book, Chapter, Note, Publisher, Reader, Review, Tag, library
 
 
 def titles(books: Any) -> list[str]:

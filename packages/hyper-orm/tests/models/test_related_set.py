@@ -6,7 +6,7 @@ import pytest
 from hyperdjango.database import IntegrityError
 from hyperdjango.database.testing import assert_num_queries, capture_queries
 from hyperdjango.models import FieldError, NotLoaded
-from reading_models import Author, Book, Chapter, Loan, Note, Reader, Review, Tag, library
+from lending_library import Author, Book, Chapter, Loan, Note, Reader, Review, Tag, library
 
 
 def names(tags: Any) -> list[str]:
@@ -167,11 +167,11 @@ async def test_a_table_between_of_ones_own_gets_its_defaults(database_url: str) 
 async def test_what_cannot_belong_is_refused(database_url: str) -> None:
     async with library(database_url):
         book, author = await Book.objects.get(id=1), await Author.objects.get(id=1)
-        with pytest.raises(FieldError, match="Book.tags takes instances of Tag, not Book"):
+        with pytest.raises(FieldError, match=r"Book\.tags takes instances of Tag, not Book"):
             await book.tags.add(book)
         with pytest.raises(FieldError, match="not saved"):
             await book.tags.add(Tag(name="x"))
-        with pytest.raises(FieldError, match="Author.books takes instances of Book, not int"):
+        with pytest.raises(FieldError, match=r"Author\.books takes instances of Book, not int"):
             await author.books.add(1)
         with pytest.raises(FieldError, match="no through_defaults"):
             await author.books.add(book, through_defaults={"a": 1})
@@ -188,11 +188,10 @@ async def test_what_cannot_belong_is_refused(database_url: str) -> None:
 async def test_changes_are_part_of_the_transaction(database_url: str) -> None:
     async with library(database_url) as db:
         book = await Book.objects.get(id=3)
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(IntegrityError):
             async with db.transaction():
                 await book.tags.add(1)
-                assert await book.tags.count() == 1
-                raise ZeroDivisionError
+                await book.tags.add(99)
         assert await book.tags.count() == 0
         note = Note(chapter=await Chapter.objects.get(book_id=2, number=1), text="n4")
         await note.save()

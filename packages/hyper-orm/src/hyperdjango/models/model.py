@@ -52,7 +52,7 @@ class ColumnsDescriptor:
 
 
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(Field,))
-class Model(Saving, Loading, Instance, metaclass=ModelMeta):
+class Model(Loading, Saving, Instance, metaclass=ModelMeta):
     """A row of a table.
 
     A subclass is a table: its annotations are the columns. Instances have no `__dict__`; an attribute whose value
