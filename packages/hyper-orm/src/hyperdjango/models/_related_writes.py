@@ -232,8 +232,8 @@ def _nullable_back(relation: "Relation") -> "Relation":
     back = _back(relation)
     if not back.is_nullable:
         raise FieldError(
-            f"{_said(relation)}: {back.model.__name__}.{back.name} is never NULL; delete the rows, or add them to another "
-            f"{relation.model.__name__}"
+            f"{_said(relation)}: {back.model.__name__}.{back.name} is never NULL; delete the rows, or add them to "
+            f"another {relation.model.__name__}"
         )
     return back
 
@@ -334,12 +334,13 @@ def _joined(instance: Any, relation: "Relation", objects: Iterable[Any]) -> None
 
 def _left(instance: Any, relation: "Relation", keys: list[Any], objects: Iterable[Any]) -> None:
     """Take instances out of the lists that are loaded, and their keys away."""
+    objects = list(objects)  # before the list changes, which it may be
     here = loaded(instance, relation)
     if here is not None:
         gone = set(keys)
         here[:] = [one for one in here if _key(relation, one) not in gone]
     back = relation.reverse
-    for one in list(objects):
+    for one in objects:
         if back is None or not isinstance(one, relation.target):
             continue
         if back.is_many:
