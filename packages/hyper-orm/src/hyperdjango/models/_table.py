@@ -86,7 +86,7 @@ class _Filler:
         column = Column(attribute.name, parsed.column_type, column=options.column)
         column.is_nullable = parsed.is_nullable
         column.rules = parsed.rules
-        column.check = checker(parsed.accepted, parsed.rules, options.check, parsed.prepare)
+        column.check = checker(parsed.accepted, parsed.rules, options.check)
         column.has_own_check = options.check is not None
         if parsed.column_type.enum is not None and column.check is None:
             column.check = member_of(parsed.column_type.enum)

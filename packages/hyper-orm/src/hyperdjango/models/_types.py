@@ -39,6 +39,7 @@ class ColumnType(NamedTuple):
         base: The type below the domain, else None.
         collation: The name of the collation, or None.
         extension: The extension that has the type, or None.
+        prepare: From the annotated value to one that the driver knows, where it does not know that: classes in JSON.
     """
 
     sql: str
@@ -52,6 +53,7 @@ class ColumnType(NamedTuple):
     base: "ColumnType | None" = None
     collation: str | None = None
     extension: str | None = None
+    prepare: Callable[[Any], Any] | None = None
 
 
 BIGINT = ColumnType("bigint", int, "integer")
@@ -69,14 +71,12 @@ class Parsed(NamedTuple):
         is_nullable: It has `| None`.
         rules: What it demands of values.
         accepted: The classes that those rules can be asked of.
-        prepare: From a value to what the driver takes, or None where that is the value.
     """
 
     column_type: ColumnType
     is_nullable: bool
     rules: tuple[Rule, ...]
     accepted: tuple[type, ...]
-    prepare: Callable[[Any], Any] | None = None
 
 
 class UnsupportedAnnotation(Exception):
@@ -177,13 +177,12 @@ def parse(annotation: Any) -> Parsed:
         if within:
             rules.append(Rule("each", within))
     column_type, rules = _refined(column_type, chosen, rules)
-    prepare = None
     if column_type.kind == "json" and any(isinstance(item, markers.SqlType) for item in chosen):
         try:
             way = json_type(inner)
         except ImportError as error:
             raise UnsupportedAnnotation(f"dict or list in its place: {error}") from error
-        column_type, prepare = column_type._replace(convert=way.convert), way.prepare
+        column_type = column_type._replace(convert=way.convert, prepare=way.prepare)
     python = column_type.python
     accepted = (
         (python, *_ALSO.get(python, ())) if isinstance(python, type) and column_type.kind != "json" else ()
@@ -192,7 +191,7 @@ def parse(annotation: Any) -> Parsed:
         accepted = (list, tuple)
     if column_type.enum is not None:
         accepted = (str,)
-    return Parsed(column_type, is_nullable, tuple(rules), accepted, prepare)
+    return Parsed(column_type, is_nullable, tuple(rules), accepted)
 
 
 def unwrap(annotation: Any) -> tuple[Any, tuple[Any, ...], bool]:
