@@ -6,6 +6,7 @@ Read from `Annotated[…]` by `_types`; `_declare` makes `Column.check` of it an
 import math
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
 import annotated_types as at
@@ -106,6 +107,10 @@ def _is_multiple(value: Any, of: Any) -> bool:
     if isinstance(value, float) or isinstance(of, float):
         quotient = value / of
         return math.isclose(quotient, round(quotient), rel_tol=1e-12, abs_tol=1e-12)
+    if isinstance(value, Decimal) or isinstance(of, Decimal):
+        number, step = Decimal(value), Decimal(of)
+        # Fractions are exact, whatever the context's precision is.
+        return number.is_finite() and (Fraction(number) / Fraction(step)).denominator == 1
     return bool(value % of == 0)
 
 
@@ -116,8 +121,11 @@ def _digits_fault(value: Any, precision: int, scale: int) -> str | None:
         return None
     if number.is_infinite():
         return f"must be finite, with {precision} digits"
-    _, digits, exponent = number.normalize().as_tuple()
+    _, digits, exponent = number.as_tuple()
     assert isinstance(exponent, int)
+    # Not normalize(), which rounds to the context's precision.
+    while exponent < 0 and len(digits) > 1 and digits[-1] == 0:
+        digits, exponent = digits[:-1], exponent + 1
     if -exponent > scale:
         return f"must have at most {scale} digits behind the point, not {-exponent}"
     if number and len(digits) + exponent > precision - scale:

@@ -154,7 +154,8 @@ class _Filler:
         if self._is_of_itself(attribute) and not attribute.options.to_field and len(self._own_key()) > 1:
             return tuple(f"{attribute.name}_{name}" for name in self._own_key())
         if isinstance(wanted, type) and not attribute.options.to_field:
-            keys: tuple[Column, ...] = wanted._table.primary_key  # type: ignore[attr-defined]
+            target: Any = wanted
+            keys: tuple[Column, ...] = target._table.primary_key
             if len(keys) > 1:
                 return tuple(f"{attribute.name}_{key.name}" for key in keys)
         return (f"{attribute.name}_id",)
