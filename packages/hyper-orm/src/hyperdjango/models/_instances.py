@@ -164,7 +164,7 @@ def set_key_slots(instance: Any, key: Any) -> None:
         column.slot.__set__(instance, value)
 
 
-def are_equal(one: "Model", other: "Model") -> bool:
+def are_equal(one: Any, other: Any) -> bool:
     """Whether both, of one model, are the same row. Without a key an instance equals itself alone."""
     if one is other:
         return True
@@ -251,14 +251,14 @@ def slots_of(model: "type[Model]") -> dict[str, Any]:
 def state_of(instance: Any) -> dict[str, Any]:
     """Return all that an instance holds, by slot; what is not loaded is left out."""
     state: dict[str, Any] = {}
-    for name, slot in slots_of(type(instance)).items():
+    for name, slot in slots_of(instance.__class__).items():
         try:
             state[name] = slot.__get__(instance)
         except AttributeError:
             continue
     # What was changed in place is known to this object alone.
-    changed = {*(instance._changed or ()), *changed_in_place(instance)}
-    extra = instance._extra
+    changed: set[str] = set(instance._changed or ()) | set(changed_in_place(instance))
+    extra: dict[str, Any] | None = instance._extra
     state["_changed"] = changed or None
     state["_extra"] = dict(extra) if extra else None
     # Where it came from has sockets, which go nowhere; that it came from somewhere matters.
@@ -268,7 +268,7 @@ def state_of(instance: Any) -> dict[str, Any]:
 
 def set_state(instance: Any, state: dict[str, Any]) -> None:
     """Write what `state_of` returned; what the model has no slot for any more is dropped."""
-    slots = slots_of(type(instance))
+    slots = slots_of(instance.__class__)
     for name, value in state.items():
         if name in slots:
             slots[name].__set__(instance, value)
