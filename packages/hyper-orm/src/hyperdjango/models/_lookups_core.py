@@ -179,10 +179,10 @@ def is_in(left: Node, operand: Operand) -> Node:
     values = operand.bare_node(_list_type(left.type, types), adapt)
     if not operand.wrappers:
         return condition(left, " = ANY(", values, ")")
-    one: Node = Sql("v", type=left.type)
+    element: Node = Sql("v", type=left.type)
     for wrapper in operand.wrappers:
-        one = wrapper(one)
-    return condition(left, " IN (SELECT ", one, " FROM unnest(", values, ") AS v)")
+        element = wrapper(element)
+    return condition(left, " IN (SELECT ", element, " FROM unnest(", values, ") AS v)")
 
 
 def _element(operand: Operand, kind: Any) -> Operand:

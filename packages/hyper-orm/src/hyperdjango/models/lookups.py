@@ -120,7 +120,7 @@ def register_transform(name: str, build: Transform, *kinds: str, bilateral: bool
     transform(name, *kinds, bilateral=bilateral)(build)
 
 
-def _check_word(name: str) -> None:
+def _check_word(name: Any) -> None:
     if not isinstance(name, str) or not name.isidentifier() or "__" in name or name.startswith("_"):
         raise FieldError(
             f"{name!r} is no word for a lookup: an identifier without '__' and no underscore in front"

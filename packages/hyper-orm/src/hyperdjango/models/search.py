@@ -29,6 +29,8 @@ class _Configured(Sql):
 
     __slots__ = ("config",)
 
+    config: Node | None
+
 
 def _config(config: "str | F | None") -> tuple[Expression, ...]:
     if config is None:
