@@ -11,6 +11,7 @@ from hyperdjango.models._conditional import Case, When
 from hyperdjango.models._driver import DISTRIBUTION
 from hyperdjango.models._filtered_relation import FilteredRelation
 from hyperdjango.models._func import ExpressionWrapper, Func
+from hyperdjango.models._loading import ONE, PEERS, RAISE, FetchMode
 from hyperdjango.models._markers import (
     BigInt,
     Bit,
@@ -89,6 +90,7 @@ from hyperdjango.models.indexes import Index, SqlText
 from hyperdjango.models.lookups import register_lookup, register_transform
 from hyperdjango.models.manager import Manager
 from hyperdjango.models.model import Model
+from hyperdjango.models.prefetch import Prefetch, prefetch_related_objects
 from hyperdjango.models.query_words import Q
 from hyperdjango.models.queryset import QuerySet
 from hyperdjango.models.relations import ForeignKey, ManyToMany, OneToOne, Related, RelatedOne, RelatedSet
@@ -120,7 +122,10 @@ DO_NOTHING: Final = OnDelete.NO_ACTION
 __all__ = [
     "CASCADE",
     "DO_NOTHING",
+    "ONE",
+    "PEERS",
     "PROTECT",
+    "RAISE",
     "RESTRICT",
     "SET_DEFAULT",
     "SET_NULL",
@@ -154,6 +159,7 @@ __all__ = [
     "Expression",
     "ExpressionWrapper",
     "F",
+    "FetchMode",
     "Field",
     "FieldError",
     "FilteredRelation",
@@ -195,6 +201,7 @@ __all__ = [
     "OrderBy",
     "OuterRef",
     "Predicate",
+    "Prefetch",
     "Q",
     "QuerySet",
     "Range",
@@ -243,6 +250,7 @@ __all__ = [
     "drop_schema",
     "drop_schema_sql",
     "drop_schema_sync",
+    "prefetch_related_objects",
     "register_lookup",
     "register_transform",
     "schema_sql",

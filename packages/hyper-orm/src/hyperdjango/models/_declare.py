@@ -3,9 +3,12 @@
 `_attributes` reads the annotations; here they become columns, relations, slots and a Table. An abstract class
 keeps what it declares for those below it, and has neither slots nor a table, so that several can be combined.
 """
+# A model's underscored attributes are kept from users, not from the package:
+# pyright: reportPrivateUsage=false
 
 from typing import Any
 
+from hyperdjango.models import _in_place
 from hyperdjango.models._annotations import Scope, annotations_of, declaring_frame
 from hyperdjango.models._attributes import Attribute, read_attributes
 from hyperdjango.models._class_options import ClassOptions, read_class_options
@@ -15,7 +18,7 @@ from hyperdjango.models._registry import registry
 from hyperdjango.models._table import fill_table, hidden_name
 from hyperdjango.models._types import snake_case
 from hyperdjango.models.errors import ModelDeclarationError, MultipleObjectsReturned, ObjectDoesNotExist
-from hyperdjango.models.relations import KINDS
+from hyperdjango.models.relations import RelationDescriptor
 
 
 class ModelMeta(type):
@@ -98,10 +101,15 @@ def _make_concrete(
 ) -> ModelMeta:
     table, descriptors = fill_table(name, attributes, options)
     hidden = [hidden_name(relation) for relation in table.relations]
+    # The type of a foreign key's column is not known yet; it is none of these.
+    mutable = [
+        column for column in table.columns if column._type is not None and column.type.kind in _in_place.KINDS
+    ]
+    extra = (_in_place.SLOT,) if mutable else ()
     body = {
         **namespace,
         **descriptors,
-        "__slots__": (*table.by_name, *hidden, "_late"),
+        "__slots__": (*table.by_name, *hidden, "_late", *extra),
         "_attributes": attributes,
         "_class_options": options,
         "_managers": {},
@@ -113,6 +121,10 @@ def _make_concrete(
     for column in table.columns:
         column.model = model
         column.slot = model.__dict__[column.name]
+    for column in mutable:
+        setattr(
+            model, column.name, _in_place.SeenColumn(column.name, column.slot, model.__dict__[_in_place.SLOT])
+        )
     for relation in table.relations.values():
         relation.model = model
         relation.slot = model.__dict__[hidden_name(relation.name)]
@@ -132,7 +144,11 @@ def _refuse_shadows(name: str, bases: tuple[type, ...], body: dict[str, Any]) ->
     for slot in body["_table"].names():
         for base in bases:
             for one in base.__mro__:
-                if slot in one.__dict__ and slot != "pk" and not isinstance(one.__dict__[slot], tuple(KINDS)):
+                if (
+                    slot in one.__dict__
+                    and slot != "pk"
+                    and not isinstance(one.__dict__[slot], RelationDescriptor)
+                ):
                     raise ModelDeclarationError(
                         f"{name}.{slot} hides {one.__name__}.{slot}, which is no field; give one of them another name"
                     )

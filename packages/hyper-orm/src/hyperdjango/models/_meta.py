@@ -60,13 +60,14 @@ class Column:
         relation: The to-one relation whose (first) key this is, or None.
         slot: The member descriptor of the class; None in abstract classes.
         check: Validates a Python value on write and returns it, or None where any value goes.
+        has_own_check: `Field(check=…)` is part of it, beside the rules.
         is_version: Counts the writes: `Version` fields.
         key_index: Which column of the target's key a foreign key's column holds.
         rules: What the annotation demands of values: the CHECK constraints.
     """
 
     __slots__ = (
-        "_type", "check", "column", "comment", "db_default", "default", "default_factory", "generated",
+        "_type", "check", "column", "comment", "db_default", "default", "default_factory", "generated", "has_own_check",
         "identity", "index", "is_indexed", "is_nullable", "is_primary_key", "is_unique", "is_version",
         "key_index", "model", "name", "relation", "rules", "slot",
     )  # fmt: skip
@@ -91,6 +92,7 @@ class Column:
         self.relation: Relation | None = None
         self.slot: Any = None
         self.check: Callable[[Any], Any] | None = None
+        self.has_own_check = False
         self.comment: str | None = None
         self.model: builtins.type[Model] = UNSET
 
@@ -131,8 +133,8 @@ class Relation:
         through_near: The relation of `through` to this model, for many to many.
         through_far: The relation of `through` to the target, for many to many.
         reverse: The relation back, where one is declared, else None.
-        slot: The member descriptor of the hidden slot: the instance, None, or the list of loaded instances. It is read and
-            written by `__get__` and `__set__`; of a reverse relation that its model does not declare it is a `LateSlot`.
+        slot: The member descriptor of the hidden slot: the instance, None, or the list of loaded instances. Read
+            and written by `__get__` and `__set__`; a `LateSlot` where related_name alone declares the relation.
         kind: How it was declared: "ForeignKey", "OneToOne", "ManyToMany", "Related" or "RelatedOne".
         wanted: The target as declared: the class, or its name.
         field: What `Field(…)` said.
@@ -207,7 +209,7 @@ class Relation:
 
 
 class Ends(NamedTuple):
-    """What `Relation.ends` finds. For many to many `locals` and `remotes` are the near half, this table to `through`."""
+    """What `Relation.ends` finds. For many to many the columns are those of this table and `through`."""
 
     target: "type[Model]"
     locals: tuple[Column, ...]

@@ -18,6 +18,7 @@ import typing_extensions
 from hyperdjango.database import types as driver
 from hyperdjango.database._identifiers import quote_identifier
 from hyperdjango.models import _markers as markers
+from hyperdjango.models._json_types import json_type
 from hyperdjango.models._rules import Rule, rules_of
 
 
@@ -27,8 +28,8 @@ class ColumnType(NamedTuple):
     Attributes:
         sql: The type as DDL and casts write it: `bigint`, `character varying(20)`, `text[]`.
         python: The class of its values in Python, as annotated: int, str, list, a StrEnum class …
-        kind: What lookups and functions of it there are: "text", "integer", "float", "numeric", "boolean", "bytes", "date",
-            "time", "timestamp", "interval", "uuid", "json", "array", "range", "multirange", "enum", "network",
+        kind: What lookups and functions of it there are: "text", "integer", "float", "numeric", "boolean", "bytes",
+            "date", "time", "timestamp", "interval", "uuid", "json", "array", "range", "multirange", "enum", "network",
             "geometric", "hstore", "vector", "search", "other".
         element: The element's type of an array, the bound's of a range.
         convert: From the driver's value to the annotated one, by the native hydrator: a dict, a callable or None.
@@ -64,16 +65,18 @@ class Parsed(NamedTuple):
     """What an annotation says.
 
     Attributes:
-        type: The column's type.
+        column_type: The column's type.
         is_nullable: It has `| None`.
         rules: What it demands of values.
         accepted: The classes that those rules can be asked of.
+        prepare: From a value to what the driver takes, or None where that is the value.
     """
 
-    type: ColumnType
+    column_type: ColumnType
     is_nullable: bool
     rules: tuple[Rule, ...]
     accepted: tuple[type, ...]
+    prepare: Callable[[Any], Any] | None = None
 
 
 class UnsupportedAnnotation(Exception):
@@ -169,11 +172,18 @@ def parse(annotation: Any) -> Parsed:
     column_type = _explicit(inner, chosen) or _plain(inner)
     if get_origin(inner) is Literal:
         rules.append(Rule("one_of", get_args(inner)))
-    if get_origin(inner) is list:
+    if get_origin(inner) is list and column_type.kind == "array":
         within = parse(get_args(inner)[0]).rules
         if within:
             rules.append(Rule("each", within))
     column_type, rules = _refined(column_type, chosen, rules)
+    prepare = None
+    if column_type.kind == "json" and any(isinstance(item, markers.SqlType) for item in chosen):
+        try:
+            way = json_type(inner)
+        except ImportError as error:
+            raise UnsupportedAnnotation(f"dict or list in its place: {error}") from error
+        column_type, prepare = column_type._replace(convert=way.convert), way.prepare
     python = column_type.python
     accepted = (
         (python, *_ALSO.get(python, ())) if isinstance(python, type) and column_type.kind != "json" else ()
@@ -182,7 +192,7 @@ def parse(annotation: Any) -> Parsed:
         accepted = (list, tuple)
     if column_type.enum is not None:
         accepted = (str,)
-    return Parsed(column_type, is_nullable, tuple(rules), accepted)
+    return Parsed(column_type, is_nullable, tuple(rules), accepted, prepare)
 
 
 def unwrap(annotation: Any) -> tuple[Any, tuple[Any, ...], bool]:
@@ -203,7 +213,7 @@ def unwrap(annotation: Any) -> tuple[Any, tuple[Any, ...], bool]:
         elif origin in {Union, types.UnionType}:
             within = tuple(one for one in get_args(annotation) if one is not types.NoneType)
             if len(within) == len(get_args(annotation)) or len(within) > 1:
-                return annotation, metadata, len(within) < len(get_args(annotation))
+                return annotation, metadata, is_nullable or len(within) < len(get_args(annotation))
             is_nullable = True
             annotation = within[0]
         else:
@@ -229,7 +239,7 @@ def _explicit(inner: Any, chosen: list[Any]) -> ColumnType | None:
                 extension=item.extension,
             )
         if isinstance(item, markers.VectorSize):
-            if not isinstance(item.dimensions, int) or item.dimensions < 1:
+            if item.dimensions < 1:
                 raise UnsupportedAnnotation("a vector has a number of dimensions: Vector[3]")
             return ColumnType(f"vector({item.dimensions})", list, "vector", extension="vector")
     return None
@@ -272,12 +282,12 @@ def _enum(python: Any) -> ColumnType:
     if issubclass(python, int):
         return ColumnType("bigint", python, "integer", convert={int(member): member for member in python})
     raise UnsupportedAnnotation(
-        f"make {python.__name__} a StrEnum (a PostgreSQL enum) or an IntEnum (a bigint)"
+        f"{python.__name__} as a StrEnum (a PostgreSQL enum) or an IntEnum (a bigint)"
     )
 
 
 def _array(annotation: Any) -> ColumnType:
-    element = parse(annotation).type
+    element = parse(annotation).column_type
     # PostgreSQL has one array type for every number of dimensions.
     sql = element.sql if element.kind == "array" else f"{element.sql}[]"
     return ColumnType(
@@ -310,7 +320,7 @@ def _literal(values: tuple[Any, ...]) -> ColumnType:
 
 
 def _range(origin: Any, bound: Any) -> ColumnType:
-    element = parse(bound).type
+    element = parse(bound).column_type
     if element.sql not in _RANGES:
         raise UnsupportedAnnotation(_INSTEAD[origin])
     is_multi = origin is driver.Multirange
@@ -375,4 +385,4 @@ def column_type(annotation: Any) -> ColumnType:
     Raises:
         UnsupportedAnnotation: There is none.
     """
-    return parse(annotation).type
+    return parse(annotation).column_type
