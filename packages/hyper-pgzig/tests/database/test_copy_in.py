@@ -216,7 +216,7 @@ def test_a_single_row_longer_than_all_buffers(face: Face, control: Control) -> N
         (b"1\tx\n", 5),
         memoryview(b"1234")[::2],
     ],
-    ids=repr,
+    ids=lambda data: repr(data).partition(" at 0x")[0],  # the same in every process
 )
 def test_what_is_no_data_is_refused_before_anything_is_sent(face: Face, control: Control, data: Any) -> None:
     pid = face.query_val("SELECT pg_backend_pid()")
