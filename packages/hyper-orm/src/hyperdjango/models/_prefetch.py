@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hyperdjango.database._native import native
 from hyperdjango.models._far_ends import held, keys_of, put_all, put_beside, reached
-from hyperdjango.models._keyed import KEY_NAME, keyed
+from hyperdjango.models._keyed import KEY_NAME, arrays_of, keyed
 from hyperdjango.models._meta import UNSET
 from hyperdjango.models._prefetch_levels import Level, checked
 from hyperdjango.models.errors import NotLoaded
@@ -44,9 +44,7 @@ async def prefetch(
             raise error
 
 
-async def _fetch(
-    rows: "Sequence[Model]", level: Level, database: "Database", *, is_partial: bool
-) -> None:
+async def _fetch(rows: "Sequence[Model]", level: Level, database: "Database", *, is_partial: bool) -> None:
     parents = rows
     if not level.is_attribute and level.queryset is None:
         parents = _missing(rows, level.relation, is_partial=is_partial)
@@ -109,8 +107,7 @@ async def _grouped(
     ask = keyed(queryset._state, relation)
     new = queryset._clone()
     new._state = ask.state
-    arrays = (keys,) if len(relation.locals) == 1 else tuple(map(list, zip(*keys, strict=True)))
-    new._params = queryset._params + arrays
+    new._params = queryset._params + arrays_of(keys, len(relation.locals))
     new._prefetches = ()
     if new._fetch_mode is None and parent._origin is not None:
         new._fetch_mode = parent._origin.fetch_mode
@@ -191,9 +188,7 @@ def _put_many(
         put_all(parents, level.relation.slot, lists)
 
 
-def _put_one(
-    parents: "Sequence[Model]", keys: list[Any], groups: dict[Any, list[Any]], level: Level
-) -> None:
+def _put_one(parents: "Sequence[Model]", keys: list[Any], groups: dict[Any, list[Any]], level: Level) -> None:
     relation = level.relation
     ones = {key: group[-1] for key, group in groups.items()}
     found = list(map(ones.get, keys))
@@ -202,9 +197,7 @@ def _put_one(
         return
     if relation.is_forward and None in found:
         # A key whose row a queryset of the caller's leaves out does lead somewhere: it stays not loaded.
-        known = [
-            position for position, one in enumerate(found) if one is not None or keys[position] is None
-        ]
+        known = [position for position, one in enumerate(found) if one is not None or keys[position] is None]
         parents = [parents[position] for position in known]
         found = [found[position] for position in known]
     put_all(parents, relation.slot, found)

@@ -1,4 +1,6 @@
 """`Model`: the base of every model, and what its instances can do without a database."""
+# A model's underscored attributes are kept from users, not from the package:
+# pyright: reportPrivateUsage=false
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, overload
 
@@ -7,6 +9,7 @@ from hyperdjango.models import _instances as instances
 from hyperdjango.models._declare import ModelMeta
 from hyperdjango.models._dump import Names
 from hyperdjango.models._instance import Instance
+from hyperdjango.models._loading import Loading
 from hyperdjango.models._saving import Saving
 from hyperdjango.models.errors import MultipleObjectsReturned, ObjectDoesNotExist
 from hyperdjango.models.expressions import Columns
@@ -51,7 +54,7 @@ class ColumnsDescriptor:
 
 
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(Field,))
-class Model(Saving, Instance, metaclass=ModelMeta):
+class Model(Loading, Saving, Instance, metaclass=ModelMeta):
     """A row of a table.
 
     A subclass is a table: its annotations are the columns. Instances have no `__dict__`; an attribute whose value
@@ -164,6 +167,8 @@ class Model(Saving, Instance, metaclass=ModelMeta):
         return instances.shape_of(self)
 
     def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
         return instances.are_equal(self, other)
 
     def __hash__(self) -> int:

@@ -6,7 +6,7 @@ differ, docs/orm/differences.md says so. Django docs: ref/models/querysets.
 
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
-from hyperdjango.models import _steps
+from hyperdjango.models import _scoping, _steps
 from hyperdjango.models._chain import M_co, R_co
 from hyperdjango.models._shapes import shape
 from hyperdjango.models._writing import Writing
@@ -198,7 +198,7 @@ class QuerySet(Writing[M_co, R_co]):
         """
         if nowait and skip_locked:
             raise FieldError("select_for_update(): nowait and skip_locked exclude each other")
-        words = f"FOR {'NO KEY ' if no_key else ''}UPDATE|"
+        words = f"FOR {'NO KEY ' if no_key else ''}UPDATE"
         words = f"{words}|{LOCK_WAITS[nowait, skip_locked]}"
         names = (of,) if isinstance(of, str) else tuple(of)
         return self._then(("lock", words, names), (), lambda state, _: _steps.locked(state, words, names))
@@ -249,13 +249,19 @@ class QuerySet(Writing[M_co, R_co]):
 
     def fetch_mode(self, mode: str) -> Self:
         """What `load()` fetches: `PEERS` of the same result, `ONE` instance, or `RAISE`."""
+        from hyperdjango.models._loading import fetch_mode_of
+
         new = self._clone()
-        new._fetch_mode = mode
+        new._fetch_mode = fetch_mode_of(mode)
         return new
 
-    def unscoped(self) -> Self:
-        """Without Meta.global_filters."""
-        return self._then("unscoped", (), lambda state, _: state.evolve(is_unscoped=True))
+    def unscoped(self, *names: str) -> Self:
+        """Without Meta.global_filters, or without those of these names.
+
+        Raises:
+            FieldError: The model has no filter of a name.
+        """
+        return self._then(("unscoped", names), (), lambda state, _: _scoping.unscoped(state, names))
 
     def __getitem__(self, item: "slice[Any, Any, Any]") -> Self:
         if not isinstance(item, slice):
