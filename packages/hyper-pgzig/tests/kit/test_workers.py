@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from workers import PROCESSES_MAX, pytest_xdist_auto_num_workers
+from workers import PROCESSES_MAX, pytest_collection_modifyitems, pytest_xdist_auto_num_workers
 
 HERE = str(Path(__file__).parent)
 
@@ -53,3 +53,12 @@ def test_what_is_printed_or_only_listed_stays_in_this_process() -> None:
 def test_a_given_server_is_used_by_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1/x")
     assert count(HERE) == 0
+
+
+def test_a_name_that_differs_between_processes_is_refused() -> None:
+    def named(name: str) -> pytest.Item:
+        return cast("pytest.Item", SimpleNamespace(name=name, nodeid=f"test_a.py::{name}"))
+
+    pytest_collection_modifyitems([named("test_one[at 0]")])
+    with pytest.raises(pytest.UsageError, match=r"ids without an address: test_a.py::test_one\[<object"):
+        pytest_collection_modifyitems([named(f"test_one[{object()!r}]")])

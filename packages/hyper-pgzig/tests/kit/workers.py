@@ -33,6 +33,13 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return count if count > 1 else 0
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse a name with an address in it: every process would have another."""
+    for item in items:
+        if " at 0x" in item.name:
+            raise pytest.UsageError(f"give its parameters ids without an address: {item.nodeid}")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
     """Keep the collector from looking through all tests again and again: many collect to see what is left.
