@@ -1,8 +1,9 @@
 """Object-relational mappers take turns: the rows that they all read and write, and what a question needs.
 
-Called by `orm_hydrate.py` and the other questions about hyper-orm. One module for each ORM (`_orm_django.py` …)
-says how it does the same work at its best, as `Way`s; those that are not installed are left out. All run in one
-process and on one interpreter; README.md says how to have one that is new enough for all of them.
+Called by `orm_hydrate.py` and the other questions about hyper-orm. One module for each ORM
+(`_orm_django.py` …) says how it does the same work at its best, as `Way`s; those that are not installed are
+left out. All run in one process and on one interpreter; README.md says how to have one that is new enough
+for all of them.
 """
 
 import datetime as dt
@@ -89,8 +90,8 @@ _TABLES: Final = (
         pages integer NOT NULL,
         price numeric(8, 2) NOT NULL
     )""",
-    f"INSERT INTO bench_author (name, active) "
-    f"SELECT 'author ' || i, i % 2 = 0 FROM generate_series(1, {AUTHORS}) AS i",
+    f"""INSERT INTO bench_author (name, active)
+    SELECT 'author ' || i, i % 2 = 0 FROM generate_series(1, {AUTHORS}) AS i""",
     # A price for each, so that there is one order by price.
     f"""INSERT INTO bench_book (author_id, title, pages, price)
     SELECT i % {AUTHORS} + 1, md5(i::text), i::int8 * 7919 % 997, i / 100.0
@@ -281,7 +282,7 @@ def best_targets(samples: Samples, what: str, times: float) -> list[Target]:
     best = {face: best_peer(samples, face) for face in faces}
     return [
         Target(
-            f"{what} on {face}: at least {times:g} times as quick as the best peer ({best[face][0]}, {best[face][1]})",
+            f"{what} on {face}: {times:g} times as quick as the best peer ({', '.join(best[face])})",
             best[face][0],
             face,
             best[face][1],
@@ -319,10 +320,10 @@ def described(place: Place) -> dict[str, Any]:
 def notes() -> Iterator[str]:
     """Say what is true of every question."""
     yield (
-        "Best peer: the other ORM with the least median wall time, on the same loop or blocking. Each is set up as "
-        "its manual has it for speed: see the head of its `_orm_….py`."
+        "Best peer: the other ORM with the least median wall time, on the same loop or blocking. Each is set "
+        "up as its manual has it for speed: see the head of its `_orm_….py`."
     )
-    yield "Django: its blocking API on a persistent connection; its asynchronous one runs the same in a thread."
+    yield "Django: blocking, on a persistent connection; its asynchronous calls do the same in a thread."
     if missing := [name for name in MODULES if name not in installed()]:
         yield f"Not installed here, so not measured: {', '.join(missing)}."
     if "Django" in installed() and int(metadata.version("django").partition(".")[0]) < 6:

@@ -115,5 +115,5 @@ def open_blocking(stack: ExitStack, place: Place) -> _Django:
     connections.settings = connections.configure_settings({"default": database})
     if hasattr(connections._connections, "default"):
         del connections["default"]
-    stack.callback(lambda: connections["default"].close())
+    stack.callback(connections["default"].close)
     return _Django()

@@ -18,7 +18,6 @@ from _place import Place
 from hyperdjango.database import Database, set_db
 from hyperdjango.models import CASCADE, Digits, Field, ForeignKey, Model, Related
 
-
 _SQL: Final = f"SELECT {', '.join(ITEM_COLUMNS)} FROM bench_item"
 
 

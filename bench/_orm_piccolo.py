@@ -1,13 +1,12 @@
 """Piccolo for the benchmarks, at its best: `objects()` over a pool of one asyncpg connection.
 
-Called by `_orm.py`. What it has no call for is done as its manual's parts allow: the children of many parents are
-a second query and a dict, and an insert of many rows is cut where a statement has too many parameters.
+Called by `_orm.py`. What it has no call for is done as its manual's parts allow: the children of many parents
+are a second query and a dict, and an insert of many rows is cut where a statement has too many parameters.
 Piccolo docs: query_types/objects, "prefetch"; query_types/insert.
 """
 # mypy: disable-error-code="import-not-found,import-untyped,misc"
 # It need not be installed.
 
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ from _harness import EventLoop
 from _orm import Way, at_once, item, items, nothing, titles, with_books
 from _place import Place, host_and_port
 from piccolo.columns import (
-    BigInt,
+    UUID,
     BigSerial,
     Boolean,
     Date,
@@ -25,7 +24,6 @@ from piccolo.columns import (
     Numeric,
     Text,
     Timestamptz,
-    UUID,
 )
 from piccolo.engine.postgres import PostgresEngine
 from piccolo.table import Table
@@ -118,7 +116,9 @@ class _Piccolo:
                 .limit(20)
             )
 
-        compiled: Callable[[int], object] = lambda pages: chain(pages).querystrings[0].compile_string()  # noqa: E731
+        def compiled(pages: int) -> Any:
+            return chain(pages).querystrings[0].compile_string()
+
         return [Way("Piccolo", compiled, titles, at_once(compiled), shown=chain)]
 
 

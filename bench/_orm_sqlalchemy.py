@@ -1,7 +1,7 @@
 """SQLAlchemy's ORM for the benchmarks, at its best: AsyncSession over asyncpg, in autocommit.
 
-Called by `_orm.py`. A session in autocommit sends no BEGIN and no ROLLBACK; one session for many lookups takes
-its connection from the pool once. Both ways are shown where they differ.
+Called by `_orm.py`. A session in autocommit sends no BEGIN and no ROLLBACK; one session for many lookups
+takes its connection from the pool once. Both ways are shown where they differ.
 SQLAlchemy docs: orm/extensions/asyncio; orm/queryguide/dml, "ORM Bulk INSERT Statements"; core/connections,
 "SQL Compilation Caching".
 """
@@ -142,7 +142,7 @@ class _SQLAlchemy:
         dialect = self._engine.dialect
         cache: dict[Any, Any] = {}
 
-        def chain(pages: int) -> Select[tuple[Book]]:
+        def chain(pages: int) -> Select[Book]:
             return (
                 select(Book)
                 .where(Book.pages >= pages, Book.title.startswith("a"))
@@ -150,15 +150,15 @@ class _SQLAlchemy:
                 .limit(20)
             )
 
-        def cached(pages: int) -> dict[str, Any]:
+        def cached(pages: int) -> object:
             # What a session does before it executes; there is no public name for it.
             compiled, extracted, *_ = chain(pages)._compile_w_cache(
                 dialect, compiled_cache=cache, column_keys=[]
             )
-            return compiled.construct_params(extracted_parameters=extracted)  # type: ignore[no-any-return]
+            return compiled.construct_params(extracted_parameters=extracted)
 
-        def anew(pages: int) -> dict[str, Any]:
-            return chain(pages).compile(dialect=dialect).params  # type: ignore[return-value]
+        def anew(pages: int) -> object:
+            return chain(pages).compile(dialect=dialect).params
 
         async def read(pages: int) -> Sequence[Book]:
             async with self._autocommit() as session:

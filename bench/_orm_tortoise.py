@@ -6,7 +6,6 @@ Tortoise docs: databases, "PostgreSQL"; query, "Prefetching".
 # mypy: disable-error-code="import-not-found,import-untyped,misc"
 # It need not be installed.
 
-from collections.abc import Callable
 from typing import Any
 
 from _harness import EventLoop
@@ -93,7 +92,9 @@ class _Tortoise:
         def chain(pages: int) -> Any:
             return Book.filter(pages__gte=pages, title__startswith="a").order_by("-price").limit(20)
 
-        compiled: Callable[[int], object] = lambda pages: chain(pages).sql()  # noqa: E731
+        def compiled(pages: int) -> Any:
+            return chain(pages).sql()
+
         return [Way("Tortoise", compiled, titles, at_once(compiled), shown=chain)]
 
 

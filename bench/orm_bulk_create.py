@@ -40,7 +40,7 @@ def answer(place: Place, plan: Plan) -> Answer:
         verdicts=judge(samples, best_targets(samples, f"{len(sets)} instances by bulk_create", LIMIT)),
         notes=[
             "8 columns, the key from the database; making the instances is in the time, and one transaction.",
-            "SQLAlchemy, insert() of dicts: makes no instances, and learns no keys; neither does Tortoise learn any.",
+            "SQLAlchemy, insert() of dicts: makes no instances, learns no keys; nor does Tortoise.",
             "Piccolo: in parts, since one statement would have more parameters than the protocol allows.",
             *notes(),
         ],

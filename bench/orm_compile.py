@@ -33,10 +33,9 @@ def answer(place: Place, plan: Plan) -> Answer:
         lines=lines(samples),
         verdicts=[Verdict(f"building and compiling takes at most {LIMIT_US} µs", LIMIT_US, took_us)],
         notes=[
-            '`filter(pages__gte=…, title__startswith="a").order_by("-price")[:20]`, as each ORM has it; no I/O.',
-            "SQLAlchemy: through its cache of compiled statements, as a session does; compile() is what its "
-            "manual shows, without the cache.",
-            "Django: `query.sql_with_params()`. Tortoise: `sql()`. Piccolo: `compile_string()` of its query string.",
+            '`filter(pages__gte=…, title__startswith="a").order_by("-price")[:20]`, as each has it; no I/O.',
+            "SQLAlchemy: through its cache of statements, as a session does; compile() goes without it.",
+            "Django: `query.sql_with_params()`. Tortoise: `sql()`. Piccolo: `compile_string()`.",
             *notes(),
         ],
     )

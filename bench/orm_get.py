@@ -30,7 +30,7 @@ def answer(place: Place, plan: Plan) -> Answer:
         verdicts=judge(samples, best_targets(samples, "an instance by primary key", LIMIT)),
         notes=[
             f"A table of {ROWS} rows of 8 columns.",
-            "SQLAlchemy, one session for many: it keeps its connection, where others take one for each lookup.",
+            "SQLAlchemy, one session for many: it keeps its connection; others take one for each.",
             *notes(),
         ],
     )

@@ -12,7 +12,6 @@ from _main import Question, main
 from _orm import DICTS, ORM, ROWS, best_targets, contenders, described, lines, make_tables, notes
 from _place import Place
 
-
 LIMIT: Final = 2.5
 LIMIT_OF_DICTS: Final = 1.3
 

@@ -30,7 +30,7 @@ def answer(place: Place, plan: Plan) -> Answer:
         lines=lines(samples),
         verdicts=judge(samples, best_targets(samples, f"{FOUND} parents with their children", LIMIT)),
         notes=[
-            f"Parents of 3 columns, {FOUND} of {AUTHORS} by a boolean; children of 5, with an index on the parent.",
+            f"Parents of 3 columns, {FOUND} of {AUTHORS} by a boolean; children of 5, indexed by parent.",
             "Piccolo prefetches parents of children only: here a second query, sorted out by a dict.",
             *notes(),
         ],

@@ -15,6 +15,7 @@ from postgres_servers import Server
 sys.path.insert(0, str(Path(__file__).parent))
 
 import _latency
+import _orm
 import _overheard
 import arrow
 import copy_records
@@ -24,6 +25,11 @@ import gather
 import lookup
 import memory
 import mixed
+import orm_bulk_create
+import orm_compile
+import orm_get
+import orm_hydrate
+import orm_prefetch
 import pipeline
 import profile_concurrent
 import profile_rows
@@ -68,6 +74,11 @@ QUESTIONS = {
     "execute_many": (execute_many.QUESTION, replace(BRIEF, operations=1)),
     "stream": (stream.QUESTION, replace(BRIEF, operations=1)),
     "flat_memory": (flat_memory.QUESTION, Plan(rounds=1, operations=3000, warmup=0)),
+    "orm_hydrate": (orm_hydrate.QUESTION, replace(BRIEF, operations=1)),
+    "orm_get": (orm_get.QUESTION, BRIEF),
+    "orm_bulk_create": (orm_bulk_create.QUESTION, replace(BRIEF, operations=1)),
+    "orm_prefetch": (orm_prefetch.QUESTION, replace(BRIEF, operations=1)),
+    "orm_compile": (orm_compile.QUESTION, replace(BRIEF, operations=20)),
 }
 
 
@@ -101,6 +112,8 @@ def test_a_question_is_answered_and_its_report_names_every_contender(
     drivers = {line.driver for line in answer.lines}
     if name == "flat_memory":  # about us alone
         assert all(driver.startswith(OURS) for driver in drivers)
+    elif name.startswith("orm_"):  # the peers need not be installed, and some have two ways
+        assert {_orm.ORM, *_orm.installed()} <= {driver.partition(",")[0] for driver in drivers}
     else:
         assert {OURS} | PEERS.get(name, {"asyncpg", "psycopg"}) <= drivers
     assert answer.verdicts
