@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from hyperdjango.models._meta import UNSET, Column, Relation
 from hyperdjango.models._nearest import nearest
 from hyperdjango.models._origin import UNKNOWN_ORIGIN
-from hyperdjango.models.errors import ModelDeclarationError, NotLoaded
+from hyperdjango.models._shapes import InstanceKind
+from hyperdjango.models.errors import FieldError, ModelDeclarationError, NotLoaded
 from hyperdjango.models.relations import check_target, value_of
 
 if TYPE_CHECKING:
@@ -277,3 +278,16 @@ def copied(instance: M, memo: dict[int, Any], *, is_deep: bool = False) -> M:
         state = {**copy.deepcopy(state, memo), "_origin": origin}
     set_state(made, state)
     return made
+
+
+def shape_of(instance: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Return an instance's kind as a value in a query, and its key as the parameters.
+
+    Raises:
+        FieldError: It has no key yet.
+    """
+    key = key_of(instance)
+    model = type(instance)
+    if key is None:
+        raise FieldError(f"this {model.__name__} has no key yet: save it before it is used in a query")
+    return InstanceKind(model), key if isinstance(key, tuple) else (key,)

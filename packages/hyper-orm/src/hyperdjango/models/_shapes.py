@@ -30,6 +30,12 @@ class Constant(NamedTuple):
     value: Any
 
 
+class InstanceKind(NamedTuple):
+    """The kind of an instance: its model."""
+
+    model: Any
+
+
 def shape(value: Any) -> tuple[Any, tuple[Any, ...]]:
     """Return a value's kind, and the parameters it comes to."""
     kind = type(value)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hyperdjango.models._nearest import nearest
 from hyperdjango.models._nodes import FALSE, Node, Outer, Parameter, Sql, condition
-from hyperdjango.models._shapes import Constant, Cursor, ListKind, lookup_shape
+from hyperdjango.models._shapes import Constant, Cursor, InstanceKind, ListKind, lookup_shape
 from hyperdjango.models._types import ColumnType
 from hyperdjango.models._values import PLAIN_TYPES, array_of, type_of_kind
 from hyperdjango.models.errors import FieldError
@@ -184,6 +184,7 @@ def compared(left: Node, words: tuple[str, ...], operand: Operand, found: "Found
             if onward is None:
                 raise unknown_word(left, words[-1], operand.said, found)
             left = onward
+    _check_instance(operand, found)
     if operand.value is None and name == "exact":
         return condition(left, " IS NULL", is_nullable=False)
     if operand.value is None and name != "isnull":
@@ -191,6 +192,23 @@ def compared(left: Node, words: tuple[str, ...], operand: Operand, found: "Found
     build = _of_kind(_LOOKUPS, name, _kind(left))
     made: Node = build(left, operand)
     return made
+
+
+def _check_instance(operand: Operand, found: "Found | None") -> None:
+    """An instance is of the model that the relation leads to.
+
+    Raises:
+        FieldError: It is of another one.
+    """
+    kind, relation = operand.kind, found.relation if found is not None else None
+    if not isinstance(kind, InstanceKind) or relation is None:
+        return
+    target = relation.target
+    if not issubclass(kind.model, target):
+        raise FieldError(
+            f"{relation.model.__name__}.{relation.name} is {target.__name__}; "
+            f"{operand.said} cannot be a {kind.model.__name__}"
+        )
 
 
 def unknown_word(node: Node, word: str, said: str, found: "Found | None") -> FieldError:

@@ -6,6 +6,7 @@ from hyperdjango.models import _instances as instances
 from hyperdjango.models._declare import ModelMeta
 from hyperdjango.models._instance import Instance
 from hyperdjango.models.errors import ModelDeclarationError, MultipleObjectsReturned, ObjectDoesNotExist
+from hyperdjango.models.expressions import Columns
 from hyperdjango.models.fields import Field
 from typing_extensions import dataclass_transform
 
@@ -66,6 +67,16 @@ class _KeyDescriptor:
         instances.set_key(instance, value)
 
 
+class ColumnsDescriptor:
+    """`Book.c`: the fields of a model as expressions."""
+
+    __slots__ = ()
+
+    def __get__(self, instance: "Model | None", owner: "type[Model]") -> Columns:
+        """Return them."""
+        return Columns(owner)
+
+
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(Field,))
 class Model(Instance, metaclass=ModelMeta):
     """A row of a table.
@@ -77,6 +88,7 @@ class Model(Instance, metaclass=ModelMeta):
     __slots__ = ()
 
     objects: ClassVar[ManagerDescriptor] = ManagerDescriptor()
+    c: ClassVar[ColumnsDescriptor] = ColumnsDescriptor()
     pk: ClassVar[_KeyDescriptor] = _KeyDescriptor()
     DoesNotExist: ClassVar[type[ObjectDoesNotExist]] = ObjectDoesNotExist
     MultipleObjectsReturned: ClassVar[type[MultipleObjectsReturned]] = MultipleObjectsReturned
@@ -106,6 +118,10 @@ class Model(Instance, metaclass=ModelMeta):
             key: The primary key; a tuple where it has several columns.
         """
         return instances.reference(cls, key)
+
+    def _shape(self) -> tuple[Any, tuple[Any, ...]]:
+        """What it is as a value in a query: its key."""
+        return instances.shape_of(self)
 
     def __eq__(self, other: object) -> bool:
         return instances.are_equal(self, other)
