@@ -287,7 +287,7 @@ def best_targets(samples: Samples, what: str, times: float) -> list[Target]:
             face,
             best[face][1],
             WALL,
-            1 / times,
+            int(1000 / times) / 1000,
             ORM,
         )
         for face in faces
