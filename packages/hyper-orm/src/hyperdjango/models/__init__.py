@@ -7,6 +7,7 @@ from annotated_types import Ge, Gt, Interval, Le, Len, Lt, MaxLen, MinLen, Multi
 from hyperdjango.database._native import require_native_api
 from hyperdjango.database.types import Multirange as MultiRange
 from hyperdjango.database.types import Range
+from hyperdjango.models._filtered_relation import FilteredRelation
 from hyperdjango.models._markers import (
     BigInt,
     Bit,
@@ -48,8 +49,12 @@ from hyperdjango.models.errors import (
     StaleObject,
     ValidationError,
 )
+from hyperdjango.models.expressions import Expression, F, OrderBy, OuterRef, Value
 from hyperdjango.models.fields import Field
+from hyperdjango.models.manager import Manager
 from hyperdjango.models.model import Model
+from hyperdjango.models.query_words import Q
+from hyperdjango.models.queryset import QuerySet
 from hyperdjango.models.relations import ForeignKey, ManyToMany, OneToOne, Related, RelatedOne, RelatedSet
 
 DISTRIBUTION: Final = "hyper-orm"
@@ -84,8 +89,11 @@ __all__ = [
     "Digits",
     "Domain",
     "EnumName",
+    "Expression",
+    "F",
     "Field",
     "FieldError",
+    "FilteredRelation",
     "ForeignKey",
     "Ge",
     "Gt",
@@ -100,6 +108,7 @@ __all__ = [
     "Len",
     "Lt",
     "MacAddr",
+    "Manager",
     "ManyToMany",
     "MaxLen",
     "MinLen",
@@ -114,7 +123,11 @@ __all__ = [
     "ObjectDoesNotExist",
     "OnDelete",
     "OneToOne",
+    "OrderBy",
+    "OuterRef",
     "Predicate",
+    "Q",
+    "QuerySet",
     "Range",
     "Real",
     "Related",
@@ -128,6 +141,7 @@ __all__ = [
     "TsQuery",
     "TsVector",
     "ValidationError",
+    "Value",
     "Varbit",
     "Vector",
     "VectorSize",

@@ -1,6 +1,7 @@
 """Writes a State as a statement: SELECT in its several uses, UPDATE and DELETE.
 
-What is compiled is kept with the State, so a shape is compiled once. PostgreSQL docs: sql-select, sql-update, sql-delete.
+What is compiled is kept with the State, so a shape is compiled once.
+PostgreSQL docs: sql-select, sql-update, sql-delete.
 """
 
 from collections.abc import Callable, Iterator
@@ -308,9 +309,7 @@ def finished(writer: Writer, state: State) -> Statement:
     return _statement(state, writer.text(), None, state.fields)
 
 
-def _within(
-    writer: Writer, state: State, offset: int, *, is_inner: bool, ordered: bool = True
-) -> None:
+def _within(writer: Writer, state: State, offset: int, *, is_inner: bool, ordered: bool = True) -> None:
     """Write a State whose values begin at an offset among those of the frame."""
     held = writer.frame
     assert held is not None

@@ -1,50 +1,20 @@
 """`Model`: the base of every model, and what its instances can do without a database."""
 
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Self, overload
 
 from hyperdjango.models import _instances as instances
 from hyperdjango.models._declare import ModelMeta
 from hyperdjango.models._instance import Instance
-from hyperdjango.models.errors import ModelDeclarationError, MultipleObjectsReturned, ObjectDoesNotExist
+from hyperdjango.models.errors import MultipleObjectsReturned, ObjectDoesNotExist
 from hyperdjango.models.expressions import Columns
 from hyperdjango.models.fields import Field
+from hyperdjango.models.manager import ManagerDescriptor
 from typing_extensions import dataclass_transform
 
 if TYPE_CHECKING:
     from hyperdjango.models._attributes import Attribute
     from hyperdjango.models._class_options import ClassOptions
     from hyperdjango.models._meta import Table
-    from hyperdjango.models.manager import Manager
-
-M = TypeVar("M", bound="Model")
-
-
-class ManagerDescriptor:
-    """`Author.objects` where a model declares no manager of its own; the base of Manager."""
-
-    __slots__ = ()
-
-    def __get__(self, instance: None, owner: type[M]) -> "Manager[M]":
-        """Return the manager of a model.
-
-        Raises:
-            ModelDeclarationError: The model is abstract.
-            AttributeError: It was asked of an instance.
-        """
-        refuse_instance(instance, owner)
-        from hyperdjango.models.manager import Manager  # noqa: PLC0415 - managers need models first
-
-        return Manager._of(owner)
-
-
-def refuse_instance(instance: object, owner: "type[Model]") -> None:
-    """Refuse a manager to an instance, and to a model without a table."""
-    if instance is not None:
-        raise AttributeError(f"objects belongs to the class: {owner.__name__}.objects")
-    if owner._table.is_abstract:
-        raise ModelDeclarationError(
-            f"{owner.__name__} is abstract: it has no table to query; use a model that inherits from it"
-        )
 
 
 class _KeyDescriptor:
@@ -87,7 +57,8 @@ class Model(Instance, metaclass=ModelMeta):
 
     __slots__ = ()
 
-    objects: ClassVar[ManagerDescriptor] = ManagerDescriptor()
+    # Without an annotation, which pyright would take for that of a manager declared in a subclass too.
+    objects = ManagerDescriptor()
     c: ClassVar[ColumnsDescriptor] = ColumnsDescriptor()
     pk: ClassVar[_KeyDescriptor] = _KeyDescriptor()
     DoesNotExist: ClassVar[type[ObjectDoesNotExist]] = ObjectDoesNotExist
@@ -97,6 +68,7 @@ class Model(Instance, metaclass=ModelMeta):
         _attributes: ClassVar[dict[str, Attribute]]
         _class_options: ClassVar[ClassOptions]
         _late: ClassVar[Any]
+        _managers: ClassVar[dict[Any, Any]]
         # Of models that declare no key; one that does declares its type. Any, so that it may be another one.
         id: Any
 
@@ -150,4 +122,4 @@ class Model(Instance, metaclass=ModelMeta):
             return instances.missing(self, name)
 
 
-__all__ = ["ManagerDescriptor", "Model"]
+__all__ = ["Model"]
