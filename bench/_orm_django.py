@@ -12,7 +12,8 @@ from contextlib import ExitStack
 from typing import Any
 
 import django
-from _orm import Way, item, items, nothing, titles, with_books
+from _orm import Way
+from _orm_tables import item, items, nothing, titles, with_books
 from _place import Place, host_and_port
 from django.conf import settings
 from django.db import connections, models

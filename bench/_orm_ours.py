@@ -13,7 +13,8 @@ from uuid import UUID
 
 import _drivers
 from _harness import EventLoop
-from _orm import DICTS, ITEM_COLUMNS, ORM, Way, at_once, item, items, nothing, titles, with_books
+from _orm import DICTS, ORM, Way, at_once
+from _orm_tables import ITEM_COLUMNS, item, items, nothing, titles, with_books
 from _place import Place
 from hyperdjango.database import Database, set_db
 from hyperdjango.models import CASCADE, Digits, Field, ForeignKey, Model, Related

@@ -11,7 +11,8 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from _harness import EventLoop
-from _orm import Way, at_once, item, items, nothing, titles, with_books
+from _orm import Way, at_once
+from _orm_tables import item, items, nothing, titles, with_books
 from _place import Place, host_and_port
 from piccolo.columns import (
     UUID,

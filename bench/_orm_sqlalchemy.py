@@ -13,7 +13,8 @@ from typing import Any
 from uuid import UUID
 
 from _harness import EventLoop
-from _orm import Way, at_once, item, items, nothing, titles, with_books
+from _orm import Way, at_once
+from _orm_tables import item, items, nothing, titles, with_books
 from _place import Place, host_and_port
 from sqlalchemy import (
     URL,

@@ -9,7 +9,8 @@ Tortoise docs: databases, "PostgreSQL"; query, "Prefetching".
 from typing import Any
 
 from _harness import EventLoop
-from _orm import Way, at_once, item, items, nothing, titles, with_books
+from _orm import Way, at_once
+from _orm_tables import item, items, nothing, titles, with_books
 from _place import Place, host_and_port
 from tortoise import fields
 from tortoise.context import TortoiseContext

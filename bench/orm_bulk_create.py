@@ -9,7 +9,8 @@ from typing import Final
 import psycopg
 from _harness import Answer, Plan, judge, take_turns
 from _main import Question, main
-from _orm import ROWS, best_targets, contenders, described, lines, make_tables, new_items, notes
+from _orm import best_targets, contenders, described, lines, notes
+from _orm_tables import ROWS, make_tables, new_items
 from _place import Place
 from execute_many import Emptied
 

@@ -10,7 +10,8 @@ from typing import Final
 
 from _harness import WALL, Answer, Plan, Verdict, take_turns
 from _main import Question, main
-from _orm import ORM, contenders, described, lines, make_tables, notes
+from _orm import ORM, contenders, described, lines, notes
+from _orm_tables import make_tables
 from _place import Place
 
 LIMIT_US: Final = 15

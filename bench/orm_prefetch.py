@@ -8,7 +8,8 @@ from typing import Final
 
 from _harness import Answer, Plan, judge, take_turns
 from _main import Question, main
-from _orm import AUTHORS, BOOKS_EACH, best_targets, contenders, described, lines, make_tables, notes
+from _orm import best_targets, contenders, described, lines, notes
+from _orm_tables import AUTHORS, BOOKS_EACH, make_tables
 from _place import Place
 
 LIMIT: Final = 2

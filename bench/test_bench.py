@@ -56,7 +56,7 @@ from _harness import (
     ratio,
     take_turns,
 )
-from _place import Place
+from _place import Place, Transport, host_and_port
 from _replay import Recording, Replayer
 
 BRIEF = Plan(rounds=2, operations=2, warmup=1)
@@ -226,6 +226,41 @@ def test_a_ratio_is_taken_within_rounds() -> None:
     assert ratio(samples, ("ours", "blocking"), ("theirs", "blocking"), "wall") == 0.5
     with pytest.raises(Failed, match="more operations"):
         ratio(samples, ("ours", "blocking"), ("theirs", "blocking"), "cpu")
+
+
+def test_the_best_peer_is_the_quickest_other_orm_on_the_loop_or_blocking() -> None:
+    samples: Samples = {
+        (_orm.ORM, "asyncio"): [Turn(1, 1)] * 3,
+        (_orm.DICTS, "asyncio"): [Turn(2, 2)] * 3,
+        ("slow", "asyncio"): [Turn(5, 1), Turn(9, 1), Turn(8, 1)],
+        ("quick", "asyncio"): [Turn(99, 9), Turn(6, 9), Turn(7, 9)],
+        ("quick", "uvloop"): [Turn(3, 1)] * 3,
+        ("blocks", "blocking"): [Turn(4, 1)] * 3,
+    }
+    assert _orm.best_peer(samples, "uvloop") == ("quick", "uvloop")
+    assert _orm.best_peer(samples, "asyncio") == _orm.best_peer(samples, "blocking") == ("blocks", "blocking")
+    (target,) = _orm.best_targets(samples, "something", 2.5)
+    assert (target.ours, target.face, target.limit) == (_orm.ORM, "asyncio", 0.4)
+    assert (target.against, target.against_face) == ("blocks", "blocking")
+    del samples["blocks", "blocking"]
+    assert _orm.best_peer(samples, "asyncio") == ("quick", "asyncio")
+
+
+def test_without_another_orm_there_is_nothing_to_reach_and_no_ratio() -> None:
+    samples: Samples = {(_orm.ORM, "asyncio"): [Turn(1, 1)], (_orm.DICTS, "asyncio"): [Turn(2, 2)]}
+    assert _orm.best_targets(samples, "something", 2) == []
+    assert [line.ratios for line in _orm.lines(samples)] == [{}, {}]
+
+
+@pytest.mark.parametrize("transport", ["unix", "tcp"])
+def test_an_orm_is_told_host_and_port_as_libpq_means_them(
+    transport: Transport, embedded_server: Server
+) -> None:
+    assert embedded_server.embedded is not None
+    place = Place.of(embedded_server.embedded, transport)
+    host, port = host_and_port(place)
+    assert port == embedded_server.embedded.port
+    assert host == ("127.0.0.1" if transport == "tcp" else str(embedded_server.embedded.socket_folder))
 
 
 def test_one_call_in_a_hundred_is_slow_and_the_seed_says_which() -> None:
