@@ -4,9 +4,9 @@ from importlib import metadata
 from typing import Final
 
 from annotated_types import Ge, Gt, Interval, Le, Len, Lt, MaxLen, MinLen, MultipleOf, Predicate
-from hyperdjango.database._native import require_native_api
 from hyperdjango.database.types import Multirange as MultiRange
 from hyperdjango.database.types import Range
+from hyperdjango.models._driver import DISTRIBUTION
 from hyperdjango.models._filtered_relation import FilteredRelation
 from hyperdjango.models._markers import (
     BigInt,
@@ -39,6 +39,7 @@ from hyperdjango.models._markers import (
     Xml,
 )
 from hyperdjango.models._meta import UNSET, OnDelete
+from hyperdjango.models.constraints import CheckConstraint, ExclusionConstraint, UniqueConstraint
 from hyperdjango.models.errors import (
     FieldError,
     ModelDeclarationError,
@@ -51,20 +52,22 @@ from hyperdjango.models.errors import (
 )
 from hyperdjango.models.expressions import Expression, F, OrderBy, OuterRef, Value
 from hyperdjango.models.fields import Field
+from hyperdjango.models.indexes import Index, SqlText
 from hyperdjango.models.manager import Manager
 from hyperdjango.models.model import Model
 from hyperdjango.models.query_words import Q
 from hyperdjango.models.queryset import QuerySet
 from hyperdjango.models.relations import ForeignKey, ManyToMany, OneToOne, Related, RelatedOne, RelatedSet
-
-DISTRIBUTION: Final = "hyper-orm"
-NATIVE_API: Final = 1
-
-# A driver of another age would fail later and less clearly.
-require_native_api(DISTRIBUTION, NATIVE_API)
+from hyperdjango.models.schema import (
+    create_schema,
+    create_schema_sync,
+    drop_schema,
+    drop_schema_sql,
+    drop_schema_sync,
+    schema_sql,
+)
 
 __version__: Final = metadata.version(DISTRIBUTION)
-
 CASCADE: Final = OnDelete.CASCADE
 RESTRICT: Final = OnDelete.RESTRICT
 PROTECT: Final = OnDelete.RESTRICT
@@ -83,12 +86,14 @@ __all__ = [
     "BigInt",
     "Bit",
     "Char",
+    "CheckConstraint",
     "CiText",
     "Cidr",
     "Collation",
     "Digits",
     "Domain",
     "EnumName",
+    "ExclusionConstraint",
     "Expression",
     "F",
     "Field",
@@ -98,6 +103,7 @@ __all__ = [
     "Ge",
     "Gt",
     "Hstore",
+    "Index",
     "Inet",
     "Integer",
     "Interval",
@@ -134,12 +140,14 @@ __all__ = [
     "RelatedOne",
     "RelatedSet",
     "SmallInt",
+    "SqlText",
     "SqlType",
     "StaleObject",
     "TimeTz",
     "Timestamp",
     "TsQuery",
     "TsVector",
+    "UniqueConstraint",
     "ValidationError",
     "Value",
     "Varbit",
@@ -147,4 +155,10 @@ __all__ = [
     "VectorSize",
     "Xml",
     "__version__",
+    "create_schema",
+    "create_schema_sync",
+    "drop_schema",
+    "drop_schema_sql",
+    "drop_schema_sync",
+    "schema_sql",
 ]
