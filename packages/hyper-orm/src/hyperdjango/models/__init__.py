@@ -6,8 +6,12 @@ from typing import Final
 from annotated_types import Ge, Gt, Interval, Le, Len, Lt, MaxLen, MinLen, MultipleOf, Predicate
 from hyperdjango.database.types import Multirange as MultiRange
 from hyperdjango.database.types import Range
+from hyperdjango.models._aggregate import Aggregate
+from hyperdjango.models._conditional import Case, When
 from hyperdjango.models._driver import DISTRIBUTION
 from hyperdjango.models._filtered_relation import FilteredRelation
+from hyperdjango.models._func import ExpressionWrapper, Func
+from hyperdjango.models._loading import ONE, PEERS, RAISE, FetchMode
 from hyperdjango.models._markers import (
     BigInt,
     Bit,
@@ -39,6 +43,36 @@ from hyperdjango.models._markers import (
     Xml,
 )
 from hyperdjango.models._meta import UNSET, OnDelete
+from hyperdjango.models._subquery import ArraySubquery, Exists, Subquery
+from hyperdjango.models.aggregates import (
+    AnyValue,
+    ArrayAgg,
+    Avg,
+    BitAnd,
+    BitOr,
+    BitXor,
+    BoolAnd,
+    BoolOr,
+    Corr,
+    Count,
+    CovarPop,
+    JSONBAgg,
+    Max,
+    Min,
+    RegrAvgX,
+    RegrAvgY,
+    RegrCount,
+    RegrIntercept,
+    RegrR2,
+    RegrSlope,
+    RegrSXX,
+    RegrSXY,
+    RegrSYY,
+    StdDev,
+    StringAgg,
+    Sum,
+    Variance,
+)
 from hyperdjango.models.constraints import CheckConstraint, ExclusionConstraint, UniqueConstraint
 from hyperdjango.models.errors import (
     FieldError,
@@ -53,8 +87,10 @@ from hyperdjango.models.errors import (
 from hyperdjango.models.expressions import Expression, F, OrderBy, OuterRef, Value
 from hyperdjango.models.fields import Field
 from hyperdjango.models.indexes import Index, SqlText
+from hyperdjango.models.lookups import register_lookup, register_transform
 from hyperdjango.models.manager import Manager
 from hyperdjango.models.model import Model
+from hyperdjango.models.prefetch import Prefetch, prefetch_related_objects
 from hyperdjango.models.query_words import Q
 from hyperdjango.models.queryset import QuerySet
 from hyperdjango.models.relations import ForeignKey, ManyToMany, OneToOne, Related, RelatedOne, RelatedSet
@@ -65,6 +101,14 @@ from hyperdjango.models.schema import (
     drop_schema_sql,
     drop_schema_sync,
     schema_sql,
+)
+from hyperdjango.models.window import (
+    GroupsRange,
+    RowRange,
+    ValueRange,
+    Window,
+    WindowFrame,
+    WindowFrameExclusion,
 )
 
 __version__: Final = metadata.version(DISTRIBUTION)
@@ -78,35 +122,58 @@ DO_NOTHING: Final = OnDelete.NO_ACTION
 __all__ = [
     "CASCADE",
     "DO_NOTHING",
+    "ONE",
+    "PEERS",
     "PROTECT",
+    "RAISE",
     "RESTRICT",
     "SET_DEFAULT",
     "SET_NULL",
     "UNSET",
+    "Aggregate",
+    "AnyValue",
+    "ArrayAgg",
+    "ArraySubquery",
+    "Avg",
     "BigInt",
     "Bit",
+    "BitAnd",
+    "BitOr",
+    "BitXor",
+    "BoolAnd",
+    "BoolOr",
+    "Case",
     "Char",
     "CheckConstraint",
     "CiText",
     "Cidr",
     "Collation",
+    "Corr",
+    "Count",
+    "CovarPop",
     "Digits",
     "Domain",
     "EnumName",
     "ExclusionConstraint",
+    "Exists",
     "Expression",
+    "ExpressionWrapper",
     "F",
+    "FetchMode",
     "Field",
     "FieldError",
     "FilteredRelation",
     "ForeignKey",
+    "Func",
     "Ge",
+    "GroupsRange",
     "Gt",
     "Hstore",
     "Index",
     "Inet",
     "Integer",
     "Interval",
+    "JSONBAgg",
     "Json",
     "Jsonb",
     "LTree",
@@ -116,7 +183,9 @@ __all__ = [
     "MacAddr",
     "Manager",
     "ManyToMany",
+    "Max",
     "MaxLen",
+    "Min",
     "MinLen",
     "Model",
     "ModelDeclarationError",
@@ -132,17 +201,32 @@ __all__ = [
     "OrderBy",
     "OuterRef",
     "Predicate",
+    "Prefetch",
     "Q",
     "QuerySet",
     "Range",
     "Real",
+    "RegrAvgX",
+    "RegrAvgY",
+    "RegrCount",
+    "RegrIntercept",
+    "RegrR2",
+    "RegrSXX",
+    "RegrSXY",
+    "RegrSYY",
+    "RegrSlope",
     "Related",
     "RelatedOne",
     "RelatedSet",
+    "RowRange",
     "SmallInt",
     "SqlText",
     "SqlType",
     "StaleObject",
+    "StdDev",
+    "StringAgg",
+    "Subquery",
+    "Sum",
     "TimeTz",
     "Timestamp",
     "TsQuery",
@@ -150,9 +234,15 @@ __all__ = [
     "UniqueConstraint",
     "ValidationError",
     "Value",
+    "ValueRange",
     "Varbit",
+    "Variance",
     "Vector",
     "VectorSize",
+    "When",
+    "Window",
+    "WindowFrame",
+    "WindowFrameExclusion",
     "Xml",
     "__version__",
     "create_schema",
@@ -160,5 +250,8 @@ __all__ = [
     "drop_schema",
     "drop_schema_sql",
     "drop_schema_sync",
+    "prefetch_related_objects",
+    "register_lookup",
+    "register_transform",
     "schema_sql",
 ]

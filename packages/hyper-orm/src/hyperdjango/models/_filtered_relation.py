@@ -58,6 +58,8 @@ class FilteredRelation:
         """None: it has no value itself."""
         return iter(())
 
+    all_names = names
+
     def source(self, state: "State", scope: Scope, name: str, cursor: Cursor) -> "Source | Filtered":
         """Return what names that begin with `name` go on from.
 

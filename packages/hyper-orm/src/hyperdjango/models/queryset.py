@@ -198,7 +198,7 @@ class QuerySet(Writing[M_co, R_co]):
         """
         if nowait and skip_locked:
             raise FieldError("select_for_update(): nowait and skip_locked exclude each other")
-        words = f"FOR {'NO KEY ' if no_key else ''}UPDATE|"
+        words = f"FOR {'NO KEY ' if no_key else ''}UPDATE"
         words = f"{words}|{LOCK_WAITS[nowait, skip_locked]}"
         names = (of,) if isinstance(of, str) else tuple(of)
         return self._then(("lock", words, names), (), lambda state, _: _steps.locked(state, words, names))
@@ -249,8 +249,10 @@ class QuerySet(Writing[M_co, R_co]):
 
     def fetch_mode(self, mode: str) -> Self:
         """What `load()` fetches: `PEERS` of the same result, `ONE` instance, or `RAISE`."""
+        from hyperdjango.models._loading import fetch_mode_of
+
         new = self._clone()
-        new._fetch_mode = mode
+        new._fetch_mode = fetch_mode_of(mode)
         return new
 
     def unscoped(self) -> Self:
