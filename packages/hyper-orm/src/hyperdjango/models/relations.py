@@ -3,6 +3,8 @@
 Each is a descriptor, typed so that checkers know `book.author` for an Author without a plugin. Reading one does
 no I/O: what was not fetched raises NotLoaded, which names what fetches it.
 """
+# A model's underscored attributes are kept from users, not from the package:
+# pyright: reportPrivateUsage=false
 
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class _Descriptor(Generic[T]):
+class RelationDescriptor(Generic[T]):
     """The attribute of a relation. On the class it is the Relation.
 
     In a class body it may also be a value, which then stands for `Field(init=False)`: `tags = ManyToMany[Tag]()`.
@@ -46,7 +48,7 @@ def value_of(column: Column, instance: Any) -> Any:
         return UNSET
 
 
-class ForeignKey(_Descriptor[T]):
+class ForeignKey(RelationDescriptor[T]):
     """A key of another model's row; `ForeignKey[Author | None]` where there may be none."""
 
     __slots__ = ()
@@ -126,7 +128,7 @@ class OneToOne(ForeignKey[T]):
     __slots__ = ()
 
 
-class _ToMany(_Descriptor[T]):
+class _ToMany(RelationDescriptor[T]):
     __slots__ = ()
 
     @overload
@@ -157,7 +159,7 @@ class Related(_ToMany[T]):
     __slots__ = ()
 
 
-class RelatedOne(_Descriptor[T]):
+class RelatedOne(RelationDescriptor[T]):
     """The way back of a one-to-one relation: the instance, or None."""
 
     __slots__ = ()
