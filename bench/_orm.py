@@ -36,6 +36,7 @@ from _place import Place, environment
 
 ORM: Final = "hyper-orm"
 DICTS: Final = "hyper-pgzig, dicts"
+OF_DICTS: Final = "SQLAlchemy, insert() of dicts"  # the one way that makes no instances
 # A word in the report to the project that is installed and the module here; ours first.
 MODULES: Final = {
     ORM: ("hyper-orm", "_orm_ours"),

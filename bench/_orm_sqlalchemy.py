@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from _harness import EventLoop
-from _orm import Way, at_once
+from _orm import OF_DICTS, Way, at_once
 from _orm_tables import item, items, nothing, titles, with_books
 from _place import Place, host_and_port
 from sqlalchemy import (
@@ -127,7 +127,7 @@ class _SQLAlchemy:
 
         return [
             Way("SQLAlchemy, add_all", add_all, nothing),
-            Way("SQLAlchemy, insert() of dicts", insert_dicts, nothing),
+            Way(OF_DICTS, insert_dicts, nothing),
         ]
 
     def prefetch(self) -> list[Way]:
