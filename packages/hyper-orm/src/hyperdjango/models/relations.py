@@ -9,6 +9,7 @@ no I/O: what was not fetched raises NotLoaded, which names what fetches it.
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from hyperdjango.models._meta import UNSET, Column, Relation
+from hyperdjango.models._related_rows import M
 from hyperdjango.models._related_set import RelatedSet
 from hyperdjango.models.errors import NotLoaded
 from hyperdjango.models.fields import FieldOptions
@@ -128,13 +129,13 @@ class OneToOne(ForeignKey[T]):
     __slots__ = ()
 
 
-class _ToMany(RelationDescriptor[T]):
+class _ToMany(RelationDescriptor[M]):
     __slots__ = ()
 
     @overload
     def __get__(self, instance: None, owner: type) -> Relation: ...
     @overload
-    def __get__(self, instance: "Instance", owner: type) -> RelatedSet[T]: ...
+    def __get__(self, instance: "Instance", owner: type) -> RelatedSet[M]: ...
     def __get__(self, instance: "Instance | None", owner: type) -> Any:
         """Return the set of those at the far end; reading it needs them loaded."""
         if instance is None:
@@ -147,13 +148,13 @@ class _ToMany(RelationDescriptor[T]):
         raise AttributeError(f"{model}.{name} cannot be set: use `await {model.lower()}.{name}.set(…)`")
 
 
-class ManyToMany(_ToMany[T]):
+class ManyToMany(_ToMany[M]):
     """Any number of another model's rows, through a table between."""
 
     __slots__ = ()
 
 
-class Related(_ToMany[T]):
+class Related(_ToMany[M]):
     """The way back of a foreign key, or of a many-to-many relation."""
 
     __slots__ = ()
