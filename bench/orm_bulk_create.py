@@ -17,7 +17,7 @@ from execute_many import Emptied
 LIMIT: Final = 3
 TABLE: Final = "bench_new_item"
 SUMMARY: Final = (
-    "count(*), sum(price), max(name), min(created_at), max(published), min(token::text), sum(weight)"
+    "count(*), sum(price), max(name), min(created_at), max(published), min(token::text), sum(weight::numeric)"
 )
 
 
@@ -47,7 +47,7 @@ def answer(place: Place, plan: Plan) -> Answer:
         verdicts=judge(samples, targets),
         notes=[
             "8 columns, the key from the database; making the instances is in the time, and one transaction.",
-            "SQLAlchemy, insert() of dicts: makes no instances, learns no keys; nor does Tortoise.",
+            "SQLAlchemy, insert() of dicts: makes no instances. It and Tortoise learn no keys.",
             "Piccolo: in parts, since one statement would have more parameters than the protocol allows.",
             *notes(),
         ],
