@@ -1,3 +1,3 @@
-"""Loads the plugin that gives every package's tests their PostgreSQL servers."""
+"""Loads the plugins that give every package's tests their PostgreSQL servers, and the bookshop on them."""
 
-pytest_plugins = ["postgres_servers"]
+pytest_plugins = ["postgres_servers", "bookshop.fixtures"]

@@ -1,0 +1,135 @@
+"""The two sides under one set of names, so that a query is written once: `m.Book.objects.filter(m.Q(…) | m.F(…))`.
+
+A side has the bookshop's models, the expressions, aggregates and functions, and the few calls that the two must
+spell differently.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from bookshop import django_models
+from django.contrib.postgres import aggregates as postgres_aggregates
+from django.db import models as django
+from django.db import transaction
+from django.db.models import functions as django_functions
+
+FIELDS = {
+    "decimal": django.DecimalField,
+    "float": django.FloatField,
+    "integer": django.BigIntegerField,
+    "text": django.TextField,
+    "boolean": django.BooleanField,
+    "date": django.DateField,
+    "timestamp": django.DateTimeField,
+    "interval": django.DurationField,
+}
+PYTHON = {"decimal": "Decimal", "float": "float", "integer": "int", "text": "str", "boolean": "bool", "date": "date"}
+
+
+class Undone(Exception):  # noqa: N818 - it says that all went well
+    """Rolls a transaction back and carries what was read in it."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        super().__init__()
+
+
+class Side(SimpleNamespace):
+    """One of the two. What a table of queries may use of it is listed in its makers below."""
+
+    is_ours: bool
+
+    def run(self, query: Callable[["Side"], Any]) -> Any:
+        """Evaluate a query and return rows or a value."""
+        raise NotImplementedError
+
+    def undone(self, steps: Callable[["Side", Callable[[Any], Any]], Any]) -> Any:
+        """Run steps in a transaction that is rolled back and return what they return."""
+        raise NotImplementedError
+
+
+class Theirs(Side):
+    """Django's."""
+
+    is_ours = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        names = vars(self)
+        names.update({name: getattr(django_functions, name) for name in django_functions.__all__})
+        names.update({name: getattr(postgres_aggregates, name) for name in postgres_aggregates.__all__})
+        names.update({name: getattr(django, name) for name in django.__all__})
+        names.update({model.__name__: model for model in django_models.MODELS})
+
+    @staticmethod
+    def many(instance: Any, name: str) -> list[Any]:
+        """Loaded instances at the far end of a to-many relation."""
+        found = getattr(instance, name)
+        return found if isinstance(found, list) else list(found.all())
+
+    @staticmethod
+    def typed(expression: Any, kind: str) -> Any:
+        """An expression of which Django must be told the type."""
+        return django.ExpressionWrapper(expression, output_field=FIELDS[kind]())
+
+    @staticmethod
+    def cast(expression: Any, kind: str) -> Any:
+        options = {"max_digits": 20, "decimal_places": 2} if kind == "decimal" else {}
+        return django_functions.Cast(expression, FIELDS[kind](**options))
+
+    def run(self, query: Callable[[Side], Any]) -> Any:
+        found = query(self)
+        return list(found) if isinstance(found, django.query.QuerySet) else found
+
+    def undone(self, steps: Callable[[Side, Callable[[Any], Any]], Any]) -> Any:
+        try:
+            with transaction.atomic():
+                raise Undone(steps(self, lambda step: list(step) if isinstance(step, django.query.QuerySet) else step))
+        except Undone as undone:
+            return undone.value
+
+
+class Ours(Side):
+    """Ours, on a runner and a database that outlive the tests' functions."""
+
+    is_ours = True
+
+    def __init__(self, runner: asyncio.Runner, database: Any) -> None:
+        from bookshop import models as shop
+        from hyperdjango import models
+
+        super().__init__()
+        names = vars(self)
+        names.update({name: getattr(models, name) for name in dir(models) if not name.startswith("_")})
+        functions = getattr(models, "functions", None)
+        names.update({name: getattr(functions, name) for name in dir(functions) if name[:1].isupper()})
+        names.update({model.__name__: model for model in shop.MODELS})
+        self.runner = runner
+        self.database = database
+
+    @staticmethod
+    def many(instance: Any, name: str) -> list[Any]:
+        return list(getattr(instance, name))
+
+    @staticmethod
+    def typed(expression: Any, _kind: str) -> Any:
+        return expression
+
+    def cast(self, expression: Any, kind: str) -> Any:
+        from decimal import Decimal
+
+        types = {"decimal": Decimal, "float": float, "integer": int, "text": str, "boolean": bool}
+        return self.Cast(expression, types[kind])
+
+    def run(self, query: Callable[[Side], Any]) -> Any:
+        async def evaluate() -> Any:
+            found = query(self)
+            return await found if inspect.isawaitable(found) else found
+
+        return self.runner.run(evaluate())
+
+    def undone(self, steps: Callable[[Side, Callable[[Any], Any]], Any]) -> Any:
+        raise NotImplementedError
