@@ -1,10 +1,10 @@
-"""Django without a project: settings by hand, models outside of any app, its connection turned to our databases.
+"""Django without a project: settings by hand, one app, its connection turned to our databases.
 
-Imported by `django_models`, and by tests that compare. Django sets the session's time zone to UTC; the databases
+Imported by tests that compare, before the app's models. Django sets the session's time zone to UTC; the databases
 that `load` makes have that as their default, so that dates are cut alike on both sides.
 """
 
-from typing import Any, Final
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import django
@@ -14,14 +14,12 @@ from django.db import connections
 if not settings.configured:
     settings.configure(
         DATABASES={"default": {"ENGINE": "django.db.backends.postgresql", "NAME": "none yet"}},
-        INSTALLED_APPS=["django.contrib.postgres"],
+        INSTALLED_APPS=["django.contrib.postgres", "bookshop.django_app"],
         USE_TZ=True,
         TIME_ZONE="UTC",
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
     )
     django.setup()
-
-IS_READY: Final = True
 
 
 def connect(url: str) -> None:

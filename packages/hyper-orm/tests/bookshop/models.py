@@ -1,4 +1,4 @@
-"""The bookshop in our syntax: fifteen models and every kind of relation. `django_models` has the same for Django."""
+"""The bookshop in our syntax: fifteen models and every kind of relation. `django_app` has the same for Django."""
 
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal

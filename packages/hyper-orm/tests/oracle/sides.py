@@ -10,7 +10,8 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from bookshop import django_models
+from bookshop import django_side
+from bookshop.django_app import models as django_models
 from django.contrib.postgres import aggregates as postgres_aggregates
 from django.db import models as django
 from django.db import transaction
@@ -26,6 +27,8 @@ FIELDS = {
     "timestamp": django.DateTimeField,
     "interval": django.DurationField,
 }
+
+assert django_side  # it makes Django ready for the app's models
 PYTHON = {"decimal": "Decimal", "float": "float", "integer": "int", "text": "str", "boolean": "bool", "date": "date"}
 
 
@@ -59,9 +62,8 @@ class Theirs(Side):
     def __init__(self) -> None:
         super().__init__()
         names = vars(self)
-        names.update({name: getattr(django_functions, name) for name in django_functions.__all__})
-        names.update({name: getattr(postgres_aggregates, name) for name in postgres_aggregates.__all__})
-        names.update({name: getattr(django, name) for name in django.__all__})
+        for module in (django_functions, postgres_aggregates, django):
+            names.update({name: found for name, found in vars(module).items() if name[:1].isupper()})
         names.update({model.__name__: model for model in django_models.MODELS})
 
     @staticmethod

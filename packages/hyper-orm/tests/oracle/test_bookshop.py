@@ -3,9 +3,9 @@
 import hashlib
 
 import psycopg
-from bookshop import django_models as theirs
 from bookshop import django_side, load
 from bookshop.data import Maker
+from bookshop.django_app import models as theirs
 
 
 def test_it_has_more_than_100_000_rows(bookshop_url: str) -> None:

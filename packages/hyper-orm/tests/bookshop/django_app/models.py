@@ -1,9 +1,8 @@
-"""The bookshop as Django's models over the same tables: the oracle. `django_side.connect` must run before any use.
+"""The bookshop as Django's models over the same tables: the oracle. Imported by Django, by way of `django_side`.
 
 Reverse names are the ones that `models` declares, so that both sides write the same lookups.
 """
 
-from bookshop import django_side  # isort: skip - Django's models need its settings
 from django.contrib.postgres.fields import (
     ArrayField,
     BigIntegerRangeField,
@@ -11,8 +10,6 @@ from django.contrib.postgres.fields import (
     DateTimeRangeField,
 )
 from django.db import models
-
-assert django_side.IS_READY
 
 
 class Country(models.Model):
@@ -22,7 +19,6 @@ class Country(models.Model):
     area = models.FloatField(null=True)
 
     class Meta:
-        app_label = "bookshop"
         db_table = "country"
         managed = False
 
@@ -36,7 +32,6 @@ class Publisher(models.Model):
     contacts = models.JSONField(default=dict)
 
     class Meta:
-        app_label = "bookshop"
         db_table = "publisher"
         managed = False
 
@@ -54,7 +49,6 @@ class Author(models.Model):
     aliases = ArrayField(models.TextField(), default=list)
 
     class Meta:
-        app_label = "bookshop"
         db_table = "author"
         managed = False
 
@@ -67,7 +61,6 @@ class Profile(models.Model):
     seen_at = models.DateTimeField(null=True)
 
     class Meta:
-        app_label = "bookshop"
         db_table = "profile"
         managed = False
 
@@ -78,7 +71,6 @@ class Genre(models.Model):
     parent = models.ForeignKey("self", models.CASCADE, null=True, related_name="children")
 
     class Meta:
-        app_label = "bookshop"
         db_table = "genre"
         managed = False
 
@@ -89,7 +81,6 @@ class Tag(models.Model):
     color = models.CharField(max_length=7, null=True)
 
     class Meta:
-        app_label = "bookshop"
         db_table = "tag"
         managed = False
 
@@ -120,7 +111,6 @@ class Book(models.Model):
     contributors = models.ManyToManyField(Author, through="Contribution", related_name="contributed")
 
     class Meta:
-        app_label = "bookshop"
         db_table = "book"
         managed = False
 
@@ -131,7 +121,6 @@ class BookTags(models.Model):
     tag = models.ForeignKey(Tag, models.CASCADE, related_name="+")
 
     class Meta:
-        app_label = "bookshop"
         db_table = "book_tags"
         managed = False
 
@@ -145,7 +134,6 @@ class Contribution(models.Model):
     note = models.TextField(null=True)
 
     class Meta:
-        app_label = "bookshop"
         db_table = "contribution"
         managed = False
 
@@ -162,7 +150,6 @@ class Customer(models.Model):
     prefs = models.JSONField(null=True)
 
     class Meta:
-        app_label = "bookshop"
         db_table = "customer"
         managed = False
 
@@ -177,7 +164,6 @@ class Review(models.Model):
     helpful = models.IntegerField(default=0)
 
     class Meta:
-        app_label = "bookshop"
         db_table = "review"
         managed = False
 
@@ -192,7 +178,6 @@ class Order(models.Model):
     delivery = DateTimeRangeField(null=True)
 
     class Meta:
-        app_label = "bookshop"
         db_table = "order"
         managed = False
 
@@ -207,7 +192,6 @@ class OrderLine(models.Model):
     discount = models.DecimalField(max_digits=5, decimal_places=2, null=True)
 
     class Meta:
-        app_label = "bookshop"
         db_table = "order_line"
         managed = False
 
@@ -221,7 +205,6 @@ class Shop(models.Model):
     manager = models.OneToOneField(Customer, models.SET_NULL, null=True, related_name="managed_shop")
 
     class Meta:
-        app_label = "bookshop"
         db_table = "shop"
         managed = False
 
@@ -234,7 +217,6 @@ class Stock(models.Model):
     counted = models.DateField(null=True)
 
     class Meta:
-        app_label = "bookshop"
         db_table = "stock"
         managed = False
 
