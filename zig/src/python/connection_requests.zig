@@ -61,7 +61,7 @@ pub fn makeRequest(object: *Object, sql: *Object, values: *Object, shape: *Objec
     const set_number = if (batch) py.PyLong_AsLongLong(first_set) else 0;
     if (set_number < 0) return if (py.PyErr_Occurred() != null) error.PythonError else raise.valueError("first_set must not be negative");
     if (batch) try checkSets(values);
-    try checkTarget(number, target);
+    try checkTarget(object, number, target);
     const made = try request_file.create(module.ModuleState.ofInstance(object), .{
         .sql = sql,
         .arguments = if (simple) null else values,
@@ -257,9 +257,10 @@ fn checkSets(sets: *Object) py.Error!void {
     }
 }
 
-/// The sink builds instances of a tuple's subclass without asking its constructor.
-pub fn checkTarget(shape: sink.Shape, target: *Object) py.Error!void {
+/// The sink builds instances of a tuple's subclass without asking its constructor, and of models by their Hydration.
+pub fn checkTarget(connection: *Object, shape: sink.Shape, target: *Object) py.Error!void {
     switch (shape) {
+        .model => if (py.hd_is(target, @ptrCast(module.ModuleState.ofInstance(connection).hydration_type.?)) == 0) return raise.typeError("the target of this shape is a Hydration"),
         .named_tuple => if (py.hd_tuple_class_check(target) == 0) return raise.typeError("the target of this shape is a subclass of tuple"),
         .keywords => if (py.PyCallable_Check(target) == 0) return raise.typeError("the target of this shape is called"),
         else => {},

@@ -45,7 +45,7 @@ pub fn copyIn(object: *Object, self: *Link, arguments: []const *Object) py.Error
 pub fn copyOut(object: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
     const sql, const described, const shape_object, const target, const part_size = arguments[0..5].*;
     const shape = try calls.shapeOf(shape_object);
-    try calls.checkTarget(shape, target);
+    try calls.checkTarget(object, shape, target);
     const size = py.PyLong_AsLongLong(part_size);
     if (size <= 0) return if (py.PyErr_Occurred() != null) error.PythonError else raise.valueError("part_size must be positive");
     const statement: ?*Statement = if (described == py.hd_none()) null else twin: {

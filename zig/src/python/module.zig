@@ -6,7 +6,11 @@ const arrow_object = @import("arrow_object.zig");
 const arrow_rows = @import("arrow_rows.zig");
 const auth_objects = @import("auth_objects.zig");
 const connection_object = @import("connection_object.zig");
+const hydrator = @import("hydrator.zig");
+const instance = @import("instance.zig");
+const origin = @import("origin.zig");
 const request = @import("request.zig");
+const slots = @import("slots.zig");
 const type_map = @import("type_map.zig");
 const value_functions = @import("value_functions.zig");
 const Object = py.Object;
@@ -22,6 +26,10 @@ pub const ModuleState = extern struct {
     secret_type: ?*Object = null,
     scram_type: ?*Object = null,
     arrow_stream_type: ?*Object = null,
+    instance_type: ?*Object = null,
+    origin_type: ?*Object = null,
+    hydrator_type: ?*Object = null,
+    hydration_type: ?*Object = null,
 
     comptime {
         std.debug.assert(@sizeOf(ModuleState) <= 16 * @sizeOf(*anyopaque));
@@ -63,8 +71,12 @@ fn exec(module: *Object) py.Error!void {
     try connection_object.addToModule(module);
     try arrow_object.addToModule(module);
     try arrow_rows.addToModule(module);
+    try instance.addToModule(module);
+    try origin.addToModule(module);
+    try hydrator.addToModule(module);
     try py.ok(auth_objects.addToModule(module));
     try py.ok(py.PyModule_AddFunctions(module, &value_functions.table));
+    try py.ok(py.PyModule_AddFunctions(module, &slots.table));
     var text: [96]u8 = undefined;
     const version: u32 = @bitCast(py.hd_py_hex);
     const info = std.fmt.bufPrint(&text, "zig {s}, {t}, python {d}.{d}{s}", .{

@@ -49,6 +49,7 @@ pub const TypeSpec = extern struct {
 };
 pub const TPFLAGS_DEFAULT = 1 << 18;
 pub const TPFLAGS_HAVE_GC = 1 << 14;
+pub const TPFLAGS_BASETYPE = 1 << 10;
 pub const TPFLAGS_IMMUTABLETYPE = 1 << 8;
 pub const TPFLAGS_DISALLOW_INSTANTIATION = 1 << 7;
 
@@ -63,6 +64,7 @@ pub const slot = struct {
     pub const tp_methods = 64;
     pub const tp_new = 65;
     pub const tp_repr = 66;
+    pub const tp_setattro = 69;
     pub const tp_str = 70;
     pub const tp_traverse = 71;
     pub const tp_getset = 73;
@@ -185,6 +187,10 @@ pub extern fn hd_box_set(*Object, ?*anyopaque) void;
 pub extern fn hd_field_get(owner: *Object, field: *?*Object) ?*Object;
 /// Put `value` in, whose reference it takes; the caller gets the reference to what was there.
 pub extern fn hd_field_swap(owner: *Object, field: *?*Object, value: ?*Object) ?*Object;
+/// A new reference to what `field` holds; `value` is put in where it holds nothing.
+pub extern fn hd_field_default(owner: *Object, field: *?*Object, value: *Object) ?*Object;
+/// Calls `work` while no other thread is in one of these for `owner`.
+pub extern fn hd_locked(owner: *Object, work: *const fn (?*anyopaque) callconv(.c) void, argument: ?*anyopaque) void;
 pub extern fn hd_alloc(*TypeObject) ?*Object;
 pub extern fn hd_alloc_items(*TypeObject, isize) ?*Object;
 pub extern fn hd_free(*Object) void;
@@ -263,6 +269,38 @@ pub extern fn hd_time_fields(*Object, *[4]c_int) void;
 pub extern fn hd_delta_fields(*Object, *[3]c_int) void;
 pub extern fn hd_datetime_tzinfo(*Object) *Object;
 pub extern fn hd_time_tzinfo(*Object) *Object;
+
+// Models: instances and where they keep what.
+
+pub extern const hd_instance_size: c_int;
+pub extern fn hd_instance_fields(*Object) *anyopaque;
+/// Null with TypeError for a class that is not made from one of our types.
+pub extern fn hd_state_of_class(*TypeObject) ?*anyopaque;
+/// Have the collector look at an object from now on; it may do so already.
+pub extern fn hd_track(*Object) void;
+/// Its type takes part in the collection of cycles.
+pub extern fn hd_is_gc(*Object) c_int;
+pub extern fn hd_enable_try_incref(*Object) void;
+/// For an object whose memory cannot be freed meanwhile. 0: it is being deallocated.
+pub extern fn hd_try_incref(*Object) c_int;
+/// A name in __slots__, which holds an object or nothing and may be written.
+pub extern fn hd_slot_check(descriptor: *Object) c_int;
+/// Of a descriptor that has passed the check: the class that has the slot. Borrowed.
+pub extern fn hd_slot_owner(descriptor: *Object) *TypeObject;
+pub extern fn hd_slot_name(descriptor: *Object) *Object;
+pub extern fn hd_type_size(*TypeObject) isize;
+pub extern fn hd_type_title(*TypeObject) [*:0]const u8;
+pub extern fn hd_type_has_dict(*TypeObject) c_int;
+pub extern fn hd_type_check(*Object) c_int;
+pub extern fn hd_set_check(*Object) c_int;
+pub extern fn hd_list_check(*Object) c_int;
+/// Of a str: its first character is an underscore.
+pub extern fn hd_is_private(name: *Object) c_int;
+pub extern fn PyObject_GenericSetAttr(*Object, name: *Object, value: ?*Object) c_int;
+pub extern fn PyObject_Repr(*Object) ?*Object;
+pub extern fn PySet_New(?*Object) ?*Object;
+pub extern fn PySet_Add(*Object, *Object) c_int;
+pub extern fn PySet_Discard(*Object, *Object) c_int;
 
 /// A type object the interpreter exports, by its C name.
 pub inline fn typeObject(comptime name: []const u8) *TypeObject {

@@ -7,6 +7,14 @@
 #include <datetime.h>
 #if PY_VERSION_HEX < 0x030C0000
 #include <structmember.h>
+#define Py_T_OBJECT_EX T_OBJECT_EX
+#define Py_READONLY READONLY
+#endif
+#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX < 0x030E0000
+/* _Py_TryIncref, which is public from 3.14 on. */
+#define Py_BUILD_CORE
+#include <internal/pycore_object.h>
+#undef Py_BUILD_CORE
 #endif
 
 #define HD __attribute__((visibility("hidden")))
@@ -58,10 +66,61 @@ HD PyObject *hd_field_swap(PyObject *owner, PyObject **field, PyObject *value) {
     PyObject *held;
     Py_BEGIN_CRITICAL_SECTION(owner);
     held = *field;
+#ifdef Py_GIL_DISABLED
+    _Py_atomic_store_ptr_release(field, value); /* the interpreter reads slots without the lock */
+#else
     *field = value;
+#endif
     Py_END_CRITICAL_SECTION();
     return held;
 }
+/* A new reference to what is there; `value` is put in where nothing is. */
+HD PyObject *hd_field_default(PyObject *owner, PyObject **field, PyObject *value) {
+    PyObject *held;
+    Py_BEGIN_CRITICAL_SECTION(owner);
+    if (*field == NULL) *field = Py_NewRef(value);
+    held = Py_NewRef(*field);
+    Py_END_CRITICAL_SECTION();
+    return held;
+}
+/* Runs `work` while no other thread is in one of these for `owner`. */
+HD void hd_locked(PyObject *owner, void (*work)(void *), void *argument) {
+    Py_BEGIN_CRITICAL_SECTION(owner);
+    work(argument);
+    Py_END_CRITICAL_SECTION();
+}
+/* Have the collector look at an object from now on. */
+HD void hd_track(PyObject *o) {
+    Py_BEGIN_CRITICAL_SECTION(o);
+    if (!PyObject_GC_IsTracked(o)) PyObject_GC_Track(o);
+    Py_END_CRITICAL_SECTION();
+}
+HD int hd_is_gc(PyObject *o) { return PyObject_IS_GC(o); }
+
+/* A reference to an object that is known by its address alone, by whoever can keep its memory from being freed
+   meanwhile. 0: it is being deallocated. The first of these is called once, by who has a reference. */
+#if PY_VERSION_HEX >= 0x030E0000
+HD void hd_enable_try_incref(PyObject *o) { PyUnstable_EnableTryIncRef(o); }
+HD int hd_try_incref(PyObject *o) { return PyUnstable_TryIncRef(o); }
+#elif defined(Py_GIL_DISABLED)
+HD void hd_enable_try_incref(PyObject *o) { _PyObject_SetMaybeWeakref(o); }
+HD int hd_try_incref(PyObject *o) { return _Py_TryIncref(o); }
+#else
+HD void hd_enable_try_incref(PyObject *o) { (void)o; }
+HD int hd_try_incref(PyObject *o) {
+    if (Py_REFCNT(o) == 0) return 0;
+    Py_INCREF(o);
+    return 1;
+}
+#endif
+
+/* An instance of a model: the fields that Zig keeps (Fields in instance.zig), then the slots of its classes. */
+typedef struct {
+    PyObject_HEAD
+    struct { void *origin, *changed, *extra; size_t peer; } fields;
+} hd_instance;
+HD const int hd_instance_size = (int)sizeof(hd_instance);
+HD void *hd_instance_fields(PyObject *o) { return &((hd_instance *)o)->fields; }
 
 /* GC-tracked heap types. */
 HD PyObject *hd_alloc(PyTypeObject *type) { return type->tp_alloc(type, 0); }
@@ -98,6 +157,22 @@ HD PyObject *hd_tuple_alloc(PyTypeObject *type, Py_ssize_t n) {
 HD Py_ssize_t hd_slot_offset(PyObject *descriptor) {
     return Py_IS_TYPE(descriptor, &PyMemberDescr_Type) ? ((PyMemberDescrObject *)descriptor)->d_member->offset : -1;
 }
+/* A name in __slots__, and no other member: holds an object or nothing, and may be written. */
+HD int hd_slot_check(PyObject *descriptor) {
+    if (!Py_IS_TYPE(descriptor, &PyMemberDescr_Type)) return 0;
+    PyMemberDef *member = ((PyMemberDescrObject *)descriptor)->d_member;
+    return member->type == Py_T_OBJECT_EX && (member->flags & Py_READONLY) == 0;
+}
+HD PyTypeObject *hd_slot_owner(PyObject *descriptor) { return PyDescr_TYPE(descriptor); }
+HD PyObject *hd_slot_name(PyObject *descriptor) { return PyDescr_NAME(descriptor); }
+HD Py_ssize_t hd_type_size(PyTypeObject *type) { return type->tp_basicsize; }
+HD const char *hd_type_title(PyTypeObject *type) { return type->tp_name; }
+HD int hd_type_has_dict(PyTypeObject *type) { return type->tp_dictoffset != 0; }
+HD int hd_type_check(PyObject *o) { return PyType_Check(o); }
+HD int hd_set_check(PyObject *o) { return PySet_Check(o); }
+HD int hd_list_check(PyObject *o) { return PyList_Check(o); }
+/* An identifier that begins with an underscore. */
+HD int hd_is_private(PyObject *name) { return PyUnicode_GET_LENGTH(name) > 0 && PyUnicode_READ_CHAR(name, 0) == '_'; }
 HD void hd_slot_set(PyObject *o, Py_ssize_t offset, PyObject *v) { *(PyObject **)((char *)o + offset) = v; }
 HD PyObject *hd_slot_get(PyObject *o, Py_ssize_t offset) { return *(PyObject **)((char *)o + offset); }
 /* Unsigned, big-endian; the second returns -1 with OverflowError where the value does not fit. */
@@ -183,5 +258,11 @@ static PyModuleDef def = {
     .m_traverse = hd_traverse,
     .m_clear = hd_clear,
 };
+
+/* The state of our module for a class made in Python from one of its types; NULL with TypeError for any other. */
+HD void *hd_state_of_class(PyTypeObject *type) {
+    PyObject *module = PyType_GetModuleByDef(type, &def);
+    return module == NULL ? NULL : PyModule_GetState(module);
+}
 
 PyMODINIT_FUNC PyInit__hyperdjango_native(void) { return PyModuleDef_Init(&def); }

@@ -9,6 +9,7 @@ const arrow_object = @import("arrow_object.zig");
 const arrow_sink = @import("arrow_sink.zig");
 const decode = @import("decode.zig");
 const JsonRows = @import("json_sink.zig").JsonRows;
+const model_sink = @import("model_sink.zig");
 const ModuleState = @import("module.zig").ModuleState;
 const raise = @import("raise.zig");
 const Statement = @import("statement.zig").Statement;
@@ -34,6 +35,8 @@ pub const Shape = enum(u8) {
     json = 6,
     /// Arrow columns of all rows: `query_arrow`.
     arrow = 7,
+    /// Instances of models, by the plan of a Hydration.
+    model = 8,
     _,
 };
 
@@ -57,7 +60,7 @@ pub const RowError = decode.Failure || error{ OutOfMemory, FieldCountMismatch, D
 
 pub const Sink = struct {
     shape: Shape,
-    /// The named tuple's class, or the callable.
+    /// The named tuple's class, the callable, or the Hydration.
     target: ?*Object = null,
     /// Column index to field index, once the first row has shown that the names agree.
     order: []u16 = &.{},
@@ -79,6 +82,7 @@ pub const Sink = struct {
             .value => self.firstValue(context, statement, &values),
             .json => self.jsonRow(context, statement, &values),
             .arrow => self.arrowRow(context, statement, values),
+            .model => try model_sink.row(gpa, .of(self.target.?), context, statement, &values, &self.column),
             .discard, _ => unreachable,
         };
     }
@@ -88,6 +92,11 @@ pub const Sink = struct {
         switch (self.shape) {
             .json => if (self.collector == .none) return try py.checked(py.PyBytes_FromStringAndSize("[]", 2)),
             .arrow => _ = self.arrowRows(statement) catch |err| return if (err == error.OutOfMemory) raise.outOfMemory() else error.PythonError,
+            .model => {
+                // There were no rows, so nobody has looked at this yet.
+                if (statement) |known| try model_sink.check(.of(self.target.?), known);
+                return null;
+            },
             else => return null,
         }
         defer self.dropRows();

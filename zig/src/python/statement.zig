@@ -19,6 +19,8 @@ pub const Column = struct {
     format: decode.Format,
     /// As RowDescription has it: a numeric's precision and scale, a varchar's length; -1 for none.
     type_modifier: i32,
+    /// Its values are immutable and hold nothing that is not.
+    is_leaf: bool,
 };
 
 pub const Statement = struct {
@@ -95,10 +97,11 @@ pub const Statement = struct {
                 .decoder = decode.decoderFor(field.info, format),
                 .format = format,
                 .type_modifier = field.type_modifier,
+                .is_leaf = isLeaf(field.info),
             };
             codes[i] = if (format == .binary) 1 else 0;
             same_format = same_format and codes[i] == codes[0];
-            leaves_only = leaves_only and isLeaf(field.info);
+            leaves_only = leaves_only and column.is_leaf;
         }
         if (same_format and codes.len > 1) codes = try gpa.realloc(codes, 1);
         self.* = .{

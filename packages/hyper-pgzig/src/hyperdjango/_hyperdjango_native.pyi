@@ -1,7 +1,17 @@
 """The native half of the driver, built from `zig/`. Import it through `hyperdjango.database._native`."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, Literal, Protocol, final, type_check_only
+from types import MemberDescriptorType
+from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar, final, type_check_only
+
+from typing_extensions import disjoint_base
+
+_I = TypeVar("_I", bound=Instance)
+_Converter: TypeAlias = dict[Any, Any] | Callable[[Any], Any] | None
+_Column: TypeAlias = tuple[MemberDescriptorType | str | None, _Converter]
+_Node: TypeAlias = tuple[
+    type[Instance], int, MemberDescriptorType | None, tuple[_Column, ...], tuple[int, ...]
+]
 
 API_VERSION: Final[int]
 BUILD_INFO: Final[str]
@@ -159,6 +169,57 @@ class ArrowRows:
     def read(self) -> bool: ...  # takes the next batch, GIL released; False at the end
     def encode(self, size: int, /) -> bytes | None: ...  # whole rows; None: the batch is over
     def finish(self) -> bytes: ...  # the end of the COPY's data
+
+# No `__new__` here: it takes any arguments and looks at none, and checkers go by the subclass's `__init__`.
+@disjoint_base
+class Instance:
+    """The base of all models. Setting an attribute writes down its name, unless that begins with "_"."""
+
+    _origin: Origin | None  # None: it is in no database yet
+    _changed: set[str] | None
+    _extra: dict[str, Any] | None  # values that are in no slot
+
+def set_slot(instance: Instance, descriptor: MemberDescriptorType, value: object, /) -> None: ...
+def fill(
+    instance: Instance,
+    descriptors: tuple[MemberDescriptorType, ...],
+    values: tuple[object, ...] | list[object],
+    /,
+) -> None: ...
+def group(
+    instances: list[_I], descriptor: MemberDescriptorType, /
+) -> dict[Any, list[_I]]: ...  # ValueError: a slot holds nothing
+
+@final
+class Origin:
+    """What the instances of one class in one result have in common. It keeps none of them alive."""
+
+    def __new__(cls, database: Any, fetch_mode: Any) -> Origin: ...
+    @property
+    def database(self) -> Any: ...
+    @property
+    def fetch_mode(self) -> Any: ...
+    context: Any
+    def peers(self) -> list[Any]: ...  # the instances that are still alive, in the order of their rows
+
+@final
+class Hydrator:
+    """How a row becomes instances: for each node of a tree of joins what stands in `_Node`.
+
+    Its class; the index of its parent, -1 for the first; the parent's slot for it; for each of its columns
+    what that goes into (a slot, a name in `_extra`, nothing) and what converts it; which of these columns
+    are NULL where the join has found nothing, by their positions in the node. Without any it is always there.
+    """
+
+    def __new__(cls, nodes: tuple[_Node, ...], /) -> Hydrator: ...
+    def begin(self, origins: tuple[Origin, ...], /) -> Hydration: ...  # one for each node
+
+@final
+class Hydration:
+    """The target of one request of the shape `MODEL`."""
+
+    @property
+    def origins(self) -> tuple[Origin, ...]: ...
 
 @final
 class Connection:

@@ -9,6 +9,10 @@ CLASSES = [
     native.ArrowRows,
     native.ArrowStream,
     native.Connection,
+    native.Hydration,
+    native.Hydrator,
+    native.Instance,
+    native.Origin,
     native.Request,
     native.Scram,
     native.Secret,
@@ -20,7 +24,14 @@ METHODS = [
     for name, member in vars(owner).items()
     if callable(member) and not name.startswith("__")
 ]
-FUNCTIONS = [native.encode_value, native.decode_value, native.md5_password]
+FUNCTIONS = [
+    native.encode_value,
+    native.decode_value,
+    native.md5_password,
+    native.set_slot,
+    native.fill,
+    native.group,
+]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -44,12 +55,15 @@ def test_a_class_and_its_properties_tell_what_they_are(owner: type) -> None:
 
 
 def test_a_class_that_is_made_from_python_tells_how() -> None:
-    made = [owner for owner in CLASSES if owner not in {native.ArrowStream, native.Request}]
+    made = [owner for owner in CLASSES if owner not in {native.ArrowStream, native.Hydration, native.Request}]
     shown = {owner.__name__: str(inspect.signature(owner)) for owner in made}
     assert shown == {
         "ArrowRows": "(stream, /)",
         "Connection": "(fd, filter, type_map, *, message_size_max=1073741824, statement_cache_size=256, "
         "statement_prefix='h')",
+        "Hydrator": "(nodes, /)",
+        "Instance": "()",
+        "Origin": "(database, fetch_mode)",
         "Scram": "(secret, nonce, *, gs2='n', channel_binding=b'', iterations_max=100000)",
         "Secret": "(value=b'', /)",
         "TypeMap": "(*, json_loads=None, json_dumps=None, exact_intervals=False)",

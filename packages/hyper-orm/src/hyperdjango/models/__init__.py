@@ -1,13 +1,56 @@
-"""Models and querysets on the driver: the distribution hyper-orm.
-
-This release has the place and the check that the driver underneath fits; `Model`, `Field` and querysets are
-not in it yet. Until they are, `hyperdjango.database` is the way to a database.
-"""
+"""Models and querysets on the driver: the distribution hyper-orm."""
 
 from importlib import metadata
 from typing import Final
 
+from annotated_types import Ge, Gt, Interval, Le, Len, Lt, MaxLen, MinLen, MultipleOf, Predicate
 from hyperdjango.database._native import require_native_api
+from hyperdjango.database.types import Multirange as MultiRange
+from hyperdjango.database.types import Range
+from hyperdjango.models._markers import (
+    BigInt,
+    Bit,
+    Char,
+    Cidr,
+    CiText,
+    Collation,
+    Digits,
+    Domain,
+    EnumName,
+    Hstore,
+    Inet,
+    Integer,
+    Json,
+    Jsonb,
+    LTree,
+    MacAddr,
+    Money,
+    Real,
+    SmallInt,
+    SqlType,
+    Timestamp,
+    TimeTz,
+    TsQuery,
+    TsVector,
+    Varbit,
+    Vector,
+    VectorSize,
+    Xml,
+)
+from hyperdjango.models._meta import UNSET, OnDelete
+from hyperdjango.models.errors import (
+    FieldError,
+    ModelDeclarationError,
+    ModelError,
+    MultipleObjectsReturned,
+    NotLoaded,
+    ObjectDoesNotExist,
+    StaleObject,
+    ValidationError,
+)
+from hyperdjango.models.fields import Field
+from hyperdjango.models.model import Model
+from hyperdjango.models.relations import ForeignKey, ManyToMany, OneToOne, Related, RelatedOne, RelatedSet
 
 DISTRIBUTION: Final = "hyper-orm"
 NATIVE_API: Final = 1
@@ -17,4 +60,77 @@ require_native_api(DISTRIBUTION, NATIVE_API)
 
 __version__: Final = metadata.version(DISTRIBUTION)
 
-__all__ = ["__version__"]
+CASCADE: Final = OnDelete.CASCADE
+RESTRICT: Final = OnDelete.RESTRICT
+PROTECT: Final = OnDelete.RESTRICT
+SET_NULL: Final = OnDelete.SET_NULL
+SET_DEFAULT: Final = OnDelete.SET_DEFAULT
+DO_NOTHING: Final = OnDelete.NO_ACTION
+
+__all__ = [
+    "CASCADE",
+    "DO_NOTHING",
+    "PROTECT",
+    "RESTRICT",
+    "SET_DEFAULT",
+    "SET_NULL",
+    "UNSET",
+    "BigInt",
+    "Bit",
+    "Char",
+    "CiText",
+    "Cidr",
+    "Collation",
+    "Digits",
+    "Domain",
+    "EnumName",
+    "Field",
+    "FieldError",
+    "ForeignKey",
+    "Ge",
+    "Gt",
+    "Hstore",
+    "Inet",
+    "Integer",
+    "Interval",
+    "Json",
+    "Jsonb",
+    "LTree",
+    "Le",
+    "Len",
+    "Lt",
+    "MacAddr",
+    "ManyToMany",
+    "MaxLen",
+    "MinLen",
+    "Model",
+    "ModelDeclarationError",
+    "ModelError",
+    "Money",
+    "MultiRange",
+    "MultipleObjectsReturned",
+    "MultipleOf",
+    "NotLoaded",
+    "ObjectDoesNotExist",
+    "OnDelete",
+    "OneToOne",
+    "Predicate",
+    "Range",
+    "Real",
+    "Related",
+    "RelatedOne",
+    "RelatedSet",
+    "SmallInt",
+    "SqlType",
+    "StaleObject",
+    "TimeTz",
+    "Timestamp",
+    "TsQuery",
+    "TsVector",
+    "ValidationError",
+    "Varbit",
+    "Vector",
+    "VectorSize",
+    "Xml",
+    "__version__",
+]

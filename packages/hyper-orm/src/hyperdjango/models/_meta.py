@@ -4,6 +4,7 @@ A `Table` is complete once its class exists, but for the far ends of its relatio
 they are first asked for, since the class that they name may be declared later.
 """
 
+import builtins
 from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -12,6 +13,7 @@ from hyperdjango.models._nearest import nearest
 from hyperdjango.models.errors import FieldError
 
 if TYPE_CHECKING:
+    from hyperdjango.models._rules import Rule
     from hyperdjango.models._types import ColumnType
     from hyperdjango.models.model import Model
 
@@ -48,7 +50,7 @@ class Column:
     Attributes:
         name: The attribute of an instance, and the word in lookups; of a foreign key that with `_id`.
         column: The name in the database.
-        type: Its PostgreSQL type and how Python values go in and come out.
+        type: Its PostgreSQL type and how Python values go in and come out; of a foreign key the target's key's.
         index: Position among the table's columns.
         default: A Python value for new instances, or UNSET.
         default_factory: A function that makes one, or None.
@@ -59,17 +61,22 @@ class Column:
         slot: The member descriptor of the class; None in abstract classes.
         check: Validates a Python value on write and returns it, or None where any value goes.
         is_version: Counts the writes: `Version` fields.
+        key_index: Which column of the target's key a foreign key's column holds.
+        rules: What the annotation demands of values: the CHECK constraints.
     """
 
     __slots__ = (
-        "check", "column", "comment", "db_default", "default", "default_factory", "generated", "identity", "index",
-        "is_indexed", "is_nullable", "is_primary_key", "is_unique", "is_version", "model", "name", "relation", "slot", "type",
+        "_type", "check", "column", "comment", "db_default", "default", "default_factory", "generated", "identity", "index",
+        "is_indexed", "is_nullable", "is_primary_key", "is_unique", "is_version", "key_index", "model", "name", "relation", "rules",
+        "slot",
     )  # fmt: skip
 
-    def __init__(self, name: str, column_type: "ColumnType", *, column: str | None = None) -> None:
+    def __init__(self, name: str, column_type: "ColumnType | None", *, column: str | None = None) -> None:
         self.name = name
         self.column = column or name
-        self.type = column_type
+        self._type = column_type
+        self.key_index = 0
+        self.rules: tuple[Rule, ...] = ()
         self.index = -1
         self.is_nullable = False
         self.is_primary_key = False
@@ -85,7 +92,19 @@ class Column:
         self.slot: Any = None
         self.check: Callable[[Any], Any] | None = None
         self.comment: str | None = None
-        self.model: type[Model] = UNSET
+        self.model: builtins.type[Model] = UNSET
+
+    @property
+    def type(self) -> "ColumnType":
+        """Its PostgreSQL type.
+
+        Raises:
+            FieldError: It is a foreign key's, and the target is not declared or does not fit.
+        """
+        if self._type is None:
+            assert self.relation is not None
+            self._type = self.relation.ends.remotes[self.key_index].type
+        return self._type
 
     @property
     def is_database_made(self) -> bool:
@@ -93,7 +112,7 @@ class Column:
         return self.identity is not None or self.db_default is not None or self.generated is not None
 
     def __repr__(self) -> str:
-        return f"<column {self.name} {self.type.sql}>"
+        return f"<column {self.name} {self._type.sql if self._type else 'as its target'}>"
 
 
 class Relation:
@@ -112,17 +131,26 @@ class Relation:
         through_near: The relation of `through` to this model, for many to many.
         through_far: The relation of `through` to the target, for many to many.
         reverse: The relation back, where one is declared, else None.
-        slot: The member descriptor of the hidden slot: the instance, None, or the list of loaded instances.
+        slot: The member descriptor of the hidden slot: the instance, None, or the list of loaded instances. It is read and
+            written by `__get__` and `__set__`; of a reverse relation that its model does not declare it is a `LateSlot`.
+        kind: How it was declared: "ForeignKey", "OneToOne", "ManyToMany", "Related" or "RelatedOne".
+        wanted: The target as declared: the class, or its name.
+        field: What `Field(…)` said.
+        keys: The columns of a forward relation, known before its target is.
     """
 
     __slots__ = (
-        "_resolve", "_resolved", "is_forward", "is_many", "is_nullable", "is_unique", "model", "name", "on_delete", "on_update",
-        "options", "related_name", "slot",
+        "_resolve", "_resolved", "field", "is_forward", "is_many", "is_nullable", "is_unique", "keys", "kind", "model", "name",
+        "on_delete", "on_update", "options", "related_name", "slot", "wanted",
     )  # fmt: skip
 
     def __init__(self, model: "type[Model]", name: str, resolve: "Callable[[Relation], Ends]") -> None:
         self.model = model
         self.name = name
+        self.kind = ""
+        self.wanted: Any = None
+        self.field: Any = None
+        self.keys: tuple[Column, ...] = ()
         self.is_many = False
         self.is_forward = False
         self.is_nullable = True

@@ -1,7 +1,11 @@
 """What a row becomes: turns the `into=` of a call into the sink that the native side fills."""
 
-from collections.abc import Callable
-from typing import Any, Final, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
+
+from hyperdjango.database._native import native
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DISCARD: Final = 0
 DICT: Final = 1
@@ -11,6 +15,7 @@ KEYWORDS: Final = 4
 VALUE: Final = 5
 JSON: Final = 6
 ARROW: Final = 7
+MODEL: Final = 8
 
 type_error_text: Final = (
     "into= takes dict, tuple, a NamedTuple, a dataclass, a msgspec Struct, a pydantic model "
@@ -18,7 +23,7 @@ type_error_text: Final = (
 )
 
 
-def shape_of(into: Callable[..., Any]) -> tuple[int, Any]:
+def shape_of(into: "Callable[..., Any] | native.Hydration") -> tuple[int, Any]:
     """Return the sink's number and its target.
 
     Raises:
@@ -33,6 +38,8 @@ def shape_of(into: Callable[..., Any]) -> tuple[int, Any]:
         if not hasattr(into, "_fields"):
             raise TypeError(f"{into.__name__} is a tuple without _fields. {type_error_text}")
         return NAMED_TUPLE, into
+    if isinstance(into, native.Hydration):  # what the ORM gives `stream`
+        return MODEL, into
     if not callable(into):
         raise TypeError(f"{type_error_text}, not {type(into).__name__}")
     return KEYWORDS, into
