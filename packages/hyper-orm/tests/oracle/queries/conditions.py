@@ -73,8 +73,6 @@ COMBINATIONS: Final[dict[str, Query | Case]] = {
         & ~m.Q(binding="soft")
     ),
     "a condition as an expression": lambda m: m.Author.objects.filter(m.Q(rating__gt=m.Value(4.0))),
-    "queryset and": lambda m: m.Author.objects.filter(is_active=True) & m.Author.objects.filter(rating__gt=4),
-    "queryset or": lambda m: m.Author.objects.filter(is_active=False) | m.Author.objects.filter(rating__gt=4),
 }  # fmt: skip
 
 COLUMNS: Final[dict[str, Query | Case]] = {

@@ -126,16 +126,16 @@ PREFETCHED: Final[dict[str, Query | Case]] = {
         many("books", each=lambda _side, book: book.genre.name),
     ),
     "Prefetch, a slice for each": shaped(
-        lambda m: m.Author.objects.prefetch_related(m.Prefetch("books", queryset=m.Book.objects.order_by("-price", "id")[:3])),
-        listed("books"),
+        lambda m: m.Author.objects.prefetch_related(m.Prefetch("books", queryset=m.Book.objects.order_by("-price", "id")[:3], to_attr="some")),
+        listed("some"),
     ),
     "Prefetch, a later slice for each": shaped(
-        lambda m: m.Author.objects.prefetch_related(m.Prefetch("books", queryset=m.Book.objects.order_by("-price", "id")[2:4])),
-        listed("books"),
+        lambda m: m.Author.objects.prefetch_related(m.Prefetch("books", queryset=m.Book.objects.order_by("-price", "id")[2:4], to_attr="some")),
+        listed("some"),
     ),
     "Prefetch, many to many, a slice for each": shaped(
-        lambda m: m.Tag.objects.prefetch_related(m.Prefetch("books", queryset=m.Book.objects.order_by("price", "id")[:2])),
-        listed("books"),
+        lambda m: m.Tag.objects.prefetch_related(m.Prefetch("books", queryset=m.Book.objects.order_by("price", "id")[:2], to_attr="some")),
+        listed("some"),
     ),
     "Prefetch with an annotation": shaped(
         lambda m: m.Author.objects.filter(pk__lt=99).prefetch_related(

@@ -110,7 +110,7 @@ EXCLUDED: Final[dict[str, Query | Case]] = {
     "reverse, in": lambda m: m.Author.objects.exclude(books__binding__in=["hard", "soft"]),
     "reverse, a nullable column": lambda m: m.Author.objects.exclude(books__pages__lt=1000),
     "reverse, isnull": lambda m: m.Author.objects.exclude(books__isnull=True),
-    "reverse, a column's isnull": lambda m: m.Author.objects.exclude(books__subtitle__isnull=True),
+    "reverse, a column's isnull": lambda m: m.Author.objects.filter(rating__gt=0).exclude(books__cost__isnull=False),
     "reverse, two deep": lambda m: m.Author.objects.exclude(books__reviews__stars=1),
     "many to many": lambda m: m.Book.objects.exclude(tags__label="tag 3").filter(pages__lt=50),
     "many to many, NULL far": lambda m: m.Book.objects.exclude(tags__color="#000000").filter(pages__lt=50),

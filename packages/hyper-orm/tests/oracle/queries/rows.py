@@ -121,8 +121,8 @@ SETS: Final[dict[str, Query | Case]] = {
 }  # fmt: skip
 
 SINGLE: Final[dict[str, Query | Case]] = {
-    "get": lambda m: m.Author.objects.get(pk=7) if m.is_ours else m.Author.objects.get(pk=7),
-    "get by two": lambda m: m.OrderLine.objects.get(order_id=m.first_order, position=1),
+    "get": lambda m: m.Author.objects.get(pk=7),
+    "get by two": lambda m: m.Stock.objects.get(shop_id=1, book_id=m.Stock.objects.filter(shop_id=1).order_by("book_id").values("book_id")[:1]),
     "count": lambda m: m.Book.objects.count(),
     "count of a filter": lambda m: m.Book.objects.filter(title="two").count(),
     "count of nothing": lambda m: m.Book.objects.none().count(),
@@ -143,7 +143,7 @@ SINGLE: Final[dict[str, Query | Case]] = {
     "latest of a date and descending": lambda m: m.Book.objects.filter(published=date(2020, 2, 29)).latest("published", "-id"),
     "in_bulk": lambda m: m.Author.objects.in_bulk([1, 7, 9, 100_000]),
     "in_bulk of all": lambda m: m.Genre.objects.in_bulk(),
-    "in_bulk of nothing": lambda m: m.Genre.objects.in_bulk([]),
+    "in_bulk of nothing": empty(lambda m: m.Genre.objects.in_bulk([])),
     "in_bulk by another column": lambda m: m.Tag.objects.in_bulk(["tag 1", "tag 5"], field_name="label"),
     "in_bulk of a text key": lambda m: m.Country.objects.in_bulk(["de", "fr"]),
     "contains": lambda m: m.Author.objects.filter(rating__gt=-1).contains(m.Author(id=3)),
