@@ -7,6 +7,7 @@ from annotated_types import Ge, Gt, Interval, Le, Len, Lt, MaxLen, MinLen, Multi
 from hyperdjango.database._native import require_native_api
 from hyperdjango.database.types import Multirange as MultiRange
 from hyperdjango.database.types import Range
+from hyperdjango.models._filtered_relation import FilteredRelation
 from hyperdjango.models._markers import (
     BigInt,
     Bit,
@@ -38,6 +39,7 @@ from hyperdjango.models._markers import (
     Xml,
 )
 from hyperdjango.models._meta import UNSET, OnDelete
+from hyperdjango.models.constraints import CheckConstraint, ExclusionConstraint, UniqueConstraint
 from hyperdjango.models.errors import (
     FieldError,
     ModelDeclarationError,
@@ -48,9 +50,22 @@ from hyperdjango.models.errors import (
     StaleObject,
     ValidationError,
 )
+from hyperdjango.models.expressions import Expression, F, OrderBy, OuterRef, Value
 from hyperdjango.models.fields import Field
+from hyperdjango.models.indexes import Index, SqlText
+from hyperdjango.models.manager import Manager
 from hyperdjango.models.model import Model
+from hyperdjango.models.query_words import Q
+from hyperdjango.models.queryset import QuerySet
 from hyperdjango.models.relations import ForeignKey, ManyToMany, OneToOne, Related, RelatedOne, RelatedSet
+from hyperdjango.models.schema import (
+    create_schema,
+    create_schema_sync,
+    drop_schema,
+    drop_schema_sql,
+    drop_schema_sync,
+    schema_sql,
+)
 
 DISTRIBUTION: Final = "hyper-orm"
 NATIVE_API: Final = 1
@@ -78,18 +93,24 @@ __all__ = [
     "BigInt",
     "Bit",
     "Char",
+    "CheckConstraint",
     "CiText",
     "Cidr",
     "Collation",
     "Digits",
     "Domain",
     "EnumName",
+    "ExclusionConstraint",
+    "Expression",
+    "F",
     "Field",
     "FieldError",
+    "FilteredRelation",
     "ForeignKey",
     "Ge",
     "Gt",
     "Hstore",
+    "Index",
     "Inet",
     "Integer",
     "Interval",
@@ -100,6 +121,7 @@ __all__ = [
     "Len",
     "Lt",
     "MacAddr",
+    "Manager",
     "ManyToMany",
     "MaxLen",
     "MinLen",
@@ -114,23 +136,36 @@ __all__ = [
     "ObjectDoesNotExist",
     "OnDelete",
     "OneToOne",
+    "OrderBy",
+    "OuterRef",
     "Predicate",
+    "Q",
+    "QuerySet",
     "Range",
     "Real",
     "Related",
     "RelatedOne",
     "RelatedSet",
     "SmallInt",
+    "SqlText",
     "SqlType",
     "StaleObject",
     "TimeTz",
     "Timestamp",
     "TsQuery",
     "TsVector",
+    "UniqueConstraint",
     "ValidationError",
+    "Value",
     "Varbit",
     "Vector",
     "VectorSize",
     "Xml",
     "__version__",
+    "create_schema",
+    "create_schema_sync",
+    "drop_schema",
+    "drop_schema_sql",
+    "drop_schema_sync",
+    "schema_sql",
 ]

@@ -115,4 +115,4 @@ def _aggregate(state: State) -> "Statement":
         writer.frame = None
         writer.put(") AS ")
         writer.name(name)
-    return _compile.finished(writer, state.fields)
+    return _compile.finished(writer, state)

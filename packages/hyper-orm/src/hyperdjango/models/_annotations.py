@@ -91,7 +91,7 @@ def annotations_of(namespace: dict[str, Any]) -> dict[str, Any]:
         return dict(found)
     if sys.version_info < (3, 14):
         return {}
-    import annotationlib  # noqa: PLC0415 - older Pythons have none
+    import annotationlib
 
     annotate = annotationlib.get_annotate_from_class_namespace(namespace)
     if annotate is None:

@@ -68,7 +68,7 @@ def read_attributes(
 
 def refuse_name(model: str, name: str) -> None:
     """Refuse a name that models need for themselves, or that lookups could not say."""
-    from hyperdjango.models.model import Model  # noqa: PLC0415 - its own declaration comes here too
+    from hyperdjango.models.model import Model
 
     if name.startswith("_") or name.endswith("_") or "__" in name:
         raise ModelDeclarationError(

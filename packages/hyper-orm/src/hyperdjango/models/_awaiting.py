@@ -44,7 +44,8 @@ class Awaiting(Chain[M_co, R_co]):
             plan = statement.plan
             assert plan is not None
             origins = tuple([native.Origin(database, self._fetch_mode) for _ in plan.models])
-            rows: list[Any] = await database.query(statement.sql, *values, into=plan.hydrator.begin(origins))
+            into: Any = plan.hydrator.begin(origins)
+            rows: list[Any] = await database.query(statement.sql, *values, into=into)
             if self._prefetches and rows:
                 from hyperdjango.models._prefetch import prefetch
 

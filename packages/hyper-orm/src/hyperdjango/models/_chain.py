@@ -45,7 +45,7 @@ class Chain(Generic[M_co, R_co]):
     @property
     def model(self) -> "type[M_co]":
         """The model whose rows these are."""
-        model: Any = self._state.model
+        model: type[M_co] = self._state.model  # type: ignore[assignment]  # the root State was made from it
         return model
 
     def _clone(self) -> Self:

@@ -1,6 +1,7 @@
 """Writes a State as a statement: SELECT in its several uses, UPDATE and DELETE.
 
-What is compiled is kept with the State, so a shape is compiled once. PostgreSQL docs: sql-select, sql-update, sql-delete.
+What is compiled is kept with the State, so a shape is compiled once.
+PostgreSQL docs: sql-select, sql-update, sql-delete.
 """
 
 from collections.abc import Callable, Iterator
@@ -73,21 +74,22 @@ def exists(state: State) -> Statement:
 
 
 def _statement(
-    text: Text, plan: Plan | None = None, fields: "tuple[tuple[str, Node], ...]" = ()
+    state: State, text: Text, plan: Plan | None = None, fields: "tuple[tuple[str, Node], ...]" = ()
 ) -> Statement:
     converters = tuple(
         (position, node.type.convert)
         for position, (_, node) in enumerate(fields)
         if node.type is not None and node.type.convert is not None
     )
-    return Statement(text.sql, text.picks, plan, tuple(name for name, _ in fields), converters)
+    picks = None if len(text.used) == state.param_count else text.used
+    return Statement(text.sql, picks, plan, tuple(name for name, _ in fields), converters)
 
 
 def _select(state: State, limit: int | None = None) -> Statement:
     writer = Writer()
     body = _Body(state, writer, limit=limit)
     body.write_statement()
-    return _statement(writer.text(), body.plan, () if state.mode == "model" else body.fields())
+    return _statement(state, writer.text(), body.plan, () if state.mode == "model" else body.fields())
 
 
 def _count(state: State) -> Statement:
@@ -98,7 +100,7 @@ def _count(state: State) -> Statement:
         writer.put(") AS q")
     else:
         _Body(state, writer, columns=[Sql("count(*)", type=BIGINT)], ordered=False).write_statement()
-    return _statement(writer.text())
+    return _statement(state, writer.text())
 
 
 def _exists(state: State) -> Statement:
@@ -109,7 +111,7 @@ def _exists(state: State) -> Statement:
         writer.put(") AS q LIMIT 1")
     else:
         _Body(state, writer, columns=[Sql("true", type=None)], ordered=False, limit=1).write_statement()
-    return _statement(writer.text())
+    return _statement(state, writer.text())
 
 
 class _Body:
@@ -302,14 +304,12 @@ def write_apart(writer: Writer, state: State, node: Node) -> None:
     _Body(state, writer, columns=[node], ordered=False).write_statement()
 
 
-def finished(writer: Writer, fields: "tuple[tuple[str, Node], ...]") -> Statement:
-    """The statement that a writer holds, whose rows are values."""
-    return _statement(writer.text(), None, fields)
+def finished(writer: Writer, state: State) -> Statement:
+    """The statement that a writer holds, whose rows are the State's fields."""
+    return _statement(state, writer.text(), None, state.fields)
 
 
-def _within(
-    writer: Writer, state: State, offset: int, *, is_inner: bool, ordered: bool = True
-) -> None:
+def _within(writer: Writer, state: State, offset: int, *, is_inner: bool, ordered: bool = True) -> None:
     """Write a State whose values begin at an offset among those of the frame."""
     held = writer.frame
     assert held is not None

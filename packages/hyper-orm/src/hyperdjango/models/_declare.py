@@ -104,6 +104,7 @@ def _make_concrete(
         "__slots__": (*table.by_name, *hidden, "_late"),
         "_attributes": attributes,
         "_class_options": options,
+        "_managers": {},
         "_table": table,
     }
     _refuse_shadows(name, bases, body)

@@ -132,7 +132,7 @@ def _reverse(back: Relation, target: "type[Model]") -> Ends:
 
 
 def _many_to_many(relation: Relation, target: "type[Model]") -> Ends:
-    from hyperdjango.models._through import automatic_through  # noqa: PLC0415 - declares a model, which needs us
+    from hyperdjango.models._through import automatic_through
 
     wanted = relation.field.through
     if wanted is None:

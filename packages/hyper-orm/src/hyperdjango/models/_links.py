@@ -67,7 +67,7 @@ def _is_way_back(taken: Relation, relation: Relation) -> bool:
 
 def _add(target: "type[Model]", name: str, forward: Relation) -> None:
     """Give the target a relation that its class body does not declare."""
-    from hyperdjango.models.fields import FieldOptions  # noqa: PLC0415 - for this alone
+    from hyperdjango.models.fields import FieldOptions
 
     if name in target.__dict__ or hasattr(target, name):
         raise ModelDeclarationError(

@@ -66,9 +66,9 @@ class Column:
     """
 
     __slots__ = (
-        "_type", "check", "column", "comment", "db_default", "default", "default_factory", "generated", "identity", "index",
-        "is_indexed", "is_nullable", "is_primary_key", "is_unique", "is_version", "key_index", "model", "name", "relation", "rules",
-        "slot",
+        "_type", "check", "column", "comment", "db_default", "default", "default_factory", "generated",
+        "identity", "index", "is_indexed", "is_nullable", "is_primary_key", "is_unique", "is_version",
+        "key_index", "model", "name", "relation", "rules", "slot",
     )  # fmt: skip
 
     def __init__(self, name: str, column_type: "ColumnType | None", *, column: str | None = None) -> None:
@@ -140,8 +140,8 @@ class Relation:
     """
 
     __slots__ = (
-        "_resolve", "_resolved", "field", "is_forward", "is_many", "is_nullable", "is_unique", "keys", "kind", "model", "name",
-        "on_delete", "on_update", "options", "related_name", "slot", "wanted",
+        "_resolve", "_resolved", "field", "is_forward", "is_many", "is_nullable", "is_unique", "keys",
+        "kind", "model", "name", "on_delete", "on_update", "options", "related_name", "slot", "wanted",
     )  # fmt: skip
 
     def __init__(self, model: "type[Model]", name: str, resolve: "Callable[[Relation], Ends]") -> None:
@@ -237,8 +237,8 @@ class Table:
     """
 
     __slots__ = (
-        "by_name", "columns", "comment", "constraints", "database", "global_filters", "indexes", "is_abstract", "is_managed", "model", "name",
-        "ordering", "primary_key", "relations", "schema",
+        "by_name", "columns", "comment", "constraints", "database", "global_filters", "indexes",
+        "is_abstract", "is_managed", "model", "name", "ordering", "primary_key", "relations", "schema",
     )  # fmt: skip
 
     def __init__(self, model: "type[Model]", name: str) -> None:

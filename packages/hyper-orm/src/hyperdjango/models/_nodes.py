@@ -37,7 +37,7 @@ class Source:
         self.parent = parent
         self.relation = relation
         self.root: Source = self if parent is None else parent.root
-        self.is_optional = (
+        self.is_optional: bool = (
             parent is not None
             and relation is not None
             and (parent.is_optional or relation.is_nullable or not relation.is_forward)

@@ -15,8 +15,9 @@ class Rule(NamedTuple):
     """One demand.
 
     Attributes:
-        word: "gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "one_of", "digits" or "predicate".
-        value: The bound, the length, the values, or the function.
+        word: "gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "one_of", "digits", "each" or
+            "predicate".
+        value: The bound, the length, the values, the rules of each element, or the function.
     """
 
     word: str
@@ -79,9 +80,20 @@ def fault(rule: Rule, value: Any) -> str | None:
         return None if _is_multiple(value, bound) else f"must be a multiple of {bound}"
     if word == "one_of":
         return None if value in bound else f"must be one of {', '.join(map(repr, bound))}"
+    if word == "each":
+        return _element_fault(value, bound)
     if word == "digits":
         return _digits_fault(value, *bound)
     return None if bound(value) else f"does not fulfil {getattr(bound, '__name__', repr(bound))}"
+
+
+def _element_fault(values: Any, rules: tuple[Rule, ...]) -> str | None:
+    for index, value in enumerate(values):
+        for rule in rules:
+            text = None if value is None else fault(rule, value)
+            if text is not None:
+                return f"item {index} {text}"
+    return None
 
 
 def _units(value: object) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hyperdjango.models._nodes import Node, Ref, Source, Sql
 
 if TYPE_CHECKING:
+    from hyperdjango.models._filtered_relation import Filtered
     from hyperdjango.models._meta import Relation, Table
 
 SEPARATOR = "__"
@@ -30,8 +31,15 @@ class Found(NamedTuple):
 class Many(Exception):
     """The name goes through a relation to many rows, and nothing has been said on which of them is meant."""
 
-    def __init__(self, prefix: tuple[str, ...], source: Source, relation: "Relation") -> None:
+    def __init__(
+        self,
+        prefix: tuple[str, ...],
+        source: Source,
+        relation: "Relation",
+        filtered: "Filtered | None" = None,
+    ) -> None:
         super().__init__(SEPARATOR.join(prefix))
+        self.filtered = filtered
         self.prefix = prefix
         self.source = source
         self.relation = relation
@@ -94,10 +102,21 @@ class Scope:
             return Found(annotation, words[used:], None, words[:used])
         source, used = self.root, 0
         if first in self.extra:
-            source, used = self.extra[first], 1
-            if used == len(words):
-                return Found(_key_of(source), (), None, words)
+            source, used = self._named(first), 1
+            if used == len(words) or not _is_field(source.table, words[used]):
+                return Found(_key_of(source), words[used:], None, words[:used])
         return self._walk(source, words, used)
+
+    def _named(self, name: str) -> Source:
+        """The source of a FilteredRelation."""
+        given = self.extra[name]
+        if isinstance(given, Source):
+            return given
+        root = self.many.get((name,))
+        if root is None:
+            raise Many((name,), given.near, given.relation, given)
+        far = given.relation.through_far
+        return root if far is None else root.child(far)
 
     def _walk(self, source: Source, words: tuple[str, ...], used: int) -> Found:
         while True:
@@ -111,6 +130,10 @@ class Scope:
                     return Found(_key_of(source), words[used + 1 :], None, words[: used + 1])
                 raise _unknown(table, words, used)
             used += 1
+            named = self.many.get(words[:used]) if relation.is_forward else None
+            if named is not None and used < len(words) and _is_field(named.table, words[used]):
+                source = named
+                continue
             if relation.is_forward:
                 onward = self._forward(source, relation, words, used)
             else:

@@ -75,8 +75,9 @@ class State:
     """
 
     __slots__ = (
-        "adapters", "annotations", "combined", "compiled", "ctes", "deferred", "distinct", "extra", "fields", "group_by", "having", "is_empty",
-        "is_grouped", "is_reversed", "is_unscoped", "limit", "lock", "mode", "model", "offset", "order", "outers", "param_count", "related", "returning",
+        "adapters", "annotations", "combined", "compiled", "ctes", "deferred", "distinct", "extra",
+        "fields", "group_by", "having", "is_empty", "is_grouped", "is_reversed", "is_unscoped", "limit",
+        "lock", "mode", "model", "offset", "order", "outers", "param_count", "related", "returning",
         "root", "selected", "where",
     )  # fmt: skip
 

@@ -6,6 +6,7 @@ Every function takes the State, the cursor over the call's values, and what the 
 from collections import namedtuple
 from typing import TYPE_CHECKING, Any
 
+from hyperdjango.models._filtered_relation import FilteredRelation
 from hyperdjango.models._nearest import nearest
 from hyperdjango.models._nodes import Node, Ref, Sql
 from hyperdjango.models._scope import SEPARATOR, Many, Scope
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from hyperdjango.models._meta import Relation, Table
 
 ALIAS_CHARACTERS_MAX = 63
+# No name that a user can give: the relation to many that a grouped queryset has joined.
+JOINED_MANY = "<many>"
 
 
 def filtered(
@@ -45,7 +48,8 @@ def _conditions(state: State, args: tuple[Any, ...]) -> list[Any]:
     for one in args:
         if not isinstance(one, Q | Expression):
             raise FieldError(
-                f"{state.model.__name__}: filter() takes lookups by keyword, Qs and expressions, not {type(one).__name__}"
+                f"{state.model.__name__}: filter() takes lookups by keyword, Qs and expressions, "
+                f"not {type(one).__name__}"
             )
     return list(args)
 
@@ -57,6 +61,11 @@ def annotated(state: State, cursor: Cursor, expressions: dict[str, Any], *, is_s
     group_by, is_grouped = state.group_by, state.is_grouped
     for name, expression in expressions.items():
         check_alias(state, name)
+        if isinstance(expression, FilteredRelation):
+            scope = Scope(state.root, annotations, extra=state.extra)
+            extra = {**state.extra, name: expression.source(state, scope, name, cursor)}
+            state = state.evolve(extra=extra)
+            continue
         if isinstance(expression, str) or not hasattr(type(expression), "resolve"):
             raise FieldError(
                 f"annotate({name}=…) takes an expression such as F(…), Count(…) or Value(…), "
@@ -64,7 +73,7 @@ def annotated(state: State, cursor: Cursor, expressions: dict[str, Any], *, is_s
             )
         scope = Scope(state.root, annotations, extra=state.extra)
         if state.mode != "model":
-            _one_relation(state, expression, scope)
+            state = _one_relation(state, expression, scope)
             scope = scope.with_joins()
         node = resolved(state, expression, scope, cursor, f"annotate({name}=…)")
         if node.has_aggregate:
@@ -92,18 +101,18 @@ def annotated(state: State, cursor: Cursor, expressions: dict[str, Any], *, is_s
     )
 
 
-def _one_relation(state: State, expression: Any, scope: Scope) -> None:
-    """Groups over two relations to many would multiply each other's rows."""
+def _one_relation(state: State, expression: Any, scope: Scope) -> State:
+    """Groups over two relations to many would multiply each other's rows; notes which one is joined."""
     found = first_many(expression, scope)
     if found is None:
-        return
-    key = "<many>"
-    before = state.extra.get(key)
-    if before is not None and before != found.prefix:
+        return state
+    before = state.extra.get(JOINED_MANY, found.prefix)
+    if before != found.prefix:
         raise FieldError(
             f"one grouped queryset cannot aggregate over both {SEPARATOR.join(before)!r} and "
             f"{SEPARATOR.join(found.prefix)!r}: their rows would multiply each other; annotate before values()"
         )
+    return state.evolve(extra={**state.extra, JOINED_MANY: found.prefix})
 
 
 def resolved(state: State, expression: Any, scope: Scope, cursor: Cursor, said: str) -> Node:
@@ -112,13 +121,13 @@ def resolved(state: State, expression: Any, scope: Scope, cursor: Cursor, said: 
         node: Node = expression.resolve(scope, cursor)
     except Many as many:
         raise FieldError(
-            f"{state.model.__name__}: {SEPARATOR.join(many.prefix)!r} has many rows, and {said} needs one value; use an "
-            "aggregate such as Count(), or a Subquery"
+            f"{state.model.__name__}: {SEPARATOR.join(many.prefix)!r} has many rows, and {said} needs one value; "
+            "use an aggregate such as Count(), or a Subquery"
         ) from None
     return node
 
 
-def check_alias(state: State, name: str) -> None:
+def check_alias(state: State, name: Any) -> None:
     """Refuse a name for a value that could be mistaken for something else."""
     if not isinstance(name, str) or not name.isidentifier() or name.startswith("_") or SEPARATOR in name:
         raise FieldError(
@@ -377,18 +386,25 @@ def combined(state: State, cursor: Cursor, others: tuple[State, ...], word: str)
     for part in parts[1:]:
         if _width(part.state) != width:
             raise FieldError(
-                f"{word}: the first queryset gives {width} columns, one of {part.state.model.__name__} {_width(part.state)}"
+                f"{word}: the first queryset gives {width} columns, "
+                f"one of {part.state.model.__name__} {_width(part.state)}"
             )
         if (part.state.mode == "model") != (state.mode == "model") or (
             state.mode == "model" and part.state.model is not state.model
         ):
             raise FieldError(
-                f"{word}: {state.model.__name__} and {part.state.model.__name__} give different rows; use values() on both"
+                f"{word}: {state.model.__name__} and {part.state.model.__name__} give different rows; "
+                "use values() on both"
             )
     new = State(state.model)
     return new.evolve(
-        root=state.root, mode=state.mode, fields=state.fields, combined=tuple(parts), order=(), annotations=state.annotations,
-    )  # fmt: skip
+        root=state.root,
+        mode=state.mode,
+        fields=state.fields,
+        combined=tuple(parts),
+        order=(),
+        annotations=state.annotations,
+    )
 
 
 def _width(state: State) -> int:

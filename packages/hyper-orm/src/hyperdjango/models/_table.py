@@ -34,7 +34,7 @@ def fill_table(
     table.schema, table.database, table.comment = options.schema, options.database, options.comment
     table.ordering, table.indexes, table.constraints = options.ordering, options.indexes, options.constraints
     table.is_managed, table.global_filters = options.managed, options.global_filters
-    filler = _Filler(model, table, attributes)
+    filler = _Filler(model, table, attributes, options.primary_key)
     filler.fill()
     _set_primary_key(model, table, attributes, options)
     _refuse_equal_columns(model, table)
@@ -48,7 +48,10 @@ def fill_table(
 class _Filler:
     """Adds one attribute after the other."""
 
-    def __init__(self, model: str, table: Table, attributes: dict[str, Attribute]) -> None:
+    def __init__(
+        self, model: str, table: Table, attributes: dict[str, Attribute], primary_key: tuple[str, ...]
+    ) -> None:
+        self.primary_key = primary_key
         self.model = model
         self.table = table
         self.attributes = attributes
@@ -61,9 +64,10 @@ class _Filler:
                 self._relation(attribute)
             elif attribute.name not in key_names:
                 self._column(attribute)
-        for attribute in self.attributes.values():
-            if attribute.kind in {"ForeignKey", "OneToOne"}:
-                self._keys(attribute)
+        forward = [one for one in self.attributes.values() if one.kind in {"ForeignKey", "OneToOne"}]
+        # The key of this very model may have columns of its other relations.
+        for attribute in sorted(forward, key=self._is_of_itself):
+            self._keys(attribute)
         self._order()
 
     def _key_columns(self) -> set[str]:
@@ -131,8 +135,21 @@ class _Filler:
             keys.append(column)
         relation.keys = tuple(keys)
 
+    def _is_of_itself(self, attribute: Attribute) -> bool:
+        return str(attribute.wanted) in {self.model, "self"}
+
+    def _own_key(self) -> list[str]:
+        """Return the columns of `Meta.primary_key` by name."""
+        names: list[str] = []
+        for name in self.primary_key:
+            relation = self.table.relations.get(name)
+            names += [name] if relation is None else [key.name for key in relation.keys]
+        return names
+
     def _key_names(self, attribute: Attribute) -> tuple[str, ...]:
         wanted = attribute.wanted
+        if self._is_of_itself(attribute) and not attribute.options.to_field and len(self._own_key()) > 1:
+            return tuple(f"{attribute.name}_{name}" for name in self._own_key())
         if isinstance(wanted, type) and not attribute.options.to_field:
             keys: tuple[Column, ...] = wanted._table.primary_key  # type: ignore[attr-defined]
             if len(keys) > 1:

@@ -15,9 +15,9 @@ def automatic_through(relation: Relation, target: "type[Model]") -> "tuple[type[
     Returns:
         The model, and the names of its relations to this side and to the far side.
     """
-    from hyperdjango.models.fields import Field  # noqa: PLC0415 - not before all of this is imported
-    from hyperdjango.models.model import Model  # noqa: PLC0415 - a model needs relations first
-    from hyperdjango.models.relations import ForeignKey  # noqa: PLC0415 - as above
+    from hyperdjango.models.fields import Field
+    from hyperdjango.models.model import Model
+    from hyperdjango.models.relations import ForeignKey
 
     source = relation.model
     near, far = snake_case(source.__name__), snake_case(target.__name__)

@@ -169,6 +169,10 @@ def parse(annotation: Any) -> Parsed:
     column_type = _explicit(inner, chosen) or _plain(inner)
     if get_origin(inner) is Literal:
         rules.append(Rule("one_of", get_args(inner)))
+    if get_origin(inner) is list:
+        within = parse(get_args(inner)[0]).rules
+        if within:
+            rules.append(Rule("each", within))
     column_type, rules = _refined(column_type, chosen, rules)
     python = column_type.python
     accepted = (
@@ -363,3 +367,12 @@ def snake_case(name: str) -> str:
 
 
 VARCHAR_MAX: Final = 10_485_760
+
+
+def column_type(annotation: Any) -> ColumnType:
+    """Return the column type of an annotation, for expressions that say what they give.
+
+    Raises:
+        UnsupportedAnnotation: There is none.
+    """
+    return parse(annotation).type

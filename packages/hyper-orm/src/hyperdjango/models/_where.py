@@ -180,12 +180,14 @@ class _Builder:
 
 def correlated(many: Many) -> tuple[Source, Node]:
     """Return a source for the rows of a relation, and the condition that they belong to the row around."""
-    relation = many.relation
-    root = Source((relation.through or relation.target)._table)
+    relation, filtered = many.relation, many.filtered
+    root = filtered.root if filtered is not None else Source((relation.through or relation.target)._table)
     pairs: list[Node] = [
         condition(Ref(root, remote), " = ", Ref(many.source, local))
         for local, remote in zip(relation.locals, relation.remotes, strict=True)
     ]
+    if filtered is not None:
+        pairs.append(filtered.condition)
     return root, joined(pairs, AND)
 
 

@@ -20,11 +20,11 @@ class Text(NamedTuple):
 
     Attributes:
         sql: The text, with `$1` and so on.
-        picks: For each of them the position of its value in the chain; None where it is the chain's own order.
+        used: For each of them the position of its value in the chain, ascending.
     """
 
     sql: str
-    picks: tuple[int, ...] | None
+    used: tuple[int, ...]
 
 
 class Frame:
@@ -194,4 +194,4 @@ class Writer:
         used = sorted({piece for piece in self.pieces if isinstance(piece, int)})
         numbers = {index: position + 1 for position, index in enumerate(used)}
         sql = "".join(piece if isinstance(piece, str) else f"${numbers[piece]}" for piece in self.pieces)
-        return Text(sql, None if used == list(range(len(used))) else tuple(used))
+        return Text(sql, tuple(used))

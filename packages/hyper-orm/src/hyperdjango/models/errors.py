@@ -39,7 +39,9 @@ class ValidationError(ModelError, ValueError):
     def __init__(self, model: str, errors: dict[str, str]) -> None:
         self.model = model
         self.errors = errors
-        super().__init__(f"{model}: " + "; ".join(f"{name}: {text}" for name, text in errors.items()))
+        super().__init__(
+            f"{model}: " + "; ".join(f"{name}: {text}" if name else text for name, text in errors.items())
+        )
 
     def __reduce__(self) -> tuple[object, ...]:
         return (type(self), (self.model, self.errors))

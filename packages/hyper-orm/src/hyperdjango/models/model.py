@@ -1,50 +1,22 @@
 """`Model`: the base of every model, and what its instances can do without a database."""
 
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, overload
 
+from hyperdjango.models import _dump, _json_schema, _validate
 from hyperdjango.models import _instances as instances
 from hyperdjango.models._declare import ModelMeta
+from hyperdjango.models._dump import Names
 from hyperdjango.models._instance import Instance
-from hyperdjango.models.errors import ModelDeclarationError, MultipleObjectsReturned, ObjectDoesNotExist
+from hyperdjango.models.errors import MultipleObjectsReturned, ObjectDoesNotExist
 from hyperdjango.models.expressions import Columns
 from hyperdjango.models.fields import Field
+from hyperdjango.models.manager import ManagerDescriptor
 from typing_extensions import dataclass_transform
 
 if TYPE_CHECKING:
     from hyperdjango.models._attributes import Attribute
     from hyperdjango.models._class_options import ClassOptions
     from hyperdjango.models._meta import Table
-    from hyperdjango.models.manager import Manager
-
-M = TypeVar("M", bound="Model")
-
-
-class ManagerDescriptor:
-    """`Author.objects` where a model declares no manager of its own; the base of Manager."""
-
-    __slots__ = ()
-
-    def __get__(self, instance: None, owner: type[M]) -> "Manager[M]":
-        """Return the manager of a model.
-
-        Raises:
-            ModelDeclarationError: The model is abstract.
-            AttributeError: It was asked of an instance.
-        """
-        refuse_instance(instance, owner)
-        from hyperdjango.models.manager import Manager  # noqa: PLC0415 - managers need models first
-
-        return Manager._of(owner)
-
-
-def refuse_instance(instance: object, owner: "type[Model]") -> None:
-    """Refuse a manager to an instance, and to a model without a table."""
-    if instance is not None:
-        raise AttributeError(f"objects belongs to the class: {owner.__name__}.objects")
-    if owner._table.is_abstract:
-        raise ModelDeclarationError(
-            f"{owner.__name__} is abstract: it has no table to query; use a model that inherits from it"
-        )
 
 
 class _KeyDescriptor:
@@ -87,7 +59,8 @@ class Model(Instance, metaclass=ModelMeta):
 
     __slots__ = ()
 
-    objects: ClassVar[ManagerDescriptor] = ManagerDescriptor()
+    # Without an annotation, which pyright would take for that of a manager declared in a subclass too.
+    objects = ManagerDescriptor()
     c: ClassVar[ColumnsDescriptor] = ColumnsDescriptor()
     pk: ClassVar[_KeyDescriptor] = _KeyDescriptor()
     DoesNotExist: ClassVar[type[ObjectDoesNotExist]] = ObjectDoesNotExist
@@ -97,6 +70,7 @@ class Model(Instance, metaclass=ModelMeta):
         _attributes: ClassVar[dict[str, Attribute]]
         _class_options: ClassVar[ClassOptions]
         _late: ClassVar[Any]
+        _managers: ClassVar[dict[Any, Any]]
         # Of models that declare no key; one that does declares its type. Any, so that it may be another one.
         id: Any
 
@@ -118,6 +92,71 @@ class Model(Instance, metaclass=ModelMeta):
             key: The primary key; a tuple where it has several columns.
         """
         return instances.reference(cls, key)
+
+    def model_dump(
+        self,
+        *,
+        mode: Literal["python", "json"] = "python",
+        include: Names = None,
+        exclude: Names = None,
+        exclude_none: bool = False,
+    ) -> dict[str, Any]:
+        """Return the values that were fetched, by attribute; pydantic's name and arguments.
+
+        Args:
+            mode: "python" leaves values as they are, "json" turns them into what JSON has.
+            include: Only these names; a relation is in it only when it is named here, and must be loaded. A dict goes
+                on: `{"title": True, "author": {"name"}}`.
+            exclude: Not these names.
+            exclude_none: Leave out what is None.
+        Raises:
+            FieldError: A name is no field.
+            NotLoaded: A relation was named that is not loaded.
+        """
+        return _dump.dump(self, mode=mode, include=include, exclude=exclude, exclude_none=exclude_none)
+
+    def model_dump_json(
+        self,
+        *,
+        indent: int | None = None,
+        include: Names = None,
+        exclude: Names = None,
+        exclude_none: bool = False,
+    ) -> str:
+        """Return `model_dump(mode="json")` as JSON text."""
+        return _dump.dump_json(
+            self, indent=indent, include=include, exclude=exclude, exclude_none=exclude_none
+        )
+
+    @classmethod
+    def model_validate(cls, data: Any, *, strict: bool = False) -> Self:
+        """Return a new instance, not saved, from data of outside.
+
+        Args:
+            data: A dict of attributes, a relation's row as a dict in it; an instance is returned as it is.
+            strict: Take values of the annotated class only; else strings and numbers as JSON has them are read.
+        Raises:
+            ValidationError: Something is missing, not known, or not what the annotations demand: all of it at once.
+        """
+        return _validate.validate(cls, data, strict=strict)
+
+    @classmethod
+    def model_validate_json(cls, text: str | bytes | bytearray, *, strict: bool = False) -> Self:
+        """As model_validate, of JSON text."""
+        return _validate.validate_json(cls, text, strict=strict)
+
+    @classmethod
+    def model_json_schema(cls, mode: Literal["validation", "serialization"] = "validation") -> dict[str, Any]:
+        """Return the JSON Schema of what model_validate takes, or of what model_dump_json gives."""
+        return _json_schema.json_schema(cls, mode)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        return _json_schema.core_schema(cls)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
+        return _json_schema.json_schema(cls, getattr(handler, "mode", "validation"))
 
     def _shape(self) -> tuple[Any, tuple[Any, ...]]:
         """What it is as a value in a query: its key."""
@@ -150,4 +189,4 @@ class Model(Instance, metaclass=ModelMeta):
             return instances.missing(self, name)
 
 
-__all__ = ["ManagerDescriptor", "Model"]
+__all__ = ["Model"]

@@ -32,6 +32,8 @@ class Q:
     __slots__ = ("children", "connector", "is_negated", "key", "params")
 
     children: "tuple[Q | Expression | Lookup, ...]"
+    key: tuple[Any, ...]
+    params: tuple[Any, ...]
 
     def __init__(self, *conditions: "Q | Expression", **lookups: Any) -> None:
         children: list[Q | Expression | Lookup] = []
@@ -51,7 +53,8 @@ class Q:
         self.connector = connector
         self.is_negated = is_negated
         self.key = (connector, is_negated, *[child.key for child in children])
-        self.params: tuple[Any, ...] = sum((child.params for child in children), ())
+        params: tuple[Any, ...] = sum((child.params for child in children), ())
+        self.params = params
 
     @classmethod
     def _made(
@@ -61,7 +64,7 @@ class Q:
         made._fill(children, connector, is_negated)
         return made
 
-    def _combined(self, other: object, connector: str) -> "Q":
+    def _combined(self, other: object, connector: str) -> Any:
         if isinstance(other, Expression):
             other = Q(other)
         if not isinstance(other, Q):
@@ -73,13 +76,16 @@ class Q:
         return Q._made((self, other), connector)
 
     def __and__(self, other: object) -> "Q":
-        return self._combined(other, AND)
+        combined: Q = self._combined(other, AND)
+        return combined
 
     def __or__(self, other: object) -> "Q":
-        return self._combined(other, OR)
+        combined: Q = self._combined(other, OR)
+        return combined
 
     def __xor__(self, other: object) -> "Q":
-        return self._combined(other, XOR)
+        combined: Q = self._combined(other, XOR)
+        return combined
 
     __rand__ = __and__
     __ror__ = __or__

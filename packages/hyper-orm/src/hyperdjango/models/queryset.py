@@ -185,7 +185,7 @@ class QuerySet(Awaiting[M_co, R_co]):
         *,
         nowait: bool = False,
         skip_locked: bool = False,
-        of: tuple[str, ...] = (),
+        of: str | tuple[str, ...] = (),
         no_key: bool = False,
     ) -> Self:
         """Lock the rows until the transaction ends.
@@ -257,8 +257,8 @@ class QuerySet(Awaiting[M_co, R_co]):
         """Without Meta.global_filters."""
         return self._then("unscoped", (), lambda state, _: state.evolve(is_unscoped=True))
 
-    def __getitem__(self, item: slice) -> Self:
-        if isinstance(item, int):
+    def __getitem__(self, item: "slice[Any, Any, Any]") -> Self:
+        if not isinstance(item, slice):
             raise TypeError(
                 f"{type(self).__name__}[{item}] would need I/O; await queryset[{item}:{item + 1}], first(), or the list"
             )
