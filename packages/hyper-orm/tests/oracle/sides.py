@@ -45,6 +45,9 @@ class Side(SimpleNamespace):
 
     is_ours: bool
 
+    def __repr__(self) -> str:
+        return type(self).__name__
+
     def run(self, query: Callable[["Side"], Any]) -> Any:
         """Evaluate a query and return rows or a value."""
         raise NotImplementedError
