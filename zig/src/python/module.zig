@@ -9,6 +9,7 @@ const connection_object = @import("connection_object.zig");
 const hydrator = @import("hydrator.zig");
 const instance = @import("instance.zig");
 const origin = @import("origin.zig");
+const quicken = @import("quicken.zig");
 const request = @import("request.zig");
 const slots = @import("slots.zig");
 const type_map = @import("type_map.zig");
@@ -77,6 +78,7 @@ fn exec(module: *Object) py.Error!void {
     try py.ok(auth_objects.addToModule(module));
     try py.ok(py.PyModule_AddFunctions(module, &value_functions.table));
     try py.ok(py.PyModule_AddFunctions(module, &slots.table));
+    try py.ok(py.PyModule_AddFunctions(module, &quicken.table));
     var text: [96]u8 = undefined;
     const version: u32 = @bitCast(py.hd_py_hex);
     const info = std.fmt.bufPrint(&text, "zig {s}, {t}, python {d}.{d}{s}", .{

@@ -292,10 +292,15 @@ pub extern fn hd_type_size(*TypeObject) isize;
 pub extern fn hd_type_title(*TypeObject) [*:0]const u8;
 pub extern fn hd_type_has_dict(*TypeObject) c_int;
 pub extern fn hd_type_check(*Object) c_int;
+/// Have the attributes of a class's instances read through `read`; not those of its subclasses.
+pub extern fn hd_type_read_by(*TypeObject, read: *const fn (*Object, *Object) callconv(.c) ?*Object) void;
+/// What is in the slot `name`; null, without an exception, where there is none or nothing in it. Before 3.12.
+pub extern fn hd_read_slot(*Object, name: *Object) ?*Object;
 pub extern fn hd_set_check(*Object) c_int;
 pub extern fn hd_list_check(*Object) c_int;
 /// Of a str: its first character is an underscore.
 pub extern fn hd_is_private(name: *Object) c_int;
+pub extern fn PyObject_GenericGetAttr(*Object, name: *Object) ?*Object;
 pub extern fn PyObject_GenericSetAttr(*Object, name: *Object, value: ?*Object) c_int;
 pub extern fn PyObject_Repr(*Object) ?*Object;
 pub extern fn PySet_New(?*Object) ?*Object;

@@ -169,6 +169,23 @@ HD Py_ssize_t hd_type_size(PyTypeObject *type) { return type->tp_basicsize; }
 HD const char *hd_type_title(PyTypeObject *type) { return type->tp_name; }
 HD int hd_type_has_dict(PyTypeObject *type) { return type->tp_dictoffset != 0; }
 HD int hd_type_check(PyObject *o) { return PyType_Check(o); }
+/* Read the attributes of a class's instances through `read`. Subclasses do so only if they are told, too. */
+HD void hd_type_read_by(PyTypeObject *type, getattrofunc read) {
+    type->tp_getattro = read;
+    PyType_Modified(type);
+}
+#if PY_VERSION_HEX < 0x030C0000
+/* What is in the slot `name`, or NULL where there is no such slot or nothing in it. No exception is set. */
+HD PyObject *hd_read_slot(PyObject *o, PyObject *name) {
+    PyObject *descriptor = _PyType_Lookup(Py_TYPE(o), name); /* borrowed */
+    if (descriptor == NULL || !Py_IS_TYPE(descriptor, &PyMemberDescr_Type)) return NULL;
+    PyMemberDef *member = ((PyMemberDescrObject *)descriptor)->d_member;
+    if (member->type != Py_T_OBJECT_EX) return NULL;
+    return Py_XNewRef(*(PyObject **)((char *)o + member->offset));
+}
+#else
+HD PyObject *hd_read_slot(PyObject *o, PyObject *name) { return (void)o, (void)name, NULL; }
+#endif
 HD int hd_set_check(PyObject *o) { return PySet_Check(o); }
 HD int hd_list_check(PyObject *o) { return PyList_Check(o); }
 /* An identifier that begins with an underscore. */

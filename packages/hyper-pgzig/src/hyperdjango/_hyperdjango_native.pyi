@@ -189,6 +189,9 @@ def fill(
 def group(
     instances: list[_I], descriptor: MemberDescriptorType, /
 ) -> dict[Any, list[_I]]: ...  # ValueError: a slot holds nothing
+def quicken(
+    cls: type[Instance], /
+) -> None: ...  # its `__getattr__` is no burden for attributes that are there
 
 @final
 class Origin:

@@ -31,6 +31,7 @@ FUNCTIONS = [
     native.set_slot,
     native.fill,
     native.group,
+    native.quicken,
 ]
 
 

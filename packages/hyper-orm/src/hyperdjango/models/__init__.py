@@ -4,9 +4,9 @@ from importlib import metadata
 from typing import Final
 
 from annotated_types import Ge, Gt, Interval, Le, Len, Lt, MaxLen, MinLen, MultipleOf, Predicate
-from hyperdjango.database._native import require_native_api
 from hyperdjango.database.types import Multirange as MultiRange
 from hyperdjango.database.types import Range
+from hyperdjango.models._driver import DISTRIBUTION
 from hyperdjango.models._filtered_relation import FilteredRelation
 from hyperdjango.models._markers import (
     BigInt,
@@ -67,14 +67,7 @@ from hyperdjango.models.schema import (
     schema_sql,
 )
 
-DISTRIBUTION: Final = "hyper-orm"
-NATIVE_API: Final = 1
-
-# A driver of another age would fail later and less clearly.
-require_native_api(DISTRIBUTION, NATIVE_API)
-
 __version__: Final = metadata.version(DISTRIBUTION)
-
 CASCADE: Final = OnDelete.CASCADE
 RESTRICT: Final = OnDelete.RESTRICT
 PROTECT: Final = OnDelete.RESTRICT

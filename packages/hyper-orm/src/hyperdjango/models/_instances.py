@@ -254,7 +254,8 @@ def state_of(instance: Any) -> dict[str, Any]:
     changed, extra = instance._changed, instance._extra
     state["_changed"] = set(changed) if changed else None
     state["_extra"] = dict(extra) if extra else None
-    state["_origin"] = instance._origin
+    # Where it came from has sockets, which go nowhere; that it came from somewhere matters.
+    state["_is_saved"] = instance._origin is not None
     return state
 
 
@@ -264,8 +265,8 @@ def set_state(instance: Any, state: dict[str, Any]) -> None:
     for name, value in state.items():
         if name in slots:
             slots[name].__set__(instance, value)
-    instance._origin, instance._extra = state["_origin"], state["_extra"]
-    instance._changed = state["_changed"]
+    instance._changed, instance._extra = state["_changed"], state["_extra"]
+    instance._origin = UNKNOWN_ORIGIN if state["_is_saved"] else None
 
 
 def copied(instance: M, memo: dict[int, Any], *, is_deep: bool = False) -> M:
@@ -273,10 +274,8 @@ def copied(instance: M, memo: dict[int, Any], *, is_deep: bool = False) -> M:
     made: M = made_empty(type(instance))
     memo[id(instance)] = made
     state = state_of(instance)
-    if is_deep:
-        origin = state.pop("_origin")  # it stands for a result, of which there is one
-        state = {**copy.deepcopy(state, memo), "_origin": origin}
-    set_state(made, state)
+    set_state(made, copy.deepcopy(state, memo) if is_deep else state)
+    made._origin = instance._origin
     return made
 
 

@@ -165,7 +165,7 @@ class QuerySet(Awaiting[M_co, R_co]):
         if lookups == (None,):
             new._prefetches = ()
         else:
-            new._prefetches = (*self._prefetches, *checked(self._state, lookups))
+            new._prefetches = checked(self._state, lookups, self._prefetches)
         return new
 
     def defer(self, *names: str) -> Self:
