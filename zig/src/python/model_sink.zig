@@ -17,6 +17,9 @@ const Object = py.Object;
 /// Plans with more nodes take their memory from the heap, for each row.
 const nodes_on_stack = 16;
 
+/// Characters of a value in a message.
+const shown_max = 80;
+
 const Made = struct {
     /// Null: the join has found nothing.
     object: ?*Object,
@@ -140,7 +143,9 @@ inline fn convert(target: *const hydrator.Column, column: *const statement_file.
 
 fn notInTable(column: *const statement_file.Column, value: *Object) py.Error {
     if (py.PyErr_Occurred() != null) return error.PythonError;
-    const shown = try py.checked(py.PyObject_Repr(value));
+    const whole = try py.checked(py.PyObject_Repr(value));
+    defer py.decref(whole);
+    const shown = try py.checked(py.PyUnicode_Substring(whole, 0, shown_max));
     defer py.decref(shown);
     return raise.raise("DataError", "column \"{s}\" ({s}): {s} is none of the values that it can have", .{ textOf(column.name), column.info.name, textOf(shown) });
 }

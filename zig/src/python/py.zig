@@ -303,6 +303,7 @@ pub extern fn hd_is_private(name: *Object) c_int;
 pub extern fn PyObject_GenericGetAttr(*Object, name: *Object) ?*Object;
 pub extern fn PyObject_GenericSetAttr(*Object, name: *Object, value: ?*Object) c_int;
 pub extern fn PyObject_Repr(*Object) ?*Object;
+pub extern fn PyUnicode_Substring(*Object, start: isize, end: isize) ?*Object;
 pub extern fn PySet_New(?*Object) ?*Object;
 pub extern fn PySet_Add(*Object, *Object) c_int;
 pub extern fn PySet_Discard(*Object, *Object) c_int;

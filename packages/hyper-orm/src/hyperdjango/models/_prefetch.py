@@ -44,9 +44,7 @@ async def prefetch(
             raise error
 
 
-async def _fetch(
-    rows: "Sequence[Model]", level: Level, database: "Database", *, is_partial: bool
-) -> None:
+async def _fetch(rows: "Sequence[Model]", level: Level, database: "Database", *, is_partial: bool) -> None:
     parents = rows
     if not level.is_attribute and level.queryset is None:
         parents = _missing(rows, level.relation, is_partial=is_partial)
@@ -191,9 +189,7 @@ def _put_many(
         put_all(parents, level.relation.slot, lists)
 
 
-def _put_one(
-    parents: "Sequence[Model]", keys: list[Any], groups: dict[Any, list[Any]], level: Level
-) -> None:
+def _put_one(parents: "Sequence[Model]", keys: list[Any], groups: dict[Any, list[Any]], level: Level) -> None:
     relation = level.relation
     ones = {key: group[-1] for key, group in groups.items()}
     found = list(map(ones.get, keys))
@@ -202,9 +198,7 @@ def _put_one(
         return
     if relation.is_forward and None in found:
         # A key whose row a queryset of the caller's leaves out does lead somewhere: it stays not loaded.
-        known = [
-            position for position, one in enumerate(found) if one is not None or keys[position] is None
-        ]
+        known = [position for position, one in enumerate(found) if one is not None or keys[position] is None]
         parents = [parents[position] for position in known]
         found = [found[position] for position in known]
     put_all(parents, relation.slot, found)

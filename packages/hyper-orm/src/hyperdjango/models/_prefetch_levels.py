@@ -91,9 +91,7 @@ def _added(
     return _replaced(known, level)
 
 
-def _chosen(
-    known: tuple[Level, ...], table: "Table", word: str, lookup: str, prefetch: Prefetch
-) -> Level:
+def _chosen(known: tuple[Level, ...], table: "Table", word: str, lookup: str, prefetch: Prefetch) -> Level:
     """The level of a Prefetch: with what its queryset prefetches itself below it."""
     relation = relation_of(table, word, lookup)
     name = word
@@ -110,11 +108,11 @@ def _chosen(
         )
     below = before.below if before is not None else ()
     for level in prefetch.queryset._prefetches:
-        below = _joined(below, level)
+        below = joined_levels(below, level)
     return Level(name, relation, prefetch.queryset, prefetch.to_attr is not None, below)
 
 
-def _joined(known: tuple[Level, ...], level: Level) -> tuple[Level, ...]:
+def joined_levels(known: tuple[Level, ...], level: Level) -> tuple[Level, ...]:
     before = _named(known, level.name)
     if before is None:
         return (*known, level)
@@ -124,7 +122,7 @@ def _joined(known: tuple[Level, ...], level: Level) -> tuple[Level, ...]:
         )
     below = before.below
     for one in level.below:
-        below = _joined(below, one)
+        below = joined_levels(below, one)
     queryset = before.queryset if before.queryset is not None else level.queryset
     return _replaced(known, before._replace(queryset=queryset, below=below))
 
@@ -179,4 +177,4 @@ def _check_queryset(relation: "Relation", prefetch: Prefetch) -> None:
         raise FieldError(f"{said}: querysets that are put together cannot be filtered by their parents")
 
 
-__all__ = ["Level", "checked", "relation_of"]
+__all__ = ["Level", "checked", "joined_levels", "relation_of"]

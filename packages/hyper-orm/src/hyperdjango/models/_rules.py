@@ -124,17 +124,21 @@ def _digits_fault(value: Any, precision: int, scale: int) -> str | None:
 
 
 def checker(
-    accepted: tuple[type, ...], rules: tuple[Rule, ...], function: Callable[[Any], Any] | None
+    accepted: tuple[type, ...],
+    rules: tuple[Rule, ...],
+    function: Callable[[Any], Any] | None,
+    prepare: Callable[[Any], Any] | None = None,
 ) -> Callable[[Any], Any] | None:
-    """Return `Column.check`: it returns the value to write, or raises ValueError saying what is wrong; None is let through.
+    """Return `Column.check`: the value to write, or ValueError saying what is wrong; None is let through.
 
     Args:
         accepted: The classes that the rules can be asked of; empty: any.
         rules: What the annotation demands.
-        function: `Field(check=…)`, which comes last and may change the value.
+        function: `Field(check=…)`, which may change the value.
+        prepare: Makes of the value what the driver takes; last.
     """
     if not rules and function is None:
-        return None
+        return prepare and _unless_none(prepare)
 
     def check(value: Any) -> Any:
         if value is None:
@@ -145,6 +149,12 @@ def checker(
             text = fault(rule, value)
             if text is not None:
                 raise ValueError(text)
-        return value if function is None else function(value)
+        if function is not None:
+            value = function(value)
+        return value if prepare is None or value is None else prepare(value)
 
     return check
+
+
+def _unless_none(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else function(value)

@@ -84,7 +84,8 @@ class _Filler:
         column = Column(attribute.name, parsed.type, column=options.column)
         column.is_nullable = parsed.is_nullable
         column.rules = parsed.rules
-        column.check = checker(parsed.accepted, parsed.rules, options.check)
+        column.check = checker(parsed.accepted, parsed.rules, options.check, parsed.prepare)
+        column.has_own_check = options.check is not None
         if parsed.type.enum is not None and column.check is None:
             column.check = member_of(parsed.type.enum)
         _apply(column, options)

@@ -18,6 +18,7 @@ import typing_extensions
 from hyperdjango.database import types as driver
 from hyperdjango.database._identifiers import quote_identifier
 from hyperdjango.models import _markers as markers
+from hyperdjango.models._json_types import json_type
 from hyperdjango.models._rules import Rule, rules_of
 
 
@@ -68,12 +69,14 @@ class Parsed(NamedTuple):
         is_nullable: It has `| None`.
         rules: What it demands of values.
         accepted: The classes that those rules can be asked of.
+        prepare: From a value to what the driver takes, or None where that is the value.
     """
 
     type: ColumnType
     is_nullable: bool
     rules: tuple[Rule, ...]
     accepted: tuple[type, ...]
+    prepare: Callable[[Any], Any] | None = None
 
 
 class UnsupportedAnnotation(Exception):
@@ -169,11 +172,18 @@ def parse(annotation: Any) -> Parsed:
     column_type = _explicit(inner, chosen) or _plain(inner)
     if get_origin(inner) is Literal:
         rules.append(Rule("one_of", get_args(inner)))
-    if get_origin(inner) is list:
+    if get_origin(inner) is list and column_type.kind == "array":
         within = parse(get_args(inner)[0]).rules
         if within:
             rules.append(Rule("each", within))
     column_type, rules = _refined(column_type, chosen, rules)
+    prepare = None
+    if column_type.kind == "json" and any(isinstance(item, markers.SqlType) for item in chosen):
+        try:
+            way = json_type(inner)
+        except ImportError as error:
+            raise UnsupportedAnnotation(f"dict or list in its place: {error}") from error
+        column_type, prepare = column_type._replace(convert=way.convert), way.prepare
     python = column_type.python
     accepted = (
         (python, *_ALSO.get(python, ())) if isinstance(python, type) and column_type.kind != "json" else ()
@@ -182,7 +192,7 @@ def parse(annotation: Any) -> Parsed:
         accepted = (list, tuple)
     if column_type.enum is not None:
         accepted = (str,)
-    return Parsed(column_type, is_nullable, tuple(rules), accepted)
+    return Parsed(column_type, is_nullable, tuple(rules), accepted, prepare)
 
 
 def unwrap(annotation: Any) -> tuple[Any, tuple[Any, ...], bool]:
@@ -203,7 +213,7 @@ def unwrap(annotation: Any) -> tuple[Any, tuple[Any, ...], bool]:
         elif origin in {Union, types.UnionType}:
             within = tuple(one for one in get_args(annotation) if one is not types.NoneType)
             if len(within) == len(get_args(annotation)) or len(within) > 1:
-                return annotation, metadata, len(within) < len(get_args(annotation))
+                return annotation, metadata, is_nullable or len(within) < len(get_args(annotation))
             is_nullable = True
             annotation = within[0]
         else:
@@ -272,7 +282,7 @@ def _enum(python: Any) -> ColumnType:
     if issubclass(python, int):
         return ColumnType("bigint", python, "integer", convert={int(member): member for member in python})
     raise UnsupportedAnnotation(
-        f"make {python.__name__} a StrEnum (a PostgreSQL enum) or an IntEnum (a bigint)"
+        f"{python.__name__} as a StrEnum (a PostgreSQL enum) or an IntEnum (a bigint)"
     )
 
 

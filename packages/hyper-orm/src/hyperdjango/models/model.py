@@ -7,6 +7,8 @@ from hyperdjango.models import _instances as instances
 from hyperdjango.models._declare import ModelMeta
 from hyperdjango.models._dump import Names
 from hyperdjango.models._instance import Instance
+from hyperdjango.models._loading import Loading
+from hyperdjango.models._saving import Saving
 from hyperdjango.models.errors import MultipleObjectsReturned, ObjectDoesNotExist
 from hyperdjango.models.expressions import Columns
 from hyperdjango.models.fields import Field
@@ -50,7 +52,7 @@ class ColumnsDescriptor:
 
 
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(Field,))
-class Model(Instance, metaclass=ModelMeta):
+class Model(Loading, Saving, Instance, metaclass=ModelMeta):
     """A row of a table.
 
     A subclass is a table: its annotations are the columns. Instances have no `__dict__`; an attribute whose value

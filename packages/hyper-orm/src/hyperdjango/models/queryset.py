@@ -7,9 +7,9 @@ differ, docs/orm/differences.md says so. Django docs: ref/models/querysets.
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from hyperdjango.models import _steps
-from hyperdjango.models._awaiting import Awaiting
 from hyperdjango.models._chain import M_co, R_co
 from hyperdjango.models._shapes import shape
+from hyperdjango.models._writing import Writing
 from hyperdjango.models.errors import FieldError
 from hyperdjango.models.query_words import conditions
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LOCK_WAITS = {(False, False): "", (True, False): " NOWAIT", (False, True): " SKIP LOCKED"}
 
 
-class QuerySet(Awaiting[M_co, R_co]):
+class QuerySet(Writing[M_co, R_co]):
     """Rows of a model.
 
     `await queryset` gives them as a list, `async for` as they come. Nothing is cached: a second await asks again.
@@ -249,8 +249,10 @@ class QuerySet(Awaiting[M_co, R_co]):
 
     def fetch_mode(self, mode: str) -> Self:
         """What `load()` fetches: `PEERS` of the same result, `ONE` instance, or `RAISE`."""
+        from hyperdjango.models._loading import fetch_mode_of
+
         new = self._clone()
-        new._fetch_mode = mode
+        new._fetch_mode = fetch_mode_of(mode)
         return new
 
     def unscoped(self) -> Self:
