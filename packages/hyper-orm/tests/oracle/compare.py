@@ -114,3 +114,10 @@ def rows(side: Side, case: Case) -> Any:
     if isinstance(found, dict):
         return {repr(name): repr(plain(shape(side, value))) for name, value in found.items()}
     return repr(plain(shape(side, found)))
+
+
+def row_set(side: Side, found: Any) -> Any:
+    """Rows, or a value, without their order."""
+    if isinstance(found, list):
+        return Counter(repr(plain(key(side, row))) for row in found)
+    return found

@@ -32,7 +32,7 @@ assert django_side  # it makes Django ready for the app's models
 PYTHON = {"decimal": "Decimal", "float": "float", "integer": "int", "text": "str", "boolean": "bool", "date": "date"}
 
 
-class Undone(Exception):  # noqa: N818 - it says that all went well
+class Undone(Exception):  # noqa: N818 - nothing is wrong
     """Rolls a transaction back and carries what was read in it."""
 
     def __init__(self, value: Any) -> None:
@@ -45,6 +45,9 @@ class Side(SimpleNamespace):
 
     is_ours: bool
 
+    def __hash__(self) -> int:
+        return id(self)
+
     def __repr__(self) -> str:
         return type(self).__name__
 
@@ -52,8 +55,8 @@ class Side(SimpleNamespace):
         """Evaluate a query and return rows or a value."""
         raise NotImplementedError
 
-    def undone(self, steps: Callable[["Side", Callable[[Any], Any]], Any]) -> Any:
-        """Run steps in a transaction that is rolled back and return what they return."""
+    def undone(self, write: Callable[["Side"], Any], read: Callable[["Side"], Any]) -> tuple[Any, Any]:
+        """Return a write's result and what a query finds after it, both in a transaction that is rolled back."""
         raise NotImplementedError
 
 
@@ -94,10 +97,11 @@ class Theirs(Side):
         found = query(self)
         return list(found) if isinstance(found, django.query.QuerySet) else found
 
-    def undone(self, steps: Callable[[Side, Callable[[Any], Any]], Any]) -> Any:
+    def undone(self, write: Callable[[Side], Any], read: Callable[[Side], Any]) -> tuple[Any, Any]:
         try:
             with transaction.atomic():
-                raise Undone(steps(self, lambda step: list(step) if isinstance(step, django.query.QuerySet) else step))
+                result = write(self)
+                raise Undone((result, self.run(read)))
         except Undone as undone:
             return undone.value
 
@@ -147,5 +151,14 @@ class Ours(Side):
 
         return self.runner.run(evaluate())
 
-    def undone(self, steps: Callable[[Side, Callable[[Any], Any]], Any]) -> Any:
-        raise NotImplementedError
+    def undone(self, write: Callable[[Side], Any], read: Callable[[Side], Any]) -> tuple[Any, Any]:
+        async def steps() -> tuple[Any, Any]:
+            try:
+                async with self.database.transaction():
+                    result = await write(self)
+                    found = read(self)
+                    raise Undone((result, await found if inspect.isawaitable(found) else found))
+            except Undone as undone:
+                return undone.value
+
+        return self.runner.run(steps())
