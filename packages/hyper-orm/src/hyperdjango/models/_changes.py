@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hyperdjango.database._native import native
 from hyperdjango.models import _compile
 from hyperdjango.models._hydration import plan_of
-from hyperdjango.models._nodes import Node, Parameter, Sql
-from hyperdjango.models._outgoing import refuse_unwritable, sender
+from hyperdjango.models._meta import UNSET
+from hyperdjango.models._nodes import Node, Parameter, Ref, Sql
+from hyperdjango.models._outgoing import refuse_unwritable, sender, slot_value
 from hyperdjango.models._row_statements import version_of
 from hyperdjango.models._shapes import Cursor, shape
 from hyperdjango.models._state import State, adapted, next_state
+from hyperdjango.models._steps import resolved
 from hyperdjango.models.errors import FieldError, ValidationError
 
 if TYPE_CHECKING:
@@ -32,14 +34,14 @@ class _Change(NamedTuple):
 
     Attributes:
         sql: The text.
-        picks: Which values of the chain are sent, or None for all of them in order.
+        used: Which values of the chain are sent, in order.
         names: Of the values that RETURNING gives, for dicts.
         converters: Position to what such a value goes through.
         hydrator: Makes instances of what RETURNING gives, or None.
     """
 
     sql: str
-    picks: tuple[int, ...] | None
+    used: tuple[int, ...]
     names: tuple[str, ...]
     converters: tuple[tuple[int, Any], ...]
     hydrator: Any
@@ -88,8 +90,8 @@ def _keys_of(table: "Table", relation: "Relation", value: Any) -> "list[tuple[Co
     if hasattr(type(value), "_table"):
         if not isinstance(value, relation.target):
             raise FieldError(f"{where} is a {relation.target.__name__}, not a {type(value).__name__}")
-        keys = [getattr(value, column.name) for column in relation.remotes]
-        if None in keys:
+        keys = [slot_value(value, column) for column in relation.remotes]
+        if None in keys or UNSET in keys:
             raise FieldError(f"{where}: this {type(value).__name__} has no key yet; save it first")
         return list(zip(relation.locals, keys, strict=True))
     if len(relation.locals) > 1:
@@ -129,8 +131,6 @@ def _assignments(
         if value is None:
             node = NULL
         elif hasattr(type(value), "resolve"):
-            from hyperdjango.models._steps import resolved
-
             node = resolved(state, value, scope, cursor, f"update({column.name}=…)")
         else:
             index = cursor.take()
@@ -139,8 +139,6 @@ def _assignments(
         found.append((column, node))
     version = version_of(state.model._table)
     if version is not None:
-        from hyperdjango.models._nodes import Ref
-
         found.append((version, Sql(Ref(state.root, version), " + 1", type=version.type)))
     return tuple(found)
 
@@ -207,15 +205,13 @@ def _compiled(
         )
         new = state.evolve()
         names = tuple(name for name, _ in fields)
-        new.compiled[USE] = _Change(text.sql, text.picks, names, converters, hydrator)
+        new.compiled[USE] = _Change(text.sql, text.used, names, converters, hydrator)
         return new
 
     state = next_state(chain._state, key, len(params), build)
     change: _Change = state.compiled[USE]
     values = chain._params + (params if state.adapters is None else adapted(state, params))
-    if change.picks is not None:
-        values = tuple([values[index] for index in change.picks])
-    return change, values
+    return change, tuple([values[index] for index in change.used])
 
 
 def _callable(convert: Any) -> Any:

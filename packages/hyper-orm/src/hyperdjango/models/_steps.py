@@ -60,7 +60,9 @@ def annotated(state: State, cursor: Cursor, expressions: dict[str, Any], *, is_s
     selected, fields = list(state.selected), list(state.fields)
     group_by, is_grouped = state.group_by, state.is_grouped
     for name, expression in expressions.items():
-        check_alias(state, name)
+        # An aggregate's own name is reviews__count, as nobody may call one.
+        if SEPARATOR not in name or getattr(expression, "default_alias", None) != name:
+            check_alias(state, name)
         if isinstance(expression, FilteredRelation):
             scope = Scope(state.root, annotations, extra=state.extra)
             extra = {**state.extra, name: expression.source(state, scope, name, cursor)}

@@ -198,7 +198,7 @@ class QuerySet(Writing[M_co, R_co]):
         """
         if nowait and skip_locked:
             raise FieldError("select_for_update(): nowait and skip_locked exclude each other")
-        words = f"FOR {'NO KEY ' if no_key else ''}UPDATE|"
+        words = f"FOR {'NO KEY ' if no_key else ''}UPDATE"
         words = f"{words}|{LOCK_WAITS[nowait, skip_locked]}"
         names = (of,) if isinstance(of, str) else tuple(of)
         return self._then(("lock", words, names), (), lambda state, _: _steps.locked(state, words, names))
