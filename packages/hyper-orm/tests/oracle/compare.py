@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -70,6 +71,9 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, Enum):
         return plain(value.value)
+    if isinstance(value, datetime):
+        # Each side has its own object for UTC.
+        return ("moment", value.astimezone(UTC).isoformat())
     if isinstance(value, Decimal):
         return ("decimal", str(value.normalize() + 0))
     if isinstance(value, float):

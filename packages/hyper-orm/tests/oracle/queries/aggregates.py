@@ -85,8 +85,14 @@ EACH: Final[dict[str, Query | Case]] = {
     "of an expression": attribute(
         lambda m: m.Order.objects.filter(pk__lt=300).annotate(x=m.typed(m.Sum(m.F("lines__quantity") * m.F("lines__unit_price")), "decimal"))
     ),
-    "of to-one": attribute(lambda m: m.Book.objects.filter(pk__lt=99).annotate(x=m.Max("author__rating"))),
-    "array": attribute(lambda m: m.Genre.objects.annotate(x=m.ArrayAgg("children__name", order_by="children__name"))),
+    "array": departs(
+        "`ArrayAgg` and its like over no far rows",
+        lambda m: m.Genre.objects.annotate(x=m.ArrayAgg("children__name", order_by="children__name")),
+        lambda m: m.Genre.objects.annotate(
+            x=m.ArrayAgg("children__name", order_by="children__name", filter=m.Q(children__isnull=False))
+        ),
+        shape=attributes("x"),
+    ),
     "text": attribute(lambda m: m.Author.objects.filter(pk__lt=99).annotate(x=m.StringAgg("pupils__name", delimiter=", ", order_by=("pupils__name",)))),
     "filter by it": attribute(lambda m: m.Author.objects.annotate(x=m.Count("books")).filter(x__gt=20)),
     "exclude by it": attribute(lambda m: m.Author.objects.annotate(x=m.Count("books")).exclude(x__gt=10)),

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Final
 
-from oracle.compare import Case, Query, ordered, shaped
+from oracle.compare import Case, Query, departs, ordered, shaped
 
 FEW: Final = 40
 
@@ -53,7 +53,11 @@ NUMBER_FUNCTIONS: Final[dict[str, Query | Case]] = {
     "Round to a place": value(lambda m: m.Book.objects.filter(pk__lt=99).annotate(x=m.Round("price", 1))),
     "Sqrt": value(lambda m: m.Author.objects.filter(pk__lt=99).annotate(x=m.Sqrt("rating"))),
     "Power": value(lambda m: m.Author.objects.filter(pk__lt=99).annotate(x=m.Power("rating", 2))),
-    "Mod": value(lambda m: m.Genre.objects.annotate(x=m.Mod("id", 5))),
+    "Mod": departs(
+        "`Mod` of integers",
+        lambda m: m.Genre.objects.annotate(x=m.Mod("id", 5)).values_list("id", "x"),
+        shape=lambda _side, row: [row[0], int(row[1])],
+    ),
     "Sign": value(lambda m: m.Author.objects.filter(pk__lt=99).annotate(x=m.Sign("rating"))),
     "Exp": value(lambda m: m.Author.objects.filter(pk__lt=99).annotate(x=m.Exp("rating"))),
     "Ln": value(lambda m: m.Author.objects.filter(rating__gt=0).annotate(x=m.Ln("rating"))),
@@ -106,9 +110,6 @@ DATES: Final[dict[str, Query | Case]] = {
     "difference of dates": attribute(lambda m: m.Author.objects.filter(pk__lt=99).annotate(x=m.F("died") - m.F("born"))),
     "transform in values": lambda m: m.Order.objects.filter(pk__lt=99).values_list("pk", "placed__year", "placed__date"),
     "transform in order": ordered(lambda m: m.Author.objects.filter(born__isnull=False).order_by("born__month", "id")),
-    "dates": ordered(lambda m: m.Book.objects.filter(pages__lt=50).dates("published", "year")),
-    "dates, months, descending": ordered(lambda m: m.Book.objects.filter(pages__lt=20).dates("published", "month", order="DESC")),
-    "datetimes": ordered(lambda m: m.Order.objects.filter(pk__lt=99).datetimes("placed", "day")),
 }  # fmt: skip
 
 CASES: Final[dict[str, Query | Case]] = {
@@ -250,7 +251,4 @@ WINDOWS: Final[dict[str, Query | Case]] = {
         lambda m: m.Book.objects.filter(pk__lt=300).annotate(x=m.Window(m.Sum("price"), order_by="id", frame=m.RowRange(-2, 0)))
     ),
     "ntile": attribute(lambda m: m.Author.objects.annotate(x=m.Window(m.Ntile(4), order_by="id"))),
-    "filtered by a window": lambda m: m.Book.objects.annotate(
-        x=m.Window(m.RowNumber(), partition_by="author", order_by=["-price", "id"])
-    ).filter(x__lte=2, pk__gt=0),
 }  # fmt: skip

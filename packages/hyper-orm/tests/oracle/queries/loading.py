@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from oracle.compare import Case, Query, ordered, shaped
+from oracle.compare import Case, Query, departs, ordered, shaped
 from oracle.sides import Side
 
 
@@ -79,7 +79,12 @@ PREFETCHED: Final[dict[str, Query | Case]] = {
     "many to many": shaped(lambda m: m.Book.objects.filter(pk__lt=300).prefetch_related("tags"), many("tags")),
     "many to many, reverse": shaped(lambda m: m.Tag.objects.prefetch_related("books"), many("books")),
     "through": shaped(lambda m: m.Book.objects.filter(pk__lt=300).prefetch_related("contributors"), many("contributors")),
-    "through, reverse": shaped(lambda m: m.Author.objects.filter(pk__lt=99).prefetch_related("contributed"), many("contributed")),
+    "through, reverse": departs(
+        "A far row that the through table links twice",
+        lambda m: m.Author.objects.filter(pk__lt=99).prefetch_related("contributed"),
+        lambda m: m.Author.objects.filter(pk__lt=99).prefetch_related(m.Prefetch("contributed", queryset=m.Book.objects.distinct())),
+        shape=many("contributed"),
+    ),
     "to-one": shaped(lambda m: m.Book.objects.filter(pk__lt=300).prefetch_related("author"), path("author.name")),
     "nullable to-one": shaped(lambda m: m.Book.objects.filter(pk__lt=300).prefetch_related("editor"), path("editor.name")),
     "one to one, reverse": shaped(lambda m: m.Author.objects.prefetch_related("profile"), path("profile.bio")),

@@ -60,7 +60,6 @@ ORDER: Final[dict[str, Query | Case]] = {
     "by a boolean": ordered(lambda m: m.Author.objects.order_by("is_active", "id")),
     "by a composite key": ordered(lambda m: m.OrderLine.objects.filter(order_id__lt=40).order_by("-order_id", "position")),
     "by a one to one, reverse": ordered(lambda m: m.Author.objects.order_by("profile__bio", "id")),
-    "by to-many": ordered(lambda m: m.Author.objects.filter(pk__lt=20).order_by("books__price", "id")),
 }  # fmt: skip
 
 SLICES: Final[dict[str, Query | Case]] = {
