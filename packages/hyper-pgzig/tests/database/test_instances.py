@@ -129,7 +129,8 @@ def test_a_property_is_set_by_its_own_function() -> None:
         row.title = None
     assert row._changed is None
     row.title = "x"
-    assert (row.name, row._changed) == ("x", {"title"})
+    assert row.name == "x"
+    assert row._changed == {"title"}
 
 
 def test_the_changes_can_be_replaced_and_forgotten() -> None:

@@ -1,4 +1,6 @@
 """Reads the annotations of one class body into attributes: columns and relations that have no class yet."""
+# A model's underscored attributes are kept from users, not from the package:
+# pyright: reportPrivateUsage=false
 
 from typing import Any, ClassVar, Final, NamedTuple, get_args, get_origin
 
@@ -7,7 +9,7 @@ from hyperdjango.models._meta import UNSET
 from hyperdjango.models._types import Parsed, UnsupportedAnnotation, parse, unwrap
 from hyperdjango.models.errors import ModelDeclarationError
 from hyperdjango.models.fields import FieldOptions
-from hyperdjango.models.relations import KINDS
+from hyperdjango.models.relations import KINDS, RelationDescriptor
 
 _COLUMN_ONLY: Final = ("db_default", "generated", "identity", "check", "version")
 _FORWARD_ONLY: Final = ("on_delete", "on_update", "to_field", "columns", "constraint", "deferrable")
@@ -58,10 +60,10 @@ def read_attributes(
             raise ModelDeclarationError(
                 f"{model}.{name} = Field(…) has no annotation: write {name}: int = Field(…)"
             )
-        if isinstance(value, tuple(KINDS)):
+        if isinstance(value, RelationDescriptor):
             refuse_name(model, name)
             del namespace[name]
-            annotation = getattr(value, "__orig_class__", type(value))
+            annotation: Any = getattr(value, "__orig_class__", type(value))
             attributes[name] = _read(model, name, annotation, value.field, scope)
     return attributes
 
@@ -99,16 +101,16 @@ def _options(model: str, name: str, value: Any) -> FieldOptions:
     """Return what stands behind the annotation as options."""
     if isinstance(value, FieldOptions):
         options = value
-    elif isinstance(value, tuple(KINDS)):
+    elif isinstance(value, RelationDescriptor):
         options = value.field
     elif value is UNSET:
         options = FieldOptions()
     else:
         options = FieldOptions(default=value)
-    if isinstance(options.default, list | dict | set | bytearray):
+    kind: str = type(options.default).__name__
+    if kind in {"list", "dict", "set", "bytearray"}:
         raise ModelDeclarationError(
-            f"{model}.{name}: all instances would share this {type(options.default).__name__}:"
-            f" write Field(default_factory={type(options.default).__name__})"
+            f"{model}.{name}: all instances would share this {kind}: write Field(default_factory={kind})"
         )
     if options.default is not UNSET and options.default_factory is not None:
         raise ModelDeclarationError(
@@ -165,7 +167,8 @@ def _relation(
         wanted = "self"
     if not isinstance(wanted, Unknown | str) and not (isinstance(wanted, type) and hasattr(wanted, "_table")):
         raise ModelDeclarationError(f"{model}.{name}: {kind}[{_shown(wanted)}] points at no model")
-    if isinstance(wanted, type) and wanted._table.is_abstract:  # type: ignore[attr-defined]
+    target: Any = wanted
+    if isinstance(wanted, type) and target._table.is_abstract:
         raise ModelDeclarationError(
             f"{model}.{name} points at {wanted.__name__}, which is abstract: it has no table; point at a model below it"
         )

@@ -41,7 +41,7 @@ def json_type(annotation: Any) -> JsonType:
             else JsonType(prepare=text_of_str)
         )
     try:
-        from pydantic import TypeAdapter  # noqa: PLC0415 - an extra
+        from pydantic import TypeAdapter
     except ImportError as error:
         raise ImportError(
             f"Jsonb of {annotation!r} needs pydantic: uv pip install 'hyper-orm[pydantic]'"

@@ -69,7 +69,9 @@ def fault(rule: Rule, value: Any) -> str | None:
     word, bound = rule
     if word in _COMPARE:
         text, holds = _COMPARE[word]
-        return None if holds(value, bound) else f"must be {text} {bound}"
+        # Decimal's NaN refuses to be compared; float's compares to nothing.
+        is_nan = isinstance(value, Decimal) and value.is_nan()
+        return None if not is_nan and holds(value, bound) else f"must be {text} {bound}"
     if word == "min_length":
         return (
             None if len(value) >= bound else f"must have at least {bound} {_units(value)}, not {len(value)}"

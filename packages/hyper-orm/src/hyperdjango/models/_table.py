@@ -1,4 +1,6 @@
 """Builds a model's Table of its attributes: columns in order, the primary key, the columns of foreign keys."""
+# A model's underscored attributes are kept from users, not from the package:
+# pyright: reportPrivateUsage=false
 
 from typing import Any
 
@@ -81,16 +83,16 @@ class _Filler:
     def _column(self, attribute: Attribute) -> None:
         options, parsed = attribute.options, attribute.parsed
         assert parsed is not None
-        column = Column(attribute.name, parsed.type, column=options.column)
+        column = Column(attribute.name, parsed.column_type, column=options.column)
         column.is_nullable = parsed.is_nullable
         column.rules = parsed.rules
         column.check = checker(parsed.accepted, parsed.rules, options.check, parsed.prepare)
         column.has_own_check = options.check is not None
-        if parsed.type.enum is not None and column.check is None:
-            column.check = member_of(parsed.type.enum)
+        if parsed.column_type.enum is not None and column.check is None:
+            column.check = member_of(parsed.column_type.enum)
         _apply(column, options)
         if column.is_version:
-            if parsed.type.kind != "integer":
+            if parsed.column_type.kind != "integer":
                 raise ModelDeclarationError(f"{self.model}.{column.name}: a version is an int")
             if column.default is UNSET:
                 column.default = 1
@@ -228,9 +230,9 @@ def _set_primary_key(
             f"{model} has both Meta.primary_key and Field(primary_key=True); one is enough"
         )
     if len(marked) > 1:
-        names = ", ".join(map(repr, marked))
+        shown = ", ".join(map(repr, marked))
         raise ModelDeclarationError(
-            f"{model} has {len(marked)} primary keys; write Meta.primary_key = ({names})"
+            f"{model} has {len(marked)} primary keys; write Meta.primary_key = ({shown})"
         )
     names = options.primary_key or tuple(marked)
     keys: list[Column] = []

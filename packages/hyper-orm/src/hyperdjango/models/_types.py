@@ -28,8 +28,8 @@ class ColumnType(NamedTuple):
     Attributes:
         sql: The type as DDL and casts write it: `bigint`, `character varying(20)`, `text[]`.
         python: The class of its values in Python, as annotated: int, str, list, a StrEnum class …
-        kind: What lookups and functions of it there are: "text", "integer", "float", "numeric", "boolean", "bytes", "date",
-            "time", "timestamp", "interval", "uuid", "json", "array", "range", "multirange", "enum", "network",
+        kind: What lookups and functions of it there are: "text", "integer", "float", "numeric", "boolean", "bytes",
+            "date", "time", "timestamp", "interval", "uuid", "json", "array", "range", "multirange", "enum", "network",
             "geometric", "hstore", "vector", "search", "other".
         element: The element's type of an array, the bound's of a range.
         convert: From the driver's value to the annotated one, by the native hydrator: a dict, a callable or None.
@@ -65,14 +65,14 @@ class Parsed(NamedTuple):
     """What an annotation says.
 
     Attributes:
-        type: The column's type.
+        column_type: The column's type.
         is_nullable: It has `| None`.
         rules: What it demands of values.
         accepted: The classes that those rules can be asked of.
         prepare: From a value to what the driver takes, or None where that is the value.
     """
 
-    type: ColumnType
+    column_type: ColumnType
     is_nullable: bool
     rules: tuple[Rule, ...]
     accepted: tuple[type, ...]
@@ -239,7 +239,7 @@ def _explicit(inner: Any, chosen: list[Any]) -> ColumnType | None:
                 extension=item.extension,
             )
         if isinstance(item, markers.VectorSize):
-            if not isinstance(item.dimensions, int) or item.dimensions < 1:
+            if item.dimensions < 1:
                 raise UnsupportedAnnotation("a vector has a number of dimensions: Vector[3]")
             return ColumnType(f"vector({item.dimensions})", list, "vector", extension="vector")
     return None
@@ -287,7 +287,7 @@ def _enum(python: Any) -> ColumnType:
 
 
 def _array(annotation: Any) -> ColumnType:
-    element = parse(annotation).type
+    element = parse(annotation).column_type
     # PostgreSQL has one array type for every number of dimensions.
     sql = element.sql if element.kind == "array" else f"{element.sql}[]"
     return ColumnType(
@@ -320,7 +320,7 @@ def _literal(values: tuple[Any, ...]) -> ColumnType:
 
 
 def _range(origin: Any, bound: Any) -> ColumnType:
-    element = parse(bound).type
+    element = parse(bound).column_type
     if element.sql not in _RANGES:
         raise UnsupportedAnnotation(_INSTEAD[origin])
     is_multi = origin is driver.Multirange
@@ -385,4 +385,4 @@ def column_type(annotation: Any) -> ColumnType:
     Raises:
         UnsupportedAnnotation: There is none.
     """
-    return parse(annotation).type
+    return parse(annotation).column_type

@@ -1,4 +1,6 @@
 """`Model`: the base of every model, and what its instances can do without a database."""
+# A model's underscored attributes are kept from users, not from the package:
+# pyright: reportPrivateUsage=false
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, overload
 
@@ -165,6 +167,8 @@ class Model(Loading, Saving, Instance, metaclass=ModelMeta):
         return instances.shape_of(self)
 
     def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
         return instances.are_equal(self, other)
 
     def __hash__(self) -> int:

@@ -6,7 +6,7 @@ differ, docs/orm/differences.md says so. Django docs: ref/models/querysets.
 
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
-from hyperdjango.models import _steps
+from hyperdjango.models import _scoping, _steps
 from hyperdjango.models._chain import M_co, R_co
 from hyperdjango.models._shapes import shape
 from hyperdjango.models._writing import Writing
@@ -255,9 +255,13 @@ class QuerySet(Writing[M_co, R_co]):
         new._fetch_mode = fetch_mode_of(mode)
         return new
 
-    def unscoped(self) -> Self:
-        """Without Meta.global_filters."""
-        return self._then("unscoped", (), lambda state, _: state.evolve(is_unscoped=True))
+    def unscoped(self, *names: str) -> Self:
+        """Without Meta.global_filters, or without those of these names.
+
+        Raises:
+            FieldError: The model has no filter of a name.
+        """
+        return self._then(("unscoped", names), (), lambda state, _: _scoping.unscoped(state, names))
 
     def __getitem__(self, item: "slice[Any, Any, Any]") -> Self:
         if not isinstance(item, slice):
