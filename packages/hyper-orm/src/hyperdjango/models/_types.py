@@ -324,8 +324,7 @@ def _each(convert: Any) -> Callable[[Any], Any] | None:
     """Lift the conversion of an element to arrays of any depth; NULLs stay None."""
     if convert is None:
         return None
-    labels: dict[Any, Any] | None = convert if isinstance(convert, dict) else None
-    one: Callable[[Any], Any] = convert if labels is None else labels.__getitem__
+    one: Callable[[Any], Any] = getattr(convert, "__getitem__", convert)  # a dict, or a function
 
     def each(values: list[Any]) -> list[Any]:
         return [
