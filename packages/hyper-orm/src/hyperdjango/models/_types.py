@@ -83,12 +83,14 @@ class Parsed(NamedTuple):
         is_nullable: It has `| None`.
         rules: What it demands of values.
         accepted: The classes that those rules can be asked of.
+        is_version: It is a Version.
     """
 
     column_type: ColumnType
     is_nullable: bool
     rules: tuple[Rule, ...]
     accepted: tuple[type, ...]
+    is_version: bool = False
 
 
 Resolve: TypeAlias = Callable[[Any], Any]
@@ -214,7 +216,8 @@ def parse(annotation: Any, resolve: Resolve = _as_it_is) -> Parsed:
         accepted = (list, tuple)
     if column_type.enum is not None:
         accepted = (str,)
-    return Parsed(column_type, is_nullable, tuple(rules), accepted)
+    is_version = any(isinstance(item, markers.Counter) for item in chosen)
+    return Parsed(column_type, is_nullable, tuple(rules), accepted, is_version)
 
 
 def unwrap(annotation: Any, resolve: Resolve = _as_it_is) -> tuple[Any, tuple[Any, ...], bool]:
