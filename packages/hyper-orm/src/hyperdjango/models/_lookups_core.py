@@ -190,6 +190,8 @@ def is_in(left: Node, operand: Operand) -> Node:
 
 def _element(operand: Operand, kind: Any) -> Operand:
     """The operand, for an error about one value of the list."""
+    if hasattr(operand.value, "_through"):
+        return operand  # a Param: there is no value yet
     one = next(value for value in operand.value if type(value) is kind)
     shown = Operand.__new__(Operand)
     shown.value, shown.said, shown.kind = one, operand.said, kind
