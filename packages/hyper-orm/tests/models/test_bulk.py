@@ -282,7 +282,11 @@ async def test_ignored_conflicts_say_which_rows_are_new(db: Database) -> None:
     assert created2.inserted == [True, False, True]
     assert many[1]._origin is None
     places = [Place(x=1, y=1), Place(x=1, y=2), Place(x=1, y=1)]
-    assert (await Place.objects.using(db).bulk_create(places, ignore_conflicts=True)).inserted == [True, True, False]
+    assert (await Place.objects.using(db).bulk_create(places, ignore_conflicts=True)).inserted == [
+        True,
+        True,
+        False,
+    ]
 
 
 async def test_conflicts_that_update_give_the_keys_and_say_which_rows_are_new(db: Database) -> None:
@@ -340,7 +344,10 @@ async def test_bulk_update_refuses_rows_that_have_moved_on(db: Database) -> None
     await Listed.objects.using(db).bulk_create(listed)
     listed[0].grid = [[1, 2], [3, 4]]
     assert await Listed.objects.using(db).bulk_update(listed, ["grid"]) == 2
-    assert await db.query_val("SELECT grid FROM b_listed WHERE code = 'a' AND version = 2") == [[1, 2], [3, 4]]
+    assert await db.query_val("SELECT grid FROM b_listed WHERE code = 'a' AND version = 2") == [
+        [1, 2],
+        [3, 4],
+    ]
 
 
 async def test_arguments_that_do_not_fit_are_refused(db: Database) -> None:

@@ -83,10 +83,12 @@ async def test_a_new_instance_is_inserted_and_takes_back_what_the_database_has_m
     item = Item(shop=shop, name="pen", price=Decimal("1.50"))
     await item.save(using=db)
     assert (item.made, item.doubled) == ("here", Decimal("3.00"))
-    assert await db.query_one('SELECT name, city FROM shop') == {"name": "corner", "city": None}
+    assert await db.query_one("SELECT name, city FROM shop") == {"name": "corner", "city": None}
 
 
-async def test_only_changed_columns_are_written_and_nothing_where_there_are_none(db: Database, item: Item) -> None:
+async def test_only_changed_columns_are_written_and_nothing_where_there_are_none(
+    db: Database, item: Item
+) -> None:
     with assert_num_queries(db, 0):
         await item.save()
     item.price = Decimal("2.00")
@@ -257,7 +259,9 @@ async def test_versions_count_and_the_second_writer_is_told(db: Database) -> Non
     await theirs.save()
     assert theirs.version == 2
     mine.text = "mine"
-    with pytest.raises(StaleObject, match=r"Page \('b', 1\) was written or deleted .* version is not 1 any more"):
+    with pytest.raises(
+        StaleObject, match=r"Page \('b', 1\) was written or deleted .* version is not 1 any more"
+    ):
         await mine.save()
     with pytest.raises(StaleObject):
         await mine.delete()

@@ -235,3 +235,15 @@ async def test_raw_fills_instances_by_column_names(db: Database) -> None:
         await Thing.objects.using(db).raw("SELECT code FROM w_thing")
     with pytest.raises(FieldError, match="gives 'id' twice"):
         await Thing.objects.using(db).raw("SELECT id, id FROM w_thing")
+
+
+async def test_a_row_that_is_there_is_found_without_what_a_new_one_would_need(db: Database) -> None:
+    thing = await Thing.objects.using(db).create(code="a", name="x")
+    again, created = await Thing.objects.using(db).get_or_create(id=thing.id)
+    assert (again, created) == (thing, False)
+    again, created = await Thing.objects.using(db).update_or_create(id=thing.id, defaults={"name": "y"})
+    assert (again.name, created) == ("y", False)
+    with pytest.raises(ValidationError, match="code: has no value"):
+        await Thing.objects.using(db).get_or_create(id=thing.id + 1)
+    with pytest.raises(ValidationError, match="code: has no value"):
+        await Thing.objects.using(db).update_or_create(id=thing.id + 1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self
 
 from hyperdjango.database.resolver import get_resolver
 from hyperdjango.models import _compile
+from hyperdjango.models._scoping import scoped
 from hyperdjango.models._shapes import Cursor
 from hyperdjango.models._state import State, adapted, next_state, root_state
 from typing_extensions import TypeVar
@@ -36,8 +37,7 @@ class Chain(Generic[M_co, R_co]):
         self._start(root_state(model))
 
     def _start(self, state: State) -> None:
-        self._state = state
-        self._params = ()
+        self._state, self._params = scoped(state)
         self._using = None
         self._fetch_mode = None
         self._prefetches = ()

@@ -44,7 +44,8 @@ class FilteredRelation:
     __slots__ = ("condition", "key", "params", "relation_name")
 
     def __init__(self, relation_name: str, *, condition: Q) -> None:
-        if not isinstance(condition, Q) or not condition:
+        given: object = condition
+        if not isinstance(given, Q) or not given:
             raise FieldError("FilteredRelation() takes a condition: Q(…)")
         self.relation_name = relation_name
         self.condition = condition

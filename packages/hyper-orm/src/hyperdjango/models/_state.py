@@ -70,15 +70,16 @@ class State:
         ctes: Named subqueries in front.
         extra: FilteredRelations and common tables, as sources by name.
         outers: OuterRefs in it, by key.
+        scoped: Those of `where` that come from Meta.global_filters, by name.
         is_empty: `none()`.
         adapters: What the values of the last operation go through.
     """
 
     __slots__ = (
         "adapters", "annotations", "combined", "compiled", "ctes", "deferred", "distinct", "extra",
-        "fields", "group_by", "having", "is_empty", "is_grouped", "is_reversed", "is_unscoped", "limit",
+        "fields", "group_by", "having", "is_empty", "is_grouped", "is_reversed", "limit",
         "lock", "mode", "model", "offset", "order", "outers", "param_count", "related", "returning",
-        "root", "selected", "where",
+        "root", "scoped", "selected", "where",
     )  # fmt: skip
 
     def __init__(self, model: "type[Model]") -> None:
@@ -107,7 +108,7 @@ class State:
         self.outers: Mapping[Any, Any] = {}
         self.returning: tuple[tuple[str, Node], ...] | None = None
         self.is_empty = False
-        self.is_unscoped = False
+        self.scoped: Mapping[str, Node] = {}
         self.adapters: Mapping[int, Callable[[Any], Any]] | None = None
         self.compiled: dict[Any, Any] = {}
 

@@ -25,7 +25,7 @@ from hyperdjango.models._row_statements import (
     version_of,
 )
 from hyperdjango.models._scope import SEPARATOR
-from hyperdjango.models.errors import FieldError, ModelError
+from hyperdjango.models.errors import FieldError, ModelError, ValidationError
 
 if TYPE_CHECKING:
     from hyperdjango.database import Database
@@ -104,8 +104,15 @@ async def get_or_create(
             return row, False
     for _ in range(ATTEMPTS_MAX):
         instance = model(**values)
-        if await insert_unless_there(instance, database):
-            return instance, True
+        try:
+            if await insert_unless_there(instance, database):
+                return instance, True
+        except ValidationError:
+            # No new row can be made of this; there may be an old one.
+            row = await _on_primary(found, database)
+            if row is None:
+                raise
+            return row, False
         row = await _on_primary(found, database)
         if row is not None:
             return row, False
@@ -172,8 +179,13 @@ async def update_or_create(
     plain = all(SEPARATOR not in name for name in lookups) and not queryset._state.where
     covers = unique is not None and len(lookups) == len(_named(table, unique, lookups))
     if plain and covers and unique is not None and not _hooks.listens(model):
-        if not any(hasattr(type(value), "resolve") for value in updated.values()):
-            return await _in_one_statement(model(**created), unique, updated, database)
+        instance = model(**created)
+        try:
+            outgoing, _ = for_insert(instance)
+        except ValidationError:
+            pass  # no new row can be made of this; there may be an old one
+        else:
+            return await _in_one_statement(instance, outgoing, unique, updated, database)
     async with database.transaction():
         for _ in range(ATTEMPTS_MAX):
             found = queryset.using(database).filter(**lookups).select_for_update()
@@ -209,11 +221,14 @@ def _named(table: "Table", unique: "tuple[Column, ...]", lookups: dict[str, Any]
 
 
 async def _in_one_statement(
-    instance: Any, unique: "tuple[Column, ...]", updated: dict[str, Any], database: "Database"
+    instance: Any,
+    outgoing: Outgoing,
+    unique: "tuple[Column, ...]",
+    updated: dict[str, Any],
+    database: "Database",
 ) -> tuple[Any, bool]:
     """INSERT … ON CONFLICT DO UPDATE: xmax is 0 in a row that nobody has locked or updated, a new one."""
     table: Table = instance._table
-    outgoing, _ = for_insert(instance)
     changes = Outgoing(instance)
     held = {column: column.slot.__get__(instance) for column in outgoing.columns}
     for column, value in (assigned(table, updated) if updated else {}).items():
