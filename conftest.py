@@ -1,3 +1,3 @@
-"""Loads the plugins that give every package's tests their PostgreSQL servers, and the bookshop on them."""
+"""Loads the plugins for every package's tests: their servers, the processes they run in, and the bookshop."""
 
-pytest_plugins = ["postgres_servers", "bookshop.fixtures"]
+pytest_plugins = ["postgres_servers", "workers", "bookshop.fixtures"]

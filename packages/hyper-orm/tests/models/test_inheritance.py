@@ -5,7 +5,8 @@ import textwrap
 import types
 import weakref
 from datetime import date
-from typing import Annotated, Any, ClassVar, Self
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Optional, Self
 
 import pytest
 from hyperdjango.models import (
@@ -311,6 +312,31 @@ def test_a_model_of_a_function_goes_with_it() -> None:
     gone = declare()
     gc.collect()
     assert gone() is None
+
+
+def test_strings_may_stand_anywhere_in_an_annotation() -> None:
+    class Tint(StrEnum):
+        RED = "red"
+
+    class Sample(Model):
+        one: "date"
+        two: "date | None"
+        three: Annotated["date", "anything"]
+        four: list["Tint"]
+        five: Optional["Tint"]
+        six: ClassVar["int"] = 5
+        seven: "ClassVar[int]" = 6
+
+    types_of = [column.type.sql for column in Sample._table.columns]
+    assert types_of == ["bigint", "date", "date", "date", '"tint"[]', '"tint"']
+    assert [column.is_nullable for column in Sample._table.columns] == [
+        False,
+        False,
+        True,
+        False,
+        False,
+        True,
+    ]
 
 
 def test_versions_begin_at_one() -> None:

@@ -223,7 +223,7 @@ NO_SLOTS: Final[list[object]] = [
 ]
 
 
-@pytest.mark.parametrize("wrong", NO_SLOTS, ids=repr)
+@pytest.mark.parametrize("wrong", NO_SLOTS, ids=lambda wrong: repr(wrong).partition(" at 0x")[0])
 def test_only_slots_of_the_instances_own_class_are_written_and_read(wrong: Any) -> None:
     row = filled(id=1)
     for call in (

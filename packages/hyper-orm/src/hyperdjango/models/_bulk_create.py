@@ -52,7 +52,7 @@ class _Batch(NamedTuple):
     columns: tuple[Column, ...]
     made: tuple[Column, ...]
     values: list[list[Any]]
-    instances: Sequence[Any]
+    instances: list[Any]
     positions: Sequence[int]
 
 
@@ -141,7 +141,7 @@ def checked_instances(model: Any, objects: Iterable[Any], method: str) -> list[A
     return instances
 
 
-def _batches(table: Table, instances: Sequence[Any], positions: Sequence[int]) -> list[_Batch]:
+def _batches(table: Table, instances: list[Any], positions: Sequence[int]) -> list[_Batch]:
     """Gather and check all values. Instances that differ in what the database has to make come apart."""
     gathered = Gathered(table.model, instances, positions)
     columns: list[Column] = []

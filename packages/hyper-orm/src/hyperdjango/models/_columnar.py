@@ -18,20 +18,9 @@ _NONE: Final = type(None)
 ERRORS_MAX: Final = 20
 
 
-def gather(instances: Sequence[Any], column: Column) -> list[Any]:
+def gather(instances: list[Any], column: Column) -> list[Any]:
     """Return what the slot of a column holds in each instance, UNSET where it holds nothing."""
-    get = column.slot.__get__
-    try:
-        return list(map(get, instances))
-    except AttributeError:
-        return [_value(get, instance) for instance in instances]
-
-
-def _value(get: Callable[[Any], Any], instance: Any) -> Any:
-    try:
-        return get(instance)
-    except AttributeError:
-        return UNSET
+    return native.column(instances, column.slot, UNSET)
 
 
 class Gathered:
@@ -45,7 +34,7 @@ class Gathered:
 
     __slots__ = ("errors", "instances", "model", "positions")
 
-    def __init__(self, model: Any, instances: Sequence[Any], positions: Sequence[int]) -> None:
+    def __init__(self, model: Any, instances: list[Any], positions: Sequence[int]) -> None:
         self.model = model
         self.instances = instances
         self.positions = positions
@@ -69,6 +58,9 @@ class Gathered:
         """Return the values as they are written; notes what is wrong with any."""
         if _MISSING in kinds or not fulfils(column, values, kinds):
             values = [self._one(column, position, value) for position, value in enumerate(values)]
+        prepare = column.type.prepare
+        if prepare is not None:
+            return [None if value is None else prepare(value) for value in values]
         return values
 
     def _one(self, column: Column, position: int, value: Any) -> Any:

@@ -133,10 +133,15 @@ def function_name(name: str) -> tuple[str, ...]:
     Raises:
         FieldError: It is anything but one or two words of letters, digits and underscores.
     """
-    words = tuple(name.split(".")) if isinstance(name, str) else ()
+    words = tuple(name.split(".")) if _is_str(name) else ()
     if not 1 <= len(words) <= 2 or not all(_WORD.fullmatch(word) for word in words):
         raise FieldError(f"{name!r} is no name of a function: a word, or a schema, a dot and a word")
     return tuple(word.lower() for word in words)
+
+
+def _is_str(name: object) -> bool:
+    """Whether a user without a type checker has given what is wanted."""
+    return isinstance(name, str)
 
 
 # Functions that SQL knows as words and not as names: quoted, there are none of them.

@@ -3,6 +3,7 @@
 Django docs: ref/models/querysets, "Field lookups".
 """
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from hyperdjango.models._shapes import (
     MixedKind,
     PairKind,
 )
-from hyperdjango.models._sql import as_text, cast, separated
+from hyperdjango.models._sql import as_text, as_type, cast, separated
 from hyperdjango.models._types import ColumnType
 from hyperdjango.models._values import array_of, bare_sql, json_text, type_of_kind
 from hyperdjango.models.errors import FieldError
@@ -42,6 +43,10 @@ _FITS: Final[dict[str, frozenset[str]]] = {
 }
 
 
+# Kinds of columns that values of other kinds can be compared with as they are.
+_CROSS: Final = _NUMBERS | {"date", "timestamp"}
+
+
 def fitting(left: Node, operand: Operand) -> Node:
     """The value of a comparison, typed so that it fits the column.
 
@@ -51,6 +56,10 @@ def fitting(left: Node, operand: Operand) -> Node:
     column = left.type
     if operand.is_expression:
         node = operand.node()
+        as_text_of: Callable[[], Node] | None = getattr(node, "as_text", None)
+        if as_text_of is not None and column is not None and column.kind != "json":
+            # A key of JSON beside a column: what is in it, as the column's type.
+            return as_type(as_text_of(), column)
         check(column, node.type, operand)
         return node
     own = type_of_kind(operand.kind)
@@ -58,7 +67,7 @@ def fitting(left: Node, operand: Operand) -> Node:
         return operand.node(own.sql if own is not None else None)
     check(column, own, operand)
     if own is not None and (
-        own.kind == column.kind == "integer" or column.kind not in {own.kind, "enum", "array"}
+        own.kind == column.kind == "integer" or (column.kind in _CROSS and own.kind != column.kind)
     ):
         # An int beyond the column's own size is just a value that no row has.
         return operand.node(own.sql)
@@ -167,11 +176,19 @@ def is_in(left: Node, operand: Operand) -> Node:
         check(left.type, type_of_kind(one), _element(operand, one))
     has_instances = any(hasattr(one, "_table") for one in types)
     adapt = keys_of if has_instances else _bigints if types == {int} else _without_none
-    return condition(left, " = ANY(", operand.node(_list_type(left.type, types), adapt), ")")
+    values = operand.bare_node(_list_type(left.type, types), adapt)
+    if not operand.wrappers:
+        return condition(left, " = ANY(", values, ")")
+    element: Node = Sql("v", type=left.type)
+    for wrapper in operand.wrappers:
+        element = wrapper(element)
+    return condition(left, " IN (SELECT ", element, " FROM unnest(", values, ") AS v)")
 
 
 def _element(operand: Operand, kind: Any) -> Operand:
     """The operand, for an error about one value of the list."""
+    if hasattr(operand.value, "_through"):
+        return operand  # a Param: there is no value yet
     one = next(value for value in operand.value if type(value) is kind)
     shown = Operand.__new__(Operand)
     shown.value, shown.said, shown.kind = one, operand.said, kind
@@ -184,7 +201,7 @@ def _list_type(column: ColumnType | None, types: frozenset[type]) -> str | None:
     if column is None:
         return own.sql if own is not None else None
     element = own.element if own is not None else None
-    if element is None or column.kind == "enum" or (element.kind == column.kind != "integer"):
+    if element is None or column.kind not in _CROSS or (element.kind == column.kind != "integer"):
         return array_of(column).sql
     return own.sql if own is not None else None
 

@@ -245,7 +245,7 @@ class Value(Expression):
     Args:
         value: Anything that the driver encodes.
         output_field: An annotation as for a field of a model, where the Python class does not tell the PostgreSQL
-            type: `Value([], output_field=list[int])`.
+            type: `Value([], output_field=list[int])`. None as JSON is JSON's null.
     """
 
     __slots__ = ("_type", "kind", "value")
@@ -260,6 +260,8 @@ class Value(Expression):
 
     def resolve(self, scope: "Scope", cursor: Cursor) -> Node:
         if not self.params:
+            if self._type is not None and self._type.kind == "json":
+                return Sql(f"'null'::{self._type.sql}", type=self._type, is_nullable=False)
             return Sql(
                 "NULL" if self._type is None else f"NULL::{bare_sql(self._type)}",
                 type=self._type,

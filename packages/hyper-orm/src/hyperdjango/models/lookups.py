@@ -120,7 +120,7 @@ def register_transform(name: str, build: Transform, *kinds: str, bilateral: bool
     transform(name, *kinds, bilateral=bilateral)(build)
 
 
-def _check_word(name: str) -> None:
+def _check_word(name: Any) -> None:
     if not isinstance(name, str) or not name.isidentifier() or "__" in name or name.startswith("_"):
         raise FieldError(
             f"{name!r} is no word for a lookup: an identifier without '__' and no underscore in front"
@@ -135,6 +135,15 @@ def _of_kind(registry: Mapping[str, list[_Registered]], name: str, kind: str) ->
             if wanted in entry.kinds:
                 return entry
     return None
+
+
+def _last_lookup(word: str, kind: str) -> _Registered | None:
+    """The lookup that a last word means; a transform of exactly this kind of column goes before one for all."""
+    entry = _of_kind(_lookups, word, kind)
+    if entry is None or kind in entry.kinds:
+        return entry
+    other = _of_kind(_transforms, word, kind)
+    return None if other is not None and kind in other.kinds else entry
 
 
 def _words(kind: str) -> Iterable[str]:
@@ -186,7 +195,7 @@ def compared(left: Node, words: tuple[str, ...], operand: Operand, found: "Found
     entry, name = None, "exact"
     for position, word in enumerate(words):
         if position == len(words) - 1:
-            entry = _of_kind(_lookups, word, kind_of(left))
+            entry = _last_lookup(word, kind_of(left))
             if entry is not None:
                 name = word
                 break
@@ -291,21 +300,25 @@ def is_null(left: Node) -> Node:
     return condition(left, " IS NULL", is_nullable=False)
 
 
-# The lookups themselves register here.
-from hyperdjango.models import _lookups_core, _lookups_dates, _lookups_text
+# The lookups themselves register here, with what is defined above.
+from hyperdjango.models import (  # noqa: E402
+    _lookups_arrays,
+    _lookups_core,
+    _lookups_dates,
+    _lookups_extensions,
+    _lookups_json,
+    _lookups_ranges,
+    _lookups_search,
+    _lookups_text,
+)
 
-__all__ = [
-    "Build",
-    "Operand",
-    "Transform",
-    "_lookups_core",
-    "_lookups_dates",
-    "_lookups_text",
-    "any_word",
-    "compared",
-    "lookup",
-    "register_lookup",
-    "register_transform",
-    "transform",
-    "transformed",
-]
+REGISTERED: Final = (
+    _lookups_arrays,
+    _lookups_core,
+    _lookups_dates,
+    _lookups_extensions,
+    _lookups_json,
+    _lookups_ranges,
+    _lookups_search,
+    _lookups_text,
+)

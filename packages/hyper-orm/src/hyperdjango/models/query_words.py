@@ -173,7 +173,8 @@ class Comparison(Expression):
         self.params = (*left.params, *params)
 
     def resolve(self, scope: "Scope", cursor: Cursor) -> Node:
-        from hyperdjango.models.lookups import Operand, compared
+        from hyperdjango.models._operand import Operand
+        from hyperdjango.models.lookups import compared
 
         left = self.left.resolve(scope, cursor)
         operand = Operand(self.right, scope, cursor, f"{self.left!r} {self.lookup}", f"__{self.lookup}")

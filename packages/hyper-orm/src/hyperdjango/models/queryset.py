@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from hyperdjango.models import _scoping, _steps
 from hyperdjango.models._chain import M_co, R_co
+from hyperdjango.models._reading import Reading
 from hyperdjango.models._shapes import shape
 from hyperdjango.models._writing import Writing
 from hyperdjango.models.errors import FieldError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 LOCK_WAITS = {(False, False): "", (True, False): " NOWAIT", (False, True): " SKIP LOCKED"}
 
 
-class QuerySet(Writing[M_co, R_co]):
+class QuerySet(Writing[M_co, R_co], Reading[M_co, R_co]):
     """Rows of a model.
 
     `await queryset` gives them as a list, `async for` as they come. Nothing is cached: a second await asks again.

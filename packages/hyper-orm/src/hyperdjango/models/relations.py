@@ -140,7 +140,8 @@ class _ToMany(RelationDescriptor[M]):
         """Return the set of those at the far end; reading it needs them loaded."""
         if instance is None:
             return self.relation
-        return RelatedSet(instance, self.relation)
+        related: RelatedSet[Any] = RelatedSet(instance, self.relation)
+        return related
 
     def __set__(self, instance: "Instance", value: Any) -> None:
         """Refuse: the far end is changed by the set's own methods."""
@@ -211,13 +212,13 @@ class LateSlot:
             AttributeError: Nothing is; AttributeError too where the slot itself is empty.
         """
         try:
-            return type(instance)._late.__get__(instance)[self.name]
+            return instance.__class__._late.__get__(instance)[self.name]
         except (AttributeError, KeyError):
             raise AttributeError(self.name) from None
 
     def __set__(self, instance: Any, value: Any) -> None:
         """Hold a value."""
-        place = type(instance)._late
+        place = instance.__class__._late
         try:
             place.__get__(instance)[self.name] = value
         except AttributeError:
@@ -230,7 +231,7 @@ class LateSlot:
             AttributeError: Nothing was held.
         """
         try:
-            del type(instance)._late.__get__(instance)[self.name]
+            del instance.__class__._late.__get__(instance)[self.name]
         except (AttributeError, KeyError):
             raise AttributeError(self.name) from None
 
