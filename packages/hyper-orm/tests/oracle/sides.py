@@ -29,7 +29,14 @@ FIELDS = {
 }
 
 assert django_side  # it makes Django ready for the app's models
-PYTHON = {"decimal": "Decimal", "float": "float", "integer": "int", "text": "str", "boolean": "bool", "date": "date"}
+PYTHON = {
+    "decimal": "Decimal",
+    "float": "float",
+    "integer": "int",
+    "text": "str",
+    "boolean": "bool",
+    "date": "date",
+}
 
 
 class Undone(Exception):  # noqa: N818 - nothing is wrong
