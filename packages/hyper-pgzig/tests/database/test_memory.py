@@ -66,12 +66,10 @@ def url(server: Server, db: SyncDatabase) -> str:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick_collections() -> Iterator[None]:
+def quick_collections() -> None:
     """What the other tests have left is not looked through again and again."""
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 class Row(NamedTuple):

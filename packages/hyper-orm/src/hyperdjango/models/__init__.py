@@ -1,20 +1,264 @@
-"""Models and querysets on the driver: the distribution hyper-orm.
-
-This release has the place and the check that the driver underneath fits; `Model`, `Field` and querysets are
-not in it yet. Until they are, `hyperdjango.database` is the way to a database.
-"""
+"""Models and querysets on the driver: the distribution hyper-orm."""
 
 from importlib import metadata
 from typing import Final
 
-from hyperdjango.database._native import require_native_api
-
-DISTRIBUTION: Final = "hyper-orm"
-NATIVE_API: Final = 1
-
-# A driver of another age would fail later and less clearly.
-require_native_api(DISTRIBUTION, NATIVE_API)
+from annotated_types import Ge, Gt, Interval, Le, Len, Lt, MaxLen, MinLen, MultipleOf, Predicate
+from hyperdjango.database.types import Multirange as MultiRange
+from hyperdjango.database.types import Range
+from hyperdjango.models._aggregate import Aggregate
+from hyperdjango.models._conditional import Case, When
+from hyperdjango.models._driver import DISTRIBUTION
+from hyperdjango.models._filtered_relation import FilteredRelation
+from hyperdjango.models._func import ExpressionWrapper, Func
+from hyperdjango.models._loading import ONE, PEERS, RAISE, FetchMode
+from hyperdjango.models._markers import (
+    BigInt,
+    Bit,
+    Char,
+    Cidr,
+    CiText,
+    Collation,
+    Digits,
+    Domain,
+    EnumName,
+    Hstore,
+    Inet,
+    Integer,
+    Json,
+    Jsonb,
+    LTree,
+    MacAddr,
+    Money,
+    Real,
+    SmallInt,
+    SqlType,
+    Timestamp,
+    TimeTz,
+    TsQuery,
+    TsVector,
+    Varbit,
+    Vector,
+    VectorSize,
+    Xml,
+)
+from hyperdjango.models._meta import UNSET, OnDelete
+from hyperdjango.models._page_cursor import InvalidCursor
+from hyperdjango.models._paging import Page
+from hyperdjango.models._prepared import Param, Prepared
+from hyperdjango.models._subquery import ArraySubquery, Exists, Subquery
+from hyperdjango.models.aggregates import (
+    AnyValue,
+    ArrayAgg,
+    Avg,
+    BitAnd,
+    BitOr,
+    BitXor,
+    BoolAnd,
+    BoolOr,
+    Corr,
+    Count,
+    CovarPop,
+    JSONBAgg,
+    Max,
+    Min,
+    RegrAvgX,
+    RegrAvgY,
+    RegrCount,
+    RegrIntercept,
+    RegrR2,
+    RegrSlope,
+    RegrSXX,
+    RegrSXY,
+    RegrSYY,
+    StdDev,
+    StringAgg,
+    Sum,
+    Variance,
+)
+from hyperdjango.models.constraints import CheckConstraint, ExclusionConstraint, UniqueConstraint
+from hyperdjango.models.errors import (
+    FieldError,
+    ModelDeclarationError,
+    ModelError,
+    MultipleObjectsReturned,
+    NotLoaded,
+    ObjectDoesNotExist,
+    StaleObject,
+    ValidationError,
+)
+from hyperdjango.models.expressions import Expression, F, OrderBy, OuterRef, Value
+from hyperdjango.models.fields import Field
+from hyperdjango.models.indexes import Index, SqlText
+from hyperdjango.models.lookups import register_lookup, register_transform
+from hyperdjango.models.manager import Manager
+from hyperdjango.models.model import Model
+from hyperdjango.models.prefetch import Prefetch, prefetch_related_objects
+from hyperdjango.models.query_words import Q
+from hyperdjango.models.queryset import QuerySet
+from hyperdjango.models.relations import ForeignKey, ManyToMany, OneToOne, Related, RelatedOne, RelatedSet
+from hyperdjango.models.schema import (
+    create_schema,
+    create_schema_sync,
+    drop_schema,
+    drop_schema_sql,
+    drop_schema_sync,
+    schema_sql,
+)
+from hyperdjango.models.window import (
+    GroupsRange,
+    RowRange,
+    ValueRange,
+    Window,
+    WindowFrame,
+    WindowFrameExclusion,
+)
 
 __version__: Final = metadata.version(DISTRIBUTION)
+CASCADE: Final = OnDelete.CASCADE
+RESTRICT: Final = OnDelete.RESTRICT
+PROTECT: Final = OnDelete.RESTRICT
+SET_NULL: Final = OnDelete.SET_NULL
+SET_DEFAULT: Final = OnDelete.SET_DEFAULT
+DO_NOTHING: Final = OnDelete.NO_ACTION
 
-__all__ = ["__version__"]
+__all__ = [
+    "CASCADE",
+    "DO_NOTHING",
+    "ONE",
+    "PEERS",
+    "PROTECT",
+    "RAISE",
+    "RESTRICT",
+    "SET_DEFAULT",
+    "SET_NULL",
+    "UNSET",
+    "Aggregate",
+    "AnyValue",
+    "ArrayAgg",
+    "ArraySubquery",
+    "Avg",
+    "BigInt",
+    "Bit",
+    "BitAnd",
+    "BitOr",
+    "BitXor",
+    "BoolAnd",
+    "BoolOr",
+    "Case",
+    "Char",
+    "CheckConstraint",
+    "CiText",
+    "Cidr",
+    "Collation",
+    "Corr",
+    "Count",
+    "CovarPop",
+    "Digits",
+    "Domain",
+    "EnumName",
+    "ExclusionConstraint",
+    "Exists",
+    "Expression",
+    "ExpressionWrapper",
+    "F",
+    "FetchMode",
+    "Field",
+    "FieldError",
+    "FilteredRelation",
+    "ForeignKey",
+    "Func",
+    "Ge",
+    "GroupsRange",
+    "Gt",
+    "Hstore",
+    "Index",
+    "Inet",
+    "Integer",
+    "Interval",
+    "InvalidCursor",
+    "JSONBAgg",
+    "Json",
+    "Jsonb",
+    "LTree",
+    "Le",
+    "Len",
+    "Lt",
+    "MacAddr",
+    "Manager",
+    "ManyToMany",
+    "Max",
+    "MaxLen",
+    "Min",
+    "MinLen",
+    "Model",
+    "ModelDeclarationError",
+    "ModelError",
+    "Money",
+    "MultiRange",
+    "MultipleObjectsReturned",
+    "MultipleOf",
+    "NotLoaded",
+    "ObjectDoesNotExist",
+    "OnDelete",
+    "OneToOne",
+    "OrderBy",
+    "OuterRef",
+    "Page",
+    "Param",
+    "Predicate",
+    "Prefetch",
+    "Prepared",
+    "Q",
+    "QuerySet",
+    "Range",
+    "Real",
+    "RegrAvgX",
+    "RegrAvgY",
+    "RegrCount",
+    "RegrIntercept",
+    "RegrR2",
+    "RegrSXX",
+    "RegrSXY",
+    "RegrSYY",
+    "RegrSlope",
+    "Related",
+    "RelatedOne",
+    "RelatedSet",
+    "RowRange",
+    "SmallInt",
+    "SqlText",
+    "SqlType",
+    "StaleObject",
+    "StdDev",
+    "StringAgg",
+    "Subquery",
+    "Sum",
+    "TimeTz",
+    "Timestamp",
+    "TsQuery",
+    "TsVector",
+    "UniqueConstraint",
+    "ValidationError",
+    "Value",
+    "ValueRange",
+    "Varbit",
+    "Variance",
+    "Vector",
+    "VectorSize",
+    "When",
+    "Window",
+    "WindowFrame",
+    "WindowFrameExclusion",
+    "Xml",
+    "__version__",
+    "create_schema",
+    "create_schema_sync",
+    "drop_schema",
+    "drop_schema_sql",
+    "drop_schema_sync",
+    "prefetch_related_objects",
+    "register_lookup",
+    "register_transform",
+    "schema_sql",
+]

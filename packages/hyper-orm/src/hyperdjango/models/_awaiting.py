@@ -1,0 +1,273 @@
+"""What runs a queryset: awaiting it, and the methods whose results are values.
+
+Django docs: ref/models/querysets, "Methods that do not return QuerySets".
+"""
+
+from collections.abc import AsyncIterator, Generator
+from typing import TYPE_CHECKING, Any
+
+from hyperdjango.database._native import native
+from hyperdjango.models import _aggregation, _compile, _steps
+from hyperdjango.models._chain import Chain, M_co, R_co
+from hyperdjango.models._state import State, next_state
+from hyperdjango.models.errors import FieldError
+
+if TYPE_CHECKING:
+    from hyperdjango.database import Database
+    from hyperdjango.models.expressions import Expression
+
+CHUNK = 1000
+
+
+class Awaiting(Chain[M_co, R_co]):
+    """The part of QuerySet that does I/O."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, list[R_co]]:
+        return self._fetch().__await__()
+
+    async def _fetch(self) -> list[R_co]:
+        rows: list[Any] = await self._rows(
+            _compile.select(self._state), self._database(is_write=self._is_write())
+        )
+        return rows
+
+    def _is_write(self) -> bool:
+        return self._state.lock is not None
+
+    async def _rows(self, statement: _compile.Statement, database: "Database") -> list[Any]:
+        """Run a compiled SELECT and return what its rows become."""
+        values = statement.values(self._params)
+        state = self._state
+        if state.mode == "model":
+            plan = statement.plan
+            assert plan is not None
+            origins = tuple([native.Origin(database, self._fetch_mode) for _ in plan.models])
+            into: Any = plan.hydrator.begin(origins)
+            rows: list[Any] = await database.query(statement.sql, *values, into=into)
+            if self._prefetches and rows:
+                from hyperdjango.models._prefetch import prefetch
+
+                await prefetch(rows, self._prefetches, database)
+            return rows
+        return await self._plain_rows(statement, values, database)
+
+    async def _plain_rows(
+        self, statement: _compile.Statement, values: tuple[Any, ...], database: "Database"
+    ) -> list[Any]:
+        mode = self._state.mode
+        into: Any = dict if mode == "dict" else tuple
+        rows: list[Any] = await database.query(statement.sql, *values, into=into)
+        for position, converter in statement.converters:
+            rows = _converted(rows, position, statement.names[position], converter, mode)
+        if mode == "flat":
+            return [row[0] for row in rows]
+        if mode == "named":
+            row_class = self._state.compiled.get("row")
+            if row_class is None:
+                row_class = self._state.compiled.setdefault(
+                    "row", _steps.named_row(self._state.model.__name__, statement.names)
+                )
+            return [row_class._make(row) for row in rows]
+        return rows
+
+    async def __aiter__(self) -> AsyncIterator[R_co]:
+        async for row in self.iterator():
+            yield row
+
+    async def iterator(self, chunk: int = CHUNK) -> AsyncIterator[R_co]:
+        """Yield the rows through a portal, `chunk` at a time, in little memory.
+
+        What prefetch_related() asked for is fetched once per chunk.
+        """
+        statement = _compile.select(self._state)
+        database = self._database(is_write=self._is_write())
+        values = statement.values(self._params)
+        into: Any = tuple
+        if statement.plan is not None:
+            origins = tuple([native.Origin(database, self._fetch_mode) for _ in statement.plan.models])
+            into = statement.plan.hydrator.begin(origins)
+        elif self._state.mode == "dict":
+            into = dict
+        pending: list[Any] = []
+        async for row in database.stream(statement.sql, *values, chunk=chunk, into=into):
+            pending.append(row)
+            if len(pending) == chunk:
+                for one in await self._finished(pending, statement, database):
+                    yield one
+                pending = []
+        for one in await self._finished(pending, statement, database):
+            yield one
+
+    async def _finished(
+        self, rows: list[Any], statement: _compile.Statement, database: "Database"
+    ) -> list[Any]:
+        if self._state.mode == "model":
+            if self._prefetches and rows:
+                from hyperdjango.models._prefetch import prefetch
+
+                await prefetch(rows, self._prefetches, database)
+            return rows
+        for position, converter in statement.converters:
+            rows = _converted(rows, position, statement.names[position], converter, self._state.mode)
+        if self._state.mode == "flat":
+            return [row[0] for row in rows]
+        if self._state.mode == "named":
+            row_class = _steps.named_row(self._state.model.__name__, statement.names)
+            return [row_class._make(row) for row in rows]
+        return rows
+
+    async def get(self, *args: Any, **lookups: Any) -> R_co:
+        """Return the one row that fits.
+
+        Raises:
+            DoesNotExist: None fits: the model's own subclass of ObjectDoesNotExist.
+            MultipleObjectsReturned: More than one fits.
+            FieldError: As `filter`.
+        """
+        queryset: Any = self.filter(*args, **lookups) if args or lookups else self  # type: ignore[attr-defined]
+        statement = _compile.select_some(queryset._state, _compile.ROWS_OF_GET)
+        rows = await queryset._rows(statement, self._database(is_write=self._is_write()))
+        if len(rows) == 1:
+            found: R_co = rows[0]
+            return found
+        model = self._state.model
+        if not rows:
+            raise model.DoesNotExist(f"no {model.__name__} fits {_said(args, lookups)}")
+        raise model.MultipleObjectsReturned(f"more than one {model.__name__} fits {_said(args, lookups)}")
+
+    async def get_or_none(self, *args: Any, **lookups: Any) -> R_co | None:
+        """As get; None where no row fits."""
+        try:
+            return await self.get(*args, **lookups)
+        except self._state.model.DoesNotExist:
+            return None
+
+    async def first(self) -> R_co | None:
+        """The first row or None; by the primary key where there is no order."""
+        return await self._one(_compile.primary_key_order(self._state))
+
+    async def last(self) -> R_co | None:
+        """The last row or None; by the primary key where there is no order."""
+        if self._state.is_sliced:
+            raise FieldError("last() of a sliced queryset: reverse its order before, and use first()")
+        state = _compile.primary_key_order(self._state)
+        return await self._one(
+            next_state(state, "reverse", 0, lambda one, _: one.evolve(is_reversed=not one.is_reversed))
+        )
+
+    async def earliest(self, *names: str) -> R_co:
+        """The first row by these fields. Raises DoesNotExist where there is none."""
+        return await self._at_end(names)
+
+    async def latest(self, *names: str) -> R_co:
+        """The last row by these fields. Raises DoesNotExist where there is none."""
+        return await self._at_end(tuple(_opposite(name) for name in names))
+
+    async def _at_end(self, names: tuple[str, ...]) -> R_co:
+        if not names:
+            raise FieldError("earliest() and latest() take the names of fields")
+        queryset: Any = self.order_by(*names)  # type: ignore[attr-defined]
+        row: R_co | None = await queryset.first()
+        if row is None:
+            model = self._state.model
+            raise model.DoesNotExist(f"there is no {model.__name__}")
+        return row
+
+    async def _one(self, state: State) -> R_co | None:
+        queryset = self._clone()
+        queryset._state = state
+        if state.limit is not None or state.combined:
+            rows = await queryset._rows(_compile.select(state), self._database(is_write=self._is_write()))
+        else:
+            rows = await queryset._rows(
+                _compile.select_some(state, 1), self._database(is_write=self._is_write())
+            )
+        return rows[0] if rows else None
+
+    async def count(self) -> int:
+        """How many rows there are."""
+        statement = _compile.count(self._state)
+        number: int = await self._database().query_val(statement.sql, *statement.values(self._params))
+        return number
+
+    async def aggregate(self, *args: "Expression", **expressions: "Expression") -> dict[str, Any]:
+        """Return values over all rows: `await Book.objects.aggregate(Avg("price"), n=Count("pk"))`.
+
+        Returns:
+            Name to value; an aggregate without a name is called as in Django, `price__avg`.
+        Raises:
+            FieldError: Something is no aggregate, or as `filter`.
+        """
+        named = _steps.with_names(args, expressions)
+        key, params = _steps.named_shape(named)
+        queryset = self._then(
+            ("aggregate", key), params, lambda state, cursor: _aggregation.aggregated(state, cursor, named)
+        )
+        statement = _aggregation.aggregate(queryset._state)
+        values = statement.values(queryset._params)
+        row: dict[str, Any] | None = await self._database().query_one(statement.sql, *values)
+        assert row is not None
+        rows: list[Any] = [row]
+        for position, converter in statement.converters:
+            rows = _converted(rows, position, statement.names[position], converter, "dict")
+        found: dict[str, Any] = rows[0]
+        return found
+
+    async def exists(self) -> bool:
+        """Whether there is any row."""
+        statement = _compile.exists(self._state)
+        found = await self._database().query_val(statement.sql, *statement.values(self._params))
+        return found is not None
+
+    async def contains(self, instance: "Model") -> bool:
+        """Whether the row of an instance is among them."""
+        if not isinstance(instance, self._state.model):
+            raise FieldError(
+                f"contains() of {self._state.model.__name__} takes an instance of it, not {type(instance).__name__}"
+            )
+        queryset: Any = self.filter(pk=instance.pk)  # type: ignore[attr-defined]
+        found: bool = await queryset.exists()
+        return found
+
+    async def in_bulk(self, keys: Any = None, *, field_name: str = "pk") -> dict[Any, M_co]:
+        """Rows by a unique field: all, or those of these keys."""
+        queryset: Any = self
+        if keys is not None:
+            queryset = self.filter(**{f"{field_name}__in": list(keys)})  # type: ignore[attr-defined]
+        name = self._state.model._table.column(field_name).name
+        return {getattr(row, name): row for row in await queryset}
+
+    async def explain(self, **options: Any) -> Any:
+        """The plan of the statement: options and result as `Database.explain`."""
+        statement = _compile.select(self._state)
+        return await self._database().explain(statement.sql, *statement.values(self._params), **options)
+
+
+def _converted(rows: list[Any], position: int, name: str, converter: Any, mode: str) -> list[Any]:
+    """Rows with one column's values turned into the annotated type; NULL stays None."""
+    convert = converter.__getitem__ if isinstance(converter, dict) else converter
+    if mode == "dict":
+        for row in rows:
+            if row[name] is not None:
+                row[name] = convert(row[name])
+        return rows
+    return [
+        row if row[position] is None else (*row[:position], convert(row[position]), *row[position + 1 :])
+        for row in rows
+    ]
+
+
+def _opposite(name: str) -> str:
+    return name[1:] if name.startswith("-") else f"-{name}"
+
+
+def _said(args: tuple[Any, ...], lookups: dict[str, Any]) -> str:
+    """The conditions' names; values may be secret."""
+    words = [repr(one) for one in args] + [f"{name}=…" for name in lookups]
+    return ", ".join(words) if words else "the queryset"
+
+
+if TYPE_CHECKING:
+    from hyperdjango.models.model import Model

@@ -1,0 +1,523 @@
+"""Writes a State as a statement: SELECT in its several uses, UPDATE and DELETE.
+
+What is compiled is kept with the State, so a shape is compiled once.
+PostgreSQL docs: sql-select, sql-update, sql-delete.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from hyperdjango.models._hydration import Plan, plan_of
+from hyperdjango.models._nodes import FALSE, Lateral, Node, Ref, Select, Source, Sql
+from hyperdjango.models._state import OrderKey, State
+from hyperdjango.models._types import BIGINT
+from hyperdjango.models._writer import Frame, Text, Writer
+from hyperdjango.models.errors import FieldError
+
+if TYPE_CHECKING:
+    from hyperdjango.models._scope import Scope
+    from hyperdjango.models._shapes import Cursor
+
+ROWS_OF_GET: Final = 2
+
+
+class Statement(NamedTuple):
+    """A compiled use of a State.
+
+    Attributes:
+        sql: The text.
+        picks: Which values of the chain are sent, or None for all of them in order.
+        plan: How rows become instances, in the mode "model".
+        names: Of the columns, in other modes.
+        converters: Position to what a column's value goes through in Python, in other modes.
+    """
+
+    sql: str
+    picks: tuple[int, ...] | None
+    plan: Plan | None = None
+    names: tuple[str, ...] = ()
+    converters: tuple[tuple[int, Any], ...] = ()
+
+    def values(self, params: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The values that are sent."""
+        if self.picks is None:
+            return params
+        return tuple([params[index] for index in self.picks])
+
+
+def statement(state: State, use: str, make: "Callable[[State], Statement]") -> Statement:
+    """Return a compiled use of a State, made on its first use."""
+    known: Statement | None = state.compiled.get(use)
+    if known is None:
+        known = state.compiled.setdefault(use, make(state))
+    return known
+
+
+def select(state: State) -> Statement:
+    """All rows."""
+    return statement(state, "select", _select)
+
+
+def select_some(state: State, count: int) -> Statement:
+    """The first rows, where the State has no limit of its own."""
+    return statement(state, f"select {count}", lambda one: _select(one, limit=count))
+
+
+def count(state: State) -> Statement:
+    """How many rows there are."""
+    return statement(state, "count", _count)
+
+
+def exists(state: State) -> Statement:
+    """Whether there is any row."""
+    return statement(state, "exists", _exists)
+
+
+def _statement(
+    state: State, text: Text, plan: Plan | None = None, fields: "tuple[tuple[str, Node], ...]" = ()
+) -> Statement:
+    converters = tuple(
+        (position, node.type.convert)
+        for position, (_, node) in enumerate(fields)
+        if node.type is not None and node.type.convert is not None
+    )
+    picks = None if len(text.used) == state.param_count else text.used
+    return Statement(text.sql, picks, plan, tuple(name for name, _ in fields), converters)
+
+
+def _select(state: State, limit: int | None = None) -> Statement:
+    writer = Writer()
+    body = _Body(state, writer, limit=limit)
+    body.write_statement()
+    return _statement(state, writer.text(), body.plan, () if state.mode == "model" else body.fields())
+
+
+def _count(state: State) -> Statement:
+    writer = Writer()
+    if state.is_sliced or state.distinct is not None or state.is_grouped or state.combined:
+        writer.put("SELECT count(*) FROM (")
+        _Body(state, writer, is_inner=True).write_statement()
+        writer.put(") AS q")
+    else:
+        _Body(state, writer, columns=[Sql("count(*)", type=BIGINT)], ordered=False).write_statement()
+    return _statement(state, writer.text())
+
+
+def _exists(state: State) -> Statement:
+    writer = Writer()
+    if state.combined or state.is_grouped or state.is_sliced:
+        writer.put("SELECT true FROM (")
+        _Body(state, writer, is_inner=True).write_statement()
+        writer.put(") AS q LIMIT 1")
+    else:
+        _Body(state, writer, columns=[Sql("true", type=None)], ordered=False, limit=1).write_statement()
+    return _statement(state, writer.text())
+
+
+class _Body:
+    """One SELECT of a State."""
+
+    def __init__(
+        self,
+        state: State,
+        writer: Writer,
+        *,
+        columns: list[Node] | None = None,
+        ordered: bool = True,
+        limit: int | None = None,
+        is_inner: bool = False,
+    ) -> None:
+        self.state = state
+        self.writer = writer
+        self.columns = columns
+        self.ordered = ordered
+        self.limit = limit
+        self.is_inner = is_inner
+        self.plan: Plan | None = None
+
+    def write_statement(self) -> None:
+        """Write it with a frame of its own."""
+        writer, state = self.writer, self.state
+        held = writer.frame
+        offset = held.offset if held is not None else 0
+        writer.frame = Frame(held, (state.root, *_extra_roots(state)), offset, None)
+        try:
+            self.write_ctes()
+            if state.combined:
+                self.write_combined()
+            else:
+                writer.body(self.write_columns, self.write_tail)
+        finally:
+            writer.frame = held
+
+    def write_ctes(self) -> None:
+        for position, cte in enumerate(self.state.ctes):
+            self.writer.put(", " if position else "WITH ")
+            self.writer.name(cte.name)
+            self.writer.put(" AS (")
+            _within(self.writer, cte.state, cte.offset, is_inner=True)
+            self.writer.put(")" if position + 1 < len(self.state.ctes) else ") ")
+
+    def write_combined(self) -> None:
+        """Each part in parentheses; the order is by position, for no part's names hold outside."""
+        state, writer = self.state, self.writer
+        parts = self.state.combined
+        for position, part in enumerate(parts):
+            if position:
+                writer.put(f" {part.word} ")
+            writer.put("(")
+            _within(
+                writer,
+                part.state,
+                part.offset,
+                is_inner=self.is_inner or state.mode != "model",
+                ordered=part.state.is_sliced,
+            )
+            writer.put(")")
+        self.plan = plan_of(parts[0].state) if state.mode == "model" else None
+        if self.ordered and state.order:
+            writer.put(" ORDER BY ")
+            names = _output_names(parts[0].state)
+            for position, key in enumerate(state.order):
+                writer.put(", " if position else "")
+                writer.put(str(_position_of(key, names, state)))
+                writer.put(key.reversed_suffix if state.is_reversed else key.suffix)
+        self.write_limit()
+
+    def fields(self) -> tuple[tuple[str, Node], ...]:
+        """Names and values of a row."""
+        if self.state.combined:
+            return output_fields(self.state.combined[0].state)
+        return output_fields(self.state)
+
+    def write_columns(self) -> None:
+        state, writer = self.state, self.writer
+        if state.distinct is not None and self.columns is None:
+            writer.put("DISTINCT ")
+            if state.distinct:
+                writer.put("ON (")
+                writer.nodes(state.distinct)
+                writer.put(") ")
+        if self.columns is not None:
+            writer.nodes(self.columns)
+        elif state.mode == "model":
+            self.plan = plan_of(state)
+            if self.is_inner:
+                # Names of its own: two tables may have columns of the same name.
+                _write_named(writer, [(f"c{i}", node) for i, node in enumerate(self.plan.nodes)])
+            else:
+                writer.nodes(self.plan.nodes)
+        else:
+            _write_named(writer, list(state.fields))
+
+    def write_tail(self) -> None:
+        state, writer = self.state, self.writer
+        for word, nodes in (
+            (" WHERE ", (FALSE, *state.where) if state.is_empty else state.where),
+            (" GROUP BY ", state.group_by),
+            (" HAVING ", state.having),
+        ):
+            if nodes:
+                writer.put(word)
+                between = ", " if word == " GROUP BY " else " AND "
+                for position, node in enumerate(nodes):
+                    writer.put(between if position else "")
+                    node.write(writer)
+        if self.ordered:
+            write_order(state, writer)
+        self.write_limit()
+        if state.lock is not None and self.columns is None:
+            self.write_lock()
+
+    def write_limit(self) -> None:
+        state, writer = self.state, self.writer
+        if state.is_empty and state.combined:
+            writer.put(" LIMIT 0")
+            return
+        if state.limit is not None:
+            writer.put(" LIMIT ")
+            writer.parameter(state.limit)
+        elif self.limit is not None:
+            writer.put(f" LIMIT {self.limit:d}")
+        if state.offset is not None:
+            writer.put(" OFFSET ")
+            writer.parameter(state.offset)
+
+    def write_lock(self) -> None:
+        assert self.state.lock is not None
+        words, paths = self.state.lock
+        strength, _, wait = words.partition("|")
+        self.writer.put(f" {strength} OF ")
+        for position, path in enumerate(paths or ((),)):
+            source = self.state.root
+            for name in path:
+                source = source.child(source.table.relations[name])
+            self.writer.put(f"{', ' if position else ''}{self.writer.alias(source)}")
+        self.writer.put(wait)
+
+
+def write_order(state: State, writer: Writer) -> None:
+    """Write ORDER BY: the chain's, or the model's where there is none and rows are not grouped."""
+    keys = order_of(state)
+    if not keys:
+        return
+    writer.put(" ORDER BY ")
+    for position, key in enumerate(keys):
+        writer.put(", " if position else "")
+        key.node.write(writer)
+        writer.put(key.reversed_suffix if state.is_reversed else key.suffix)
+
+
+def order_of(state: State) -> tuple[OrderKey, ...]:
+    """The keys of the order."""
+    if state.order is not None:
+        return state.order
+    if state.is_grouped or not state.model._table.ordering:
+        return ()
+    from hyperdjango.models._steps import order_keys
+
+    return order_keys(state, state.model._table.ordering)
+
+
+def primary_key_order(state: State) -> State:
+    """The State, ordered by the primary key where it has no order: for `first()` and `last()`."""
+    if order_of(state) or state.combined:
+        return state
+    keys = tuple(OrderKey(Ref(state.root, column), "", " DESC") for column in state.model._table.primary_key)
+    known: State | None = state.compiled.get("ordered")
+    if known is None:
+        known = state.compiled.setdefault("ordered", state.evolve(order=keys))
+    return known
+
+
+def _extra_roots(state: State) -> Iterator[Source]:
+    yield from ()
+
+
+def write_within(writer: Writer, state: State, offset: int) -> None:
+    """Write a State as the rows of a FROM."""
+    _within(writer, state, offset, is_inner=True)
+
+
+def write_apart(writer: Writer, state: State, node: Node) -> None:
+    """Write a SELECT of one value over a State's rows."""
+    _Body(state, writer, columns=[node], ordered=False).write_statement()
+
+
+def finished(writer: Writer, state: State) -> Statement:
+    """The statement that a writer holds, whose rows are the State's fields."""
+    return _statement(state, writer.text(), None, state.fields)
+
+
+def _within(writer: Writer, state: State, offset: int, *, is_inner: bool, ordered: bool = True) -> None:
+    """Write a State whose values begin at an offset among those of the frame."""
+    held = writer.frame
+    assert held is not None
+    writer.frame = Frame(held.parent, (), held.offset + offset, held.outer)
+    try:
+        _Body(state, writer, is_inner=is_inner, ordered=ordered).write_statement()
+    finally:
+        writer.frame = held
+
+
+def _write_named(writer: Writer, fields: list[tuple[str, Node]]) -> None:
+    for position, (name, node) in enumerate(fields):
+        writer.put(", " if position else "")
+        node.write(writer)
+        writer.put(" AS ")
+        writer.name(name)
+
+
+def output_fields(state: State) -> tuple[tuple[str, Node], ...]:
+    if state.combined:
+        return output_fields(state.combined[0].state)
+    return state.fields
+
+
+def _output_names(state: State) -> list[str]:
+    if state.combined:
+        return _output_names(state.combined[0].state)
+    if state.mode == "model":
+        return plan_of(state).names
+    return [name for name, _ in state.fields]
+
+
+def _position_of(key: OrderKey, names: list[str], state: State) -> int:
+    node = key.node
+    word = node.column.name if isinstance(node, Ref) and node.source is state.root else None
+    for name, annotation in state.annotations.items():
+        if annotation is node:
+            word = name
+    if word is None or word not in names:
+        raise FieldError(
+            f"querysets that are put together can be ordered by the columns that they give: {', '.join(names)}"
+        )
+    return names.index(word) + 1
+
+
+def select_node(state: State, scope: "Scope", cursor: "Cursor") -> Select:
+    """A queryset as a subquery: one column, or its key where nothing was chosen.
+
+    Takes `state.param_count` positions.
+    """
+    offset = cursor.skip(state.param_count)
+    outer: dict[Any, Node] = {}
+    for key, reference in state.outers.items():
+        outer[key] = reference.inner().resolve(scope, cursor)
+    return as_select(state, offset, outer)
+
+
+def as_select(state: State, offset: int, outer: dict[Any, Node], *, all_columns: bool = False) -> Select:
+    """A State as a node."""
+    column = None if all_columns else _one_column(state)
+    body: list[_Body] = []
+
+    def write_columns(writer: Writer) -> None:
+        one = _Body(state, writer, columns=[column] if column is not None and state.mode == "model" else None)
+        body.append(one)
+        one.write_columns()
+
+    def write_tail(writer: Writer) -> None:
+        _Body(state, writer, ordered=state.is_sliced or state.distinct is not None).write_tail()
+
+    if state.combined or state.ctes:
+        return _Whole(state, offset, outer, column.type if column is not None else None)
+    return Select(
+        (state.root,),
+        write_columns,
+        write_tail,
+        column.type if column is not None else None,
+        offset=offset,
+        outer=outer,
+    )
+
+
+class _Whole(Select):
+    """A subquery that is more than one SELECT: put together, or with named ones in front."""
+
+    __slots__ = ("state",)
+
+    def __init__(self, state: State, offset: int, outer: dict[Any, Node], type_: Any) -> None:
+        super().__init__((), lambda _: None, lambda _: None, type_, offset=offset, outer=outer)
+        self.state = state
+
+    def write(self, writer: Writer) -> None:
+        held = writer.frame
+        base = held.offset if held is not None else 0
+        writer.frame = Frame(held, (), base + (self.offset or 0), self.outer)
+        try:
+            writer.put("(")
+            _Body(self.state, writer, is_inner=True).write_statement()
+            writer.put(")")
+        finally:
+            writer.frame = held
+
+
+def _one_column(state: State) -> Node:
+    if state.mode == "model":
+        keys = state.model._table.primary_key
+        if len(keys) != 1:
+            raise FieldError(
+                f"a queryset of {state.model.__name__} as a subquery needs values(): its key has {len(keys)} columns"
+            )
+        return Ref(state.root, keys[0])
+    fields = output_fields(state)
+    if len(fields) != 1:
+        names = ", ".join(name for name, _ in fields)
+        raise FieldError(
+            f"a subquery gives one column; this queryset of {state.model.__name__} gives {names}"
+        )
+    return fields[0][1]
+
+
+# Writing
+
+
+def update(state: State, assignments: "tuple[tuple[Any, Node], ...]", returning: list[Node] | None) -> Text:
+    """UPDATE of all rows of a State."""
+    writer = Writer()
+
+    def write_head(alias: str) -> None:
+        writer.put("UPDATE ")
+        state.root.write_table(writer)
+        writer.put(f" AS {alias} SET ")
+        for position, (column, node) in enumerate(assignments):
+            writer.put(", " if position else "")
+            writer.name(column.column)
+            writer.put(" = ")
+            node.write(writer)
+
+    _write_change(state, writer, write_head, returning)
+    return writer.text()
+
+
+def delete(state: State, returning: list[Node] | None) -> Text:
+    """DELETE of all rows of a State."""
+    writer = Writer()
+
+    def write_head(alias: str) -> None:
+        writer.put("DELETE FROM ")
+        state.root.write_table(writer)
+        writer.put(f" AS {alias}")
+
+    _write_change(state, writer, write_head, returning)
+    return writer.text()
+
+
+def _write_change(
+    state: State, writer: Writer, write_head: "Callable[[str], None]", returning: list[Node] | None
+) -> None:
+    frame = Frame(None, (state.root,), 0)
+    writer.frame = frame
+    alias = writer.alias(state.root)
+    head = writer.capture(lambda: write_head(alias))
+    if len(frame.joins) > 1:
+        raise FieldError(
+            f"update() of {state.model.__name__}: a value goes through a relation; use a Subquery for it"
+        )
+    plain = not (state.is_sliced or state.distinct is not None or state.is_grouped or state.combined)
+    tail = writer.capture(lambda: _write_where(state, writer)) if plain else []
+    if len(frame.joins) > 1 or not plain:
+        del frame.joins[1:]
+        frame.aliases = {state.root: alias}
+        tail = writer.capture(lambda: _write_keys(state, writer, alias))
+    writer.pieces += head
+    writer.pieces += tail
+    if returning is not None:
+        writer.put(" RETURNING ")
+        writer.nodes(returning)
+        if len(frame.joins) > 1:
+            raise FieldError("returning() gives columns of the row itself; no relation is joined there")
+
+
+def _write_where(state: State, writer: Writer) -> None:
+    if state.is_empty:
+        writer.put(" WHERE false")
+        return
+    for position, node in enumerate(state.where):
+        writer.put(" AND " if position else " WHERE ")
+        node.write(writer)
+
+
+def _write_keys(state: State, writer: Writer, alias: str) -> None:
+    """The rows by their keys: for what WHERE alone cannot say."""
+    keys = state.model._table.primary_key
+    writer.put(" WHERE (")
+    for position, column in enumerate(keys):
+        writer.put(f"{', ' if position else ''}{alias}.")
+        writer.name(column.column)
+    writer.put(") IN (")
+    held, writer.frame = writer.frame, None
+    inner = state.evolve(mode="tuple", fields=tuple((c.name, Ref(state.root, c)) for c in keys), related={})
+    _Body(inner, writer).write_statement()
+    writer.frame = held
+    writer.put(")")
+
+
+def has_joins(nodes: "tuple[Node, ...]", root: Source) -> bool:
+    """Whether any value lies outside of the row itself."""
+    return any(
+        (isinstance(one, Ref) and one.source is not root) or isinstance(getattr(one, "source", None), Lateral)
+        for node in nodes
+        for one in node.walk()
+    )
