@@ -6,6 +6,8 @@ need a row of the relation are put into one EXISTS, together with the alternativ
 alternative alone, which may hold without any row, has its parts looked at one by one.
 """
 
+# pyright: reportPrivateUsage=false
+
 from typing import TYPE_CHECKING, Any
 
 from hyperdjango.models._nodes import (
@@ -20,10 +22,10 @@ from hyperdjango.models._nodes import (
     joined,
     negated,
 )
+from hyperdjango.models._operand import Operand
 from hyperdjango.models._scope import Many
 from hyperdjango.models.errors import FieldError
 from hyperdjango.models.expressions import Expression
-from hyperdjango.models._operand import Operand
 from hyperdjango.models.lookups import compared
 from hyperdjango.models.query_words import AND, OR, XOR, Lookup, Q
 
