@@ -30,7 +30,7 @@ from hyperdjango.models.aggregates import (
 from hyperdjango.models.expressions import F, Value
 from hyperdjango.models.functions import Coalesce
 from hyperdjango.models.query_words import Q
-from shelf import Book, Review, values
+from shelf import Book, Review, label, values
 
 
 async def test_two_aggregates_over_relations_do_not_multiply_each_other(shelf: Database) -> None:
@@ -134,7 +134,7 @@ async def test_groups(shelf: Database) -> None:
         (Sum(F("price") * F("small")), Decimal("100.75")),
         (Sum("price") / Count("*"), Decimal("25.1875000000000000")),
     ],
-    ids=repr,
+    ids=label,
 )
 async def test_values_are_as_python_has_them(shelf: Database, aggregate: Any, expected: Any) -> None:
     found = (await Book.objects.using(shelf).aggregate(found=aggregate))["found"]

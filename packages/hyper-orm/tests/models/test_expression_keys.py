@@ -35,7 +35,7 @@ from hyperdjango.models._shapes import Cursor
 from hyperdjango.models._writer import Frame, Writer
 from hyperdjango.models.expressions import as_expression
 from hyperdjango.models.search import SearchHeadline, SearchQuery, SearchRank, SearchVector, TrigramSimilarity
-from shelf import Book, Review
+from shelf import Book, Review, label
 
 REVIEWS: Any = Review.objects
 MARKER = "mark'er\\\";--"
@@ -172,7 +172,7 @@ DIFFERENT: list[tuple[Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("one", "other"), DIFFERENT, ids=repr)
+@pytest.mark.parametrize(("one", "other"), DIFFERENT, ids=label)
 def test_what_is_written_differently_has_another_key(one: Any, other: Any) -> None:
     assert (
         as_expression(one).key != as_expression(other).key if not isinstance(one, Q) else one.key != other.key

@@ -26,6 +26,7 @@ from hyperdjango.models.search import (
     TrigramWordSimilarity,
 )
 from postgres_servers import Server
+from shelf import label
 
 ROWS = [
     (1, "Café au lait", "The quick brown fox jumps", {"a": "1", "b": None}, "10.0.0.1", "10.0.0.0/8"),
@@ -132,7 +133,7 @@ FOUND: list[tuple[dict[str, Any], list[int]]] = [
 ]
 
 
-@pytest.mark.parametrize(("lookups", "expected"), FOUND, ids=repr)
+@pytest.mark.parametrize(("lookups", "expected"), FOUND, ids=label)
 async def test_a_lookup_finds_its_rows(db: Database, lookups: dict[str, Any], expected: list[int]) -> None:
     assert await found(db, **lookups) == expected
 

@@ -34,7 +34,7 @@ from hyperdjango.models.window import (
     Window,
     WindowFrameExclusion,
 )
-from shelf import Author, Book, Review, Tag, Vote, keys, values
+from shelf import Author, Book, Review, Tag, Vote, keys, label, values
 
 BOOKS: Any = Book.objects
 REVIEWS: Any = Review.objects
@@ -176,7 +176,7 @@ BY_AUTHOR: dict[str, Any] = {"partition_by": "author", "order_by": "-price"}
             [3, 3, 3, 3],
         ),
     ],
-    ids=repr,
+    ids=label,
 )
 async def test_windows(shelf: Database, window: Any, expected: list[Any]) -> None:
     assert await values(shelf, window) == expected

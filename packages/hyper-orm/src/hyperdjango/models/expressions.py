@@ -387,7 +387,7 @@ def type_from(output_field: Any) -> ColumnType:
     if isinstance(output_field, ColumnType):
         return output_field
     try:
-        return parse(output_field).type
+        return parse(output_field).column_type
     except UnsupportedAnnotation as problem:
         raise FieldError(f"output_field={output_field!r} is no column type; write {problem}") from None
 
