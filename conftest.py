@@ -1,3 +1,3 @@
-"""Loads the plugin that gives every package's tests their PostgreSQL servers."""
+"""Loads the plugins for every package's tests: their servers, the processes they run in, and the bookshop."""
 
-pytest_plugins = ["postgres_servers"]
+pytest_plugins = ["postgres_servers", "workers", "bookshop.fixtures"]

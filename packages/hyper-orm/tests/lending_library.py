@@ -22,7 +22,7 @@ from hyperdjango.models import (
 
 class Publisher(Model):
     name: str
-    authors: Related["Author"]
+    authors = Related["Author"]()
 
     class Meta:
         table = "lib_publisher"
@@ -31,8 +31,8 @@ class Publisher(Model):
 class Author(Model):
     name: Annotated[str, MaxLen(100)]
     publisher: ForeignKey[Publisher | None] = Field(default=None, on_delete=SET_NULL)
-    books: Related["Book"]
-    profile: RelatedOne["Profile"]
+    books = Related["Book"]()
+    profile = RelatedOne["Profile"]()
 
     class Meta:
         table = "lib_author"
@@ -48,7 +48,7 @@ class Profile(Model):
 
 class Tag(Model):
     name: str = Field(unique=True)
-    books: Related["Book"]
+    books = Related["Book"]()
 
     class Meta:
         table = "lib_tag"
@@ -60,10 +60,10 @@ class Book(Model):
     blurb: str = ""
     author: ForeignKey[Author] = Field(on_delete=CASCADE)
     editor: ForeignKey[Author | None] = Field(default=None, related_name="edited")
-    tags: ManyToMany[Tag]
-    readers: ManyToMany["Reader"] = Field(through="Loan")
-    chapters: Related["Chapter"]
-    reviews: Related["Review"]
+    tags = ManyToMany[Tag]()
+    readers = ManyToMany["Reader"](through="Loan")
+    chapters = Related["Chapter"]()
+    reviews = Related["Review"]()
 
     class Meta:
         table = "lib_book"
@@ -72,7 +72,7 @@ class Book(Model):
 class Chapter(Model):
     book: ForeignKey[Book] = Field(on_delete=CASCADE)
     number: int
-    notes: Related["Note"]
+    notes = Related["Note"]()
 
     class Meta:
         table = "lib_chapter"
@@ -98,7 +98,7 @@ class Review(Model):
 
 class Reader(Model):
     name: str
-    books: Related[Book]
+    books = Related[Book]()
 
     class Meta:
         table = "lib_reader"

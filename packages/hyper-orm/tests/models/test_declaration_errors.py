@@ -5,7 +5,6 @@ from enum import Enum
 from typing import Annotated, Any, ClassVar
 
 import pytest
-
 from hyperdjango.models import (
     SET_NULL,
     Collation,
@@ -22,6 +21,7 @@ from hyperdjango.models import (
     RelatedOne,
     UniqueConstraint,
 )
+from hyperdjango.models._declare import ModelMeta
 from hyperdjango.models.constraints import ExclusionConstraint
 
 
@@ -42,7 +42,7 @@ class Tint(Enum):
     RED = 1
 
 
-def declare(annotation: Any, value: Any = ..., /, *, name: str = "field", **meta: Any) -> type[Model]:
+def declare(annotation: Any, value: Any = ..., /, *, name: str = "field", **meta: Any) -> Any:
     """A model `Wrong` with one field."""
     namespace: dict[str, Any] = {
         "__module__": __name__,
@@ -52,7 +52,7 @@ def declare(annotation: Any, value: Any = ..., /, *, name: str = "field", **meta
     }
     if value is not ...:
         namespace[name] = value
-    return type(Model)("Wrong", (Model,), namespace)
+    return ModelMeta("Wrong", (Model,), namespace)
 
 
 WRONG: list[tuple[Callable[[], object], str]] = [
@@ -131,7 +131,7 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     ),
     (lambda: declare(ForeignKey[Author], Field(related_name="objects")), "every model has a 'objects'"),
     (lambda: declare(ForeignKey[Author], Field(related_name="a__b")), "Wrong.a__b"),
-    (lambda: Index(), "an Index has at least one field"),
+    (Index, "an Index has at least one field"),
     (lambda: Index("a", opclasses=["x", "y"]), "one operator class for each of its 1 fields"),
     (lambda: UniqueConstraint("a", where="b", deferrable=True), "an index, which cannot be deferrable"),
     (lambda: ExclusionConstraint(("a", "; DROP")), "'; DROP' is no operator of the database"),
@@ -215,7 +215,7 @@ def test_a_field_does_not_hide_a_method() -> None:
 
 
 def test_a_target_that_is_not_declared_names_the_nearest() -> None:
-    wrong = declare(ForeignKey["Autor"])  # type: ignore[name-defined] # noqa: F821
+    wrong = declare(ForeignKey["Autor"])  # type: ignore[name-defined]
     with pytest.raises(
         FieldError, match=r"Wrong.field points at 'Autor', and no model.*did you mean 'Author'"
     ):
@@ -267,7 +267,7 @@ def test_a_way_back_that_there_is_none_of_is_refused() -> None:
         FieldError, match=r"Near.fars: Far has no relation to Near .*Far.near has related_name='others'"
     ):
         _ = Near._table.relations["fars"].ends
-    with pytest.raises(FieldError, match="Near.plain: Author has no relation to Near"):
+    with pytest.raises(FieldError, match=r"Near.plain: Author has no relation to Near"):
         _ = Near._table.relations["plain"].ends
 
 
@@ -343,7 +343,7 @@ def test_an_abstract_model_has_no_rows() -> None:
         Base()
     with pytest.raises(ModelDeclarationError, match="Base is abstract"):
         _ = Base.objects
-    with pytest.raises(AttributeError, match="Author.objects"):
+    with pytest.raises(AttributeError, match=r"Author.objects"):
         _ = Author(name="a").objects
 
 

@@ -5,10 +5,10 @@ import textwrap
 import types
 import weakref
 from datetime import date
-from typing import Annotated, Any, ClassVar, Self
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Optional, Self
 
 import pytest
-
 from hyperdjango.models import (
     CASCADE,
     Field,
@@ -77,7 +77,7 @@ def test_abstract_models_give_columns_and_options_to_those_below() -> None:
 
 def test_what_a_base_declares_can_be_taken_away() -> None:
     class Thing(Named):
-        made = None  # type: ignore[assignment]
+        made = None
 
     assert names(Thing) == ["id", "name"]
 
@@ -218,12 +218,12 @@ def test_composite_keys_are_tuples() -> None:
     part = Part.ref(("a", 1))
     assert part.pk == ("a", 1)
     assert part == Part.ref(("a", 1)) != Part.ref(("a", 2))
-    assert Part(maker="a").pk is None
+    assert Part(maker="a").pk is None  # type: ignore[call-arg]
     use = Use(part=part)
     assert (use.part_maker, use.part_number) == ("a", 1)  # type: ignore[attr-defined]
     assert use.part is part
     use.part_number = 2  # type: ignore[attr-defined]
-    with pytest.raises(Exception, match="Use.part has no value yet"):
+    with pytest.raises(Exception, match=r"Use.part has no value yet"):
         _ = use.part
     use.part = None
     assert use.part_maker is None  # type: ignore[attr-defined]
@@ -289,10 +289,10 @@ MODULE = """
 
 def test_names_that_only_checkers_import_are_found_among_the_models() -> None:
     module = types.ModuleType("shop")
-    exec(textwrap.dedent(MODULE), module.__dict__)  # noqa: S102 - a module of our own
+    exec(textwrap.dedent(MODULE), module.__dict__)
     elsewhere = types.ModuleType("elsewhere")
     source = "from hyperdjango.models import Model\nclass Wheel(Model):\n    size: int\n"
-    exec(source, elsewhere.__dict__)  # noqa: S102 - a module of our own
+    exec(source, elsewhere.__dict__)
     relations = module.Car._table.relations
     assert relations["spare"].target is elsewhere.Wheel
     assert relations["wheels"].target is elsewhere.Wheel
@@ -312,6 +312,31 @@ def test_a_model_of_a_function_goes_with_it() -> None:
     gone = declare()
     gc.collect()
     assert gone() is None
+
+
+def test_strings_may_stand_anywhere_in_an_annotation() -> None:
+    class Tint(StrEnum):
+        RED = "red"
+
+    class Sample(Model):
+        one: "date"
+        two: "date | None"
+        three: Annotated["date", "anything"]
+        four: list["Tint"]
+        five: Optional["Tint"]
+        six: ClassVar["int"] = 5
+        seven: "ClassVar[int]" = 6
+
+    types_of = [column.type.sql for column in Sample._table.columns]
+    assert types_of == ["bigint", "date", "date", "date", '"tint"[]', '"tint"']
+    assert [column.is_nullable for column in Sample._table.columns] == [
+        False,
+        False,
+        True,
+        False,
+        False,
+        True,
+    ]
 
 
 def test_versions_begin_at_one() -> None:

@@ -44,6 +44,7 @@ from hyperdjango.models import (
     drop_schema_sync,
     schema_sql,
 )
+from hyperdjango.models._declare import ModelMeta
 from hyperdjango.models.expressions import F
 from hyperdjango.models.query_words import Q
 
@@ -128,8 +129,8 @@ async def test_columns_are_as_declared(db: Database) -> None:
     ]
     comments = "SELECT obj_description('place'::regclass), col_description('place'::regclass, 2)"
     assert await db.query(comments, into=tuple) == [("places", "it's a name")]
-    collation = "SELECT collation_name FROM information_schema.columns WHERE table_name = 'place' AND column_name = 'name'"
-    assert await db.query_val(collation) == "C"
+    collation = "SELECT attcollation::regcollation::text FROM pg_attribute WHERE attrelid = 'place'::regclass AND attnum = 2"
+    assert await db.query_val(collation) == '"C"'
     labels = "SELECT array_agg(enumlabel::text ORDER BY enumsortorder) FROM pg_enum"
     assert await db.query_val(labels) == ["good", "it's \\bad"]
     assert await indexes(db, "place") == {
@@ -194,7 +195,7 @@ class Bill(Model):
     paid: bool = False
 
 
-ALL = [Customer, Order, Product, Bill]
+ALL: list[type[Model]] = [Customer, Order, Product, Bill]
 
 
 async def test_foreign_keys_are_made_whatever_points_at_what(db: Database) -> None:
@@ -234,8 +235,11 @@ async def test_foreign_keys_are_made_whatever_points_at_what(db: Database) -> No
 
 
 async def test_dropping_leaves_nothing_and_may_be_repeated(db: Database) -> None:
-    models = [*ALL, Place]
-    count = "SELECT count(*) FROM pg_class WHERE relnamespace IN ('public'::regnamespace, to_regnamespace('\"shop goods\"'))"
+    models: list[type[Model]] = [*ALL, Place]
+    count = """
+        SELECT count(*) FROM pg_class
+        WHERE relnamespace IN ('public'::regnamespace, to_regnamespace('"shop goods"'))
+    """
     types = "SELECT count(*) FROM pg_type WHERE typnamespace = 'public'::regnamespace"
     await create_schema(models, db)
     await drop_schema(models, db)
@@ -289,7 +293,8 @@ async def test_indexes_and_constraints_of_meta_are_as_declared(db: Database) -> 
         "room_place_id_number_idx": "btree (place_id, number DESC) INCLUDE (name)",
         "room_tags_idx": "gin (tags)",
         "by lower name": "btree (lower(name), price DESC NULLS LAST)",
-        "dear": "btree (name text_pattern_ops) WHERE ((price >= ((10)::bigint)::numeric) AND (NOT (name = 'it''s'::text)))",
+        "dear": "btree (name text_pattern_ops)"
+        " WHERE ((price >= ((10)::bigint)::numeric) AND (NOT (name = 'it''s'::text)))",
         "filled": "btree (price) WITH (fillfactor='70')",
         "one_number": "btree (number, place_id)",
         "room_name_key": "btree (name) WHERE (price > (5)::numeric)",
@@ -344,7 +349,7 @@ def test_a_condition_of_another_table_is_refused() -> None:
         class Meta:
             constraints: ClassVar = [CheckConstraint(Q(owner__name="a"))]
 
-    with pytest.raises(FieldError, match="Thing: .* is of another table"):
+    with pytest.raises(FieldError, match=r"Thing: .* is of another table"):
         schema_sql([Thing])
 
 
@@ -363,13 +368,10 @@ def test_two_enums_of_one_name_are_refused() -> None:
     def enum(label: str) -> Any:
         return StrEnum("Colour", {"ONE": label})
 
-    one, other = enum("a"), enum("b")
+    def model(name: str, label: str) -> Any:
+        return ModelMeta(name, (Model,), {"__module__": __name__, "__annotations__": {"colour": enum(label)}})
 
-    class First(Model):
-        colour: one
+    First, Second = model("First", "a"), model("Second", "b")  # noqa: N806 - classes
 
-    class Second(Model):
-        colour: other
-
-    with pytest.raises(ModelDeclarationError, match="Second.colour and First.colour have different types"):
+    with pytest.raises(ModelDeclarationError, match=r"Second.colour and First.colour have different types"):
         schema_sql([First, Second])

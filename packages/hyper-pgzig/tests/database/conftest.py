@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import psycopg
 import pytest
@@ -11,25 +11,69 @@ from hyperdjango.database import Database, SyncDatabase
 from pgkit.face import Face, OnLoop, OpenFace
 from postgres_servers import Server
 
+CONTROL: Final = "hyper-test-control"
+"""The application_name of the connection that looks after a module's database."""
+
+
+class ModuleDatabase:
+    """A database for a module's tests, and one connection that looks after it.
+
+    One, because to open it takes ten times as long as what it is for.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._control: psycopg.Connection[Any] | None = None
+
+    def control(self) -> psycopg.Connection[Any]:
+        """Return the connection, as it was opened."""
+        if self._control is None:
+            self._control = psycopg.connect(self.url, autocommit=True, application_name=CONTROL)
+            self._control.prepare_threshold = None  # DISCARD ALL
+        return self._control
+
+    def close(self) -> None:
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+
+    def empty(self) -> None:
+        """Remove what a test has made. It may have ended the connection, too."""
+        try:
+            self._empty()
+        except psycopg.OperationalError:
+            self.close()
+            self._empty()
+
+    def _empty(self) -> None:
+        control = self.control()
+        control.execute("SET client_min_messages = warning; DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        control.execute("DISCARD ALL")
+
 
 @pytest.fixture(scope="module")
-def module_database_url(server: Server) -> Iterator[str]:
+def module_database(server: Server) -> Iterator[ModuleDatabase]:
     name = server.create_database()
-    yield server.url_for(name)
+    database = ModuleDatabase(server.url_for(name))
+    yield database
+    database.close()
     server.drop_database(name)
 
 
 @pytest.fixture
-def url(module_database_url: str) -> Iterator[str]:
+def url(module_database: ModuleDatabase) -> Iterator[str]:
     """A URI of a database whose schema `public` is empty.
 
     Making one takes a fraction of the time of `database_url`, because it lasts for the module's tests.
     """
-    yield module_database_url
-    with psycopg.connect(module_database_url, autocommit=True) as connection:
-        connection.execute("SET client_min_messages = warning")
-        connection.execute("DROP SCHEMA public CASCADE")
-        connection.execute("CREATE SCHEMA public")
+    yield module_database.url
+    module_database.empty()
+
+
+@pytest.fixture
+def other(module_database: ModuleDatabase, url: str) -> psycopg.Connection[Any]:
+    """A connection to the database of `url`, by another driver than ours."""
+    return module_database.control()
 
 
 @pytest.fixture(params=["async", "sync"])

@@ -571,9 +571,25 @@ def has_open_transaction(control: psycopg.Connection[Any]) -> bool:
     return bool(found[0])
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-async def test_a_coroutine_may_be_cancelled_wherever_it_waits(url: str, case: Case, moment: Moment) -> None:
+async def test_a_coroutine_may_be_cancelled_wherever_it_waits(url: str, case: Case) -> None:
+    await check_cancelled_everywhere(url, case, "waiting")
+
+
+@pytest.mark.parametrize("moment", [moment for moment in MOMENTS if moment != "waiting"])
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+async def test_a_coroutine_may_be_cancelled_as_it_wakes_and_while_it_cleans_up(
+    embedded_server: Server, case: Case, moment: Moment
+) -> None:
+    """On one server only: what it is asked is asked at the other moment, too; these are between it and us."""
+    name = embedded_server.create_database()
+    try:
+        await check_cancelled_everywhere(embedded_server.url_for(name), case, moment)
+    finally:
+        embedded_server.drop_database(name)
+
+
+async def check_cancelled_everywhere(url: str, case: Case, moment: Moment) -> None:
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     allowed: dict[int, set[int]] = {}

@@ -45,10 +45,9 @@ Control = psycopg.Connection[Any]
 
 
 @pytest.fixture
-def control(url: str) -> Iterator[Control]:
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("CREATE TABLE t (a int4 PRIMARY KEY CHECK (a <> 13), b text)")
-        yield connection
+def control(other: Control) -> Control:
+    other.execute("CREATE TABLE t (a int4 PRIMARY KEY CHECK (a <> 13), b text)")
+    return other
 
 
 @pytest.fixture
@@ -216,7 +215,7 @@ def test_a_single_row_longer_than_all_buffers(face: Face, control: Control) -> N
         (b"1\tx\n", 5),
         memoryview(b"1234")[::2],
     ],
-    ids=repr,
+    ids=lambda data: repr(data).partition(" at 0x")[0],  # the same in every process
 )
 def test_what_is_no_data_is_refused_before_anything_is_sent(face: Face, control: Control, data: Any) -> None:
     pid = face.query_val("SELECT pg_backend_pid()")
@@ -668,9 +667,9 @@ def test_notices_while_data_goes_out(face: Face, control: Control) -> None:
         " $$BEGIN RAISE WARNING '%', repeat('n', 300); RETURN NEW; END $$"
     )
     control.execute("CREATE TRIGGER talk BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION talk()")
-    data = (f"{n + 100}\t{'x' * 300}\n" for n in range(60_000))
-    assert face.execute(TEXT, data, timeout=300) == "COPY 60000"
-    assert count(control) == 60_000
+    data = (f"{n + 100}\t{'x' * 300}\n" for n in range(30_000))
+    assert face.execute(TEXT, data, timeout=300) == "COPY 30000"
+    assert count(control) == 30_000
 
 
 def test_parameters_and_notifications_in_between(face: Face, control: Control) -> None:

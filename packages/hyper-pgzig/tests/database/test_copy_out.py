@@ -7,7 +7,6 @@ import gc
 import io
 import os
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,11 +36,10 @@ MANY_BYTES: Final = b"".join(b"%d\t%s\n" % (n, b"x" * 50) for n in range(1, 2000
 
 
 @pytest.fixture
-def control(url: str) -> Iterator[Control]:
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("CREATE TABLE t (a int4 PRIMARY KEY, b text)")
-        connection.execute("INSERT INTO t VALUES (1, 'one'), (2, NULL), (3, E'tab\\t, \"quote\", €')")
-        yield connection
+def control(other: Control) -> Control:
+    other.execute("CREATE TABLE t (a int4 PRIMARY KEY, b text)")
+    other.execute("INSERT INTO t VALUES (1, 'one'), (2, NULL), (3, E'tab\\t, \"quote\", €')")
+    return other
 
 
 @pytest.fixture

@@ -46,13 +46,12 @@ Control = psycopg.Connection[Any]
 
 
 @pytest.fixture
-def control(url: str) -> Iterator[Control]:
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("CREATE TABLE t (a int4 PRIMARY KEY CHECK (a <> 13), b text)")
-        connection.execute("CREATE TYPE mood AS ENUM ('sad', 'fine')")
-        connection.execute("CREATE TYPE pair AS (id int4, label text)")
-        connection.execute("CREATE DOMAIN short AS varchar(3) CHECK (VALUE <> 'bad')")
-        yield connection
+def control(other: Control) -> Control:
+    other.execute("CREATE TABLE t (a int4 PRIMARY KEY CHECK (a <> 13), b text)")
+    other.execute("CREATE TYPE mood AS ENUM ('sad', 'fine')")
+    other.execute("CREATE TYPE pair AS (id int4, label text)")
+    other.execute("CREATE DOMAIN short AS varchar(3) CHECK (VALUE <> 'bad')")
+    return other
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import gc
 import io
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,10 +38,9 @@ Control = psycopg.Connection[Any]
 
 
 @pytest.fixture
-def control(url: str) -> Iterator[Control]:
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("CREATE TABLE t (a int4 PRIMARY KEY, b text)")
-        yield connection
+def control(other: Control) -> Control:
+    other.execute("CREATE TABLE t (a int4 PRIMARY KEY, b text)")
+    return other
 
 
 @pytest.fixture

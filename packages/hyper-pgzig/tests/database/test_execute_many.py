@@ -379,6 +379,17 @@ class Whim(Exception):  # noqa: N818 - an error of the test's own
     pass
 
 
+def test_a_timeout_error_of_the_iterables_own_is_not_taken_for_the_calls(table: Face, url: str) -> None:
+    def rows() -> Iterator[tuple[int]]:
+        yield from ((n,) for n in range(1200))
+        raise TimeoutError("its own")
+
+    with pytest.raises(TimeoutError, match="its own") as caught:
+        table.execute_many(INSERT, rows(), timeout=60)
+    assert type(caught.value) is TimeoutError
+    assert numbers(url) == [-1]
+
+
 @pytest.mark.parametrize("place", PLACES)
 def test_an_iterable_that_raises_undoes_all(table: Face, url: str, place: int) -> None:
     def rows() -> Iterator[tuple[int]]:

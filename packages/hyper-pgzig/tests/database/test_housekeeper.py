@@ -29,7 +29,7 @@ def _sessions(url: str) -> set[int]:
     with psycopg.connect(url, autocommit=True) as other:
         found = other.execute(
             "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
-            "AND backend_type = 'client backend'"
+            "AND backend_type = 'client backend' AND application_name <> 'hyper-test-control'"
         ).fetchall()
     return {pid for (pid,) in found}
 

@@ -28,6 +28,7 @@ from library import (
     Converter,
     Country,
     Run,
+    Special,
     Target,
     begin,
     columns,
@@ -71,6 +72,11 @@ def test_rows_become_instances_whose_slots_hold_the_values(face: Face) -> None:
         _ = books[0].author_id
     books[0].title = "x"
     assert books[0]._changed == {"title"}
+
+
+def test_a_class_is_filled_by_the_slots_of_its_base_too(db: Any) -> None:
+    (first, *_) = db.query(SQL, into=begin(flat(Special, *BOOK)).target)
+    assert (type(first), first.id, first.title) == (Special, 1, "title 1")
 
 
 def test_the_first_row_alone_or_none(face: Face) -> None:

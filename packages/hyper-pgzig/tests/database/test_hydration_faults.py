@@ -30,7 +30,6 @@ from library import (
     Book,
     Country,
     Open,
-    Special,
     begin,
     columns,
     flat,
@@ -110,12 +109,6 @@ def test_a_plan_that_cannot_be_followed_is_refused(nodes: Any, error: type[Excep
 def test_a_join_that_cannot_be_followed_is_refused(nodes: Any, error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
         native.Hydrator((ROOT, *nodes))
-
-
-def test_one_slot_of_two_nodes_is_two_slots() -> None:
-    author = (Author, 0, slot(Book, "_author"), AUTHOR, ())
-    assert native.Hydrator((ROOT, author, (Author, 0, slot(Book, "_editor"), AUTHOR, ())))
-    assert flat(Special, *BOOK).begin((native.Origin(None, None),))
 
 
 def test_there_is_one_origin_for_each_node() -> None:

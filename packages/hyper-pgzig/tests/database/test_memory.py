@@ -9,6 +9,7 @@ import asyncio
 import ctypes
 import datetime as dt
 import gc
+import inspect
 import io
 import resource
 import sys
@@ -37,6 +38,7 @@ from hyperdjango.database import (
     SyncDatabase,
     _shape,
 )
+from hyperdjango.database._native import native
 from hyperdjango.database.testing import assert_num_queries
 from pgkit.until import until_async
 from postgres_servers import Server
@@ -64,12 +66,10 @@ def url(server: Server, db: SyncDatabase) -> str:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick_collections() -> Iterator[None]:
+def quick_collections() -> None:
     """What the other tests have left is not looked through again and again."""
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 class Row(NamedTuple):
@@ -211,6 +211,7 @@ def everything(db: SyncDatabase) -> None:
     copies_and_streams(db)
     notes_and_notices(db)
     watched_calls(db)
+    models(db)
     db.pool_stats()
     repr(db)
 
@@ -386,6 +387,54 @@ async def copies_and_streams_async(db: Database) -> None:
         assert [row async for row in db.stream(ROWS, chunk=7)]
 
 
+class Item(native.Instance):
+    __slots__ = ("id", "item", "label")
+
+    id: int
+    label: str
+    item: "Item | None"
+
+
+def models(db: SyncDatabase) -> None:
+    """Rows that become instances, and what is done with these."""
+    slots = tuple(inspect.getattr_static(Item, name) for name in ("id", "label", "item"))
+    query: Any = db.query
+
+    def bad(label: str) -> str:
+        if label.endswith("30"):
+            raise ZeroDivisionError
+        return label
+
+    converters: list[Any] = [None, str, bad, {f"label {n}": n for n in range(41)}, {}]
+    for converter in converters:
+        columns = ((slots[0], None), (slots[1], converter))
+        hydrator = native.Hydrator(
+            (
+                (Item, -1, None, (*columns, ("extra", None)), ()),
+                (Item, 0, slots[2], columns, (0,)),
+            )
+        )
+        origins = (native.Origin(db, None), native.Origin(db, None))
+        target = hydrator.begin(origins)
+        sql = f"SELECT id, label, label, nullif(id % 3, 0), label FROM ({ROWS}) AS rows"
+        with suppress(ZeroDivisionError, DataError):
+            items = query(sql, into=target)
+            native.group(items, slots[0])
+            origins[0].context = origins[0].peers()
+            for item in items:
+                item.label = item._extra["extra"]
+                item._changed.discard("label")
+                native.fill(item, slots, [1, "x", item])
+                native.set_slot(item, slots[0], 2)
+            items[0]._origin = origins[1]
+            items[1]._origin = None
+        for wrong in (*WRONG, ROWS):
+            with suppress(DatabaseError, InterfaceError):
+                query(wrong, into=target)
+    with suppress(ValueError):
+        native.Hydrator(((Item, -1, None, ((slots[0], None), ("x", {}), (slots[0], None)), ()),))
+
+
 def notes_and_notices(db: SyncDatabase) -> None:
     """What is heard, and what was said of it."""
     heard: list[object] = []
@@ -490,6 +539,7 @@ SHARED: Final[list[object]] = [
         CommandStatus,
         Row,
         Refuses,
+        Item,
         Error,
         DataError,
         REFUSED,

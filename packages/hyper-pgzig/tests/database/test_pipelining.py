@@ -30,7 +30,7 @@ from hyperdjango.database._tls import TlsFilter
 from pg_certificates import Authority
 from pgkit import Proxy
 from pgkit.until import until, until_async
-from postgres_servers import StartServer
+from postgres_servers import Server, StartServer
 
 ADD: Final = "SELECT $1::int + 1"
 DIVIDE: Final = "SELECT 10 / $1::int"
@@ -810,14 +810,19 @@ def overtaken_most(order: list[int]) -> int:
 
 
 @pytest.mark.parametrize("kind", ["quick", "alone", "mixed"])
-async def test_ten_thousand_waiters_on_four_connections_keep_their_order(url: str, kind: str) -> None:
-    """Order is that of writing: `Numbered` sees it. Who came first has the lower number."""
+async def test_ten_thousand_waiters_on_four_connections_keep_their_order(
+    embedded_server: Server, kind: str
+) -> None:
+    """Order is that of writing: `Numbered` sees it. Who came first has the lower number.
+
+    On one server only: the queue is ours.
+    """
     texts = {
         "quick": [ADD],
         "alone": ["SELECT $1::int + 1 FOR UPDATE"],
         "mixed": [ADD, "SELECT $1::int + 1 FOR UPDATE"],
     }[kind]
-    async with opened(url, 4) as db:
+    async with opened(embedded_server.superuser_url, 4) as db:
         for sql in texts:
             await warm(db, sql, 1)
         written: list[int] = []

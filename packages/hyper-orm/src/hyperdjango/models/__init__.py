@@ -6,8 +6,11 @@ from typing import Final
 from annotated_types import Ge, Gt, Interval, Le, Len, Lt, MaxLen, MinLen, MultipleOf, Predicate
 from hyperdjango.database.types import Multirange as MultiRange
 from hyperdjango.database.types import Range
+from hyperdjango.models._aggregate import Aggregate
+from hyperdjango.models._conditional import Case, When
 from hyperdjango.models._driver import DISTRIBUTION
 from hyperdjango.models._filtered_relation import FilteredRelation
+from hyperdjango.models._func import ExpressionWrapper, Func
 from hyperdjango.models._loading import ONE, PEERS, RAISE, FetchMode
 from hyperdjango.models._markers import (
     BigInt,
@@ -40,6 +43,39 @@ from hyperdjango.models._markers import (
     Xml,
 )
 from hyperdjango.models._meta import UNSET, OnDelete
+from hyperdjango.models._page_cursor import InvalidCursor
+from hyperdjango.models._paging import Page
+from hyperdjango.models._prepared import Param, Prepared
+from hyperdjango.models._subquery import ArraySubquery, Exists, Subquery
+from hyperdjango.models.aggregates import (
+    AnyValue,
+    ArrayAgg,
+    Avg,
+    BitAnd,
+    BitOr,
+    BitXor,
+    BoolAnd,
+    BoolOr,
+    Corr,
+    Count,
+    CovarPop,
+    JSONBAgg,
+    Max,
+    Min,
+    RegrAvgX,
+    RegrAvgY,
+    RegrCount,
+    RegrIntercept,
+    RegrR2,
+    RegrSlope,
+    RegrSXX,
+    RegrSXY,
+    RegrSYY,
+    StdDev,
+    StringAgg,
+    Sum,
+    Variance,
+)
 from hyperdjango.models.constraints import CheckConstraint, ExclusionConstraint, UniqueConstraint
 from hyperdjango.models.errors import (
     FieldError,
@@ -54,6 +90,7 @@ from hyperdjango.models.errors import (
 from hyperdjango.models.expressions import Expression, F, OrderBy, OuterRef, Value
 from hyperdjango.models.fields import Field
 from hyperdjango.models.indexes import Index, SqlText
+from hyperdjango.models.lookups import register_lookup, register_transform
 from hyperdjango.models.manager import Manager
 from hyperdjango.models.model import Model
 from hyperdjango.models.prefetch import Prefetch, prefetch_related_objects
@@ -67,6 +104,14 @@ from hyperdjango.models.schema import (
     drop_schema_sql,
     drop_schema_sync,
     schema_sql,
+)
+from hyperdjango.models.window import (
+    GroupsRange,
+    RowRange,
+    ValueRange,
+    Window,
+    WindowFrame,
+    WindowFrameExclusion,
 )
 
 __version__: Final = metadata.version(DISTRIBUTION)
@@ -88,31 +133,51 @@ __all__ = [
     "SET_DEFAULT",
     "SET_NULL",
     "UNSET",
+    "Aggregate",
+    "AnyValue",
+    "ArrayAgg",
+    "ArraySubquery",
+    "Avg",
     "BigInt",
     "Bit",
+    "BitAnd",
+    "BitOr",
+    "BitXor",
+    "BoolAnd",
+    "BoolOr",
+    "Case",
     "Char",
     "CheckConstraint",
     "CiText",
     "Cidr",
     "Collation",
+    "Corr",
+    "Count",
+    "CovarPop",
     "Digits",
     "Domain",
     "EnumName",
     "ExclusionConstraint",
+    "Exists",
     "Expression",
+    "ExpressionWrapper",
     "F",
     "FetchMode",
     "Field",
     "FieldError",
     "FilteredRelation",
     "ForeignKey",
+    "Func",
     "Ge",
+    "GroupsRange",
     "Gt",
     "Hstore",
     "Index",
     "Inet",
     "Integer",
     "Interval",
+    "InvalidCursor",
+    "JSONBAgg",
     "Json",
     "Jsonb",
     "LTree",
@@ -122,7 +187,9 @@ __all__ = [
     "MacAddr",
     "Manager",
     "ManyToMany",
+    "Max",
     "MaxLen",
+    "Min",
     "MinLen",
     "Model",
     "ModelDeclarationError",
@@ -137,19 +204,36 @@ __all__ = [
     "OneToOne",
     "OrderBy",
     "OuterRef",
+    "Page",
+    "Param",
     "Predicate",
     "Prefetch",
+    "Prepared",
     "Q",
     "QuerySet",
     "Range",
     "Real",
+    "RegrAvgX",
+    "RegrAvgY",
+    "RegrCount",
+    "RegrIntercept",
+    "RegrR2",
+    "RegrSXX",
+    "RegrSXY",
+    "RegrSYY",
+    "RegrSlope",
     "Related",
     "RelatedOne",
     "RelatedSet",
+    "RowRange",
     "SmallInt",
     "SqlText",
     "SqlType",
     "StaleObject",
+    "StdDev",
+    "StringAgg",
+    "Subquery",
+    "Sum",
     "TimeTz",
     "Timestamp",
     "TsQuery",
@@ -157,9 +241,15 @@ __all__ = [
     "UniqueConstraint",
     "ValidationError",
     "Value",
+    "ValueRange",
     "Varbit",
+    "Variance",
     "Vector",
     "VectorSize",
+    "When",
+    "Window",
+    "WindowFrame",
+    "WindowFrameExclusion",
     "Xml",
     "__version__",
     "create_schema",
@@ -168,5 +258,7 @@ __all__ = [
     "drop_schema_sql",
     "drop_schema_sync",
     "prefetch_related_objects",
+    "register_lookup",
+    "register_transform",
     "schema_sql",
 ]

@@ -4,11 +4,17 @@ They come as objects, as strings (`from __future__ import annotations`), or as a
 is not there, because it is imported for type checkers alone or declared further down, becomes an `Unknown`: as
 the target of a relation it is looked up later, anywhere else it is an error.
 """
+# A model's underscored attributes are kept from users, not from the package:
+# pyright: reportPrivateUsage=false
 
 import builtins
+import importlib
 import sys
 from types import FrameType
-from typing import Any, ForwardRef, Union
+from typing import Any, Final, ForwardRef, Union
+
+# Since Python 3.14 a class body has its annotations as a function.
+HAS_ANNOTATIONLIB: Final = sys.version_info >= (3, 14)
 
 
 class Unknown:
@@ -89,14 +95,13 @@ def annotations_of(namespace: dict[str, Any]) -> dict[str, Any]:
     found = namespace.get("__annotations__")
     if found is not None:
         return dict(found)
-    if sys.version_info < (3, 14):
+    if not HAS_ANNOTATIONLIB:
         return {}
-    import annotationlib
-
+    annotationlib = importlib.import_module("annotationlib")
     annotate = annotationlib.get_annotate_from_class_namespace(namespace)
     if annotate is None:
         return {}
-    return annotationlib.call_annotate_function(annotate, annotationlib.Format.FORWARDREF)
+    return dict(annotationlib.call_annotate_function(annotate, annotationlib.Format.FORWARDREF))
 
 
 def declaring_frame(module: str) -> FrameType | None:

@@ -1,13 +1,15 @@
 """Reads the annotations of one class body into attributes: columns and relations that have no class yet."""
+# A model's underscored attributes are kept from users, not from the package:
+# pyright: reportPrivateUsage=false
 
-from typing import Any, ClassVar, Final, NamedTuple, get_args, get_origin
+from typing import Any, ClassVar, Final, NamedTuple, cast, get_args, get_origin
 
 from hyperdjango.models._annotations import Scope, Unknown
 from hyperdjango.models._meta import UNSET
 from hyperdjango.models._types import Parsed, UnsupportedAnnotation, parse, unwrap
 from hyperdjango.models.errors import ModelDeclarationError
 from hyperdjango.models.fields import FieldOptions
-from hyperdjango.models.relations import KINDS
+from hyperdjango.models.relations import KINDS, RelationDescriptor
 
 _COLUMN_ONLY: Final = ("db_default", "generated", "identity", "check", "version")
 _FORWARD_ONLY: Final = ("on_delete", "on_update", "to_field", "columns", "constraint", "deferrable")
@@ -58,11 +60,12 @@ def read_attributes(
             raise ModelDeclarationError(
                 f"{model}.{name} = Field(…) has no annotation: write {name}: int = Field(…)"
             )
-        if isinstance(value, tuple(KINDS)):
+        if isinstance(value, RelationDescriptor):
             refuse_name(model, name)
             del namespace[name]
-            annotation = getattr(value, "__orig_class__", type(value))
-            attributes[name] = _read(model, name, annotation, value.field, scope)
+            descriptor = cast("RelationDescriptor[Any]", value)
+            annotation: Any = getattr(descriptor, "__orig_class__", type(descriptor))
+            attributes[name] = _read(model, name, annotation, descriptor.field, scope)
     return attributes
 
 
@@ -99,16 +102,16 @@ def _options(model: str, name: str, value: Any) -> FieldOptions:
     """Return what stands behind the annotation as options."""
     if isinstance(value, FieldOptions):
         options = value
-    elif isinstance(value, tuple(KINDS)):
+    elif isinstance(value, RelationDescriptor):
         options = value.field
     elif value is UNSET:
         options = FieldOptions()
     else:
         options = FieldOptions(default=value)
-    if isinstance(options.default, list | dict | set | bytearray):
+    kind: str = type(options.default).__name__
+    if kind in {"list", "dict", "set", "bytearray"}:
         raise ModelDeclarationError(
-            f"{model}.{name}: all instances would share this {type(options.default).__name__}:"
-            f" write Field(default_factory={type(options.default).__name__})"
+            f"{model}.{name}: all instances would share this {kind}: write Field(default_factory={kind})"
         )
     if options.default is not UNSET and options.default_factory is not None:
         raise ModelDeclarationError(
@@ -118,7 +121,10 @@ def _options(model: str, name: str, value: Any) -> FieldOptions:
 
 
 def _read(model: str, name: str, annotation: Any, options: FieldOptions, scope: Scope) -> Attribute:
-    inner, _, is_nullable = unwrap(annotation)
+    def resolve(one: Any) -> Any:
+        return _resolved(model, name, one, scope)
+
+    inner, _, is_nullable = unwrap(annotation, resolve)
     kind = KINDS.get(get_origin(inner) or inner)
     if kind is not None:
         return _relation(model, name, kind, inner, options, scope, is_nullable=is_nullable)
@@ -133,7 +139,7 @@ def _read(model: str, name: str, annotation: Any, options: FieldOptions, scope: 
             f"{model}.{name}: {inner.__name__} is a model: write ForeignKey[{inner.__name__}]"
         )
     try:
-        parsed = parse(scope.resolve(annotation))
+        parsed = parse(annotation, resolve)
     except UnsupportedAnnotation as error:
         raise ModelDeclarationError(
             f"{model}.{name}: {_shown(inner)} has no column type; write {error}"
@@ -155,8 +161,7 @@ def _relation(
         raise ModelDeclarationError(
             f"{model}.{name}: {kind} of which model? Write {kind}[Author], or {kind}['Author']"
         )
-    wanted, _, may_be_none = unwrap(_resolved(model, name, args[0], scope))
-    wanted = _resolved(model, name, wanted, scope)
+    wanted, _, may_be_none = unwrap(args[0], lambda one: _resolved(model, name, one, scope))
     if may_be_none and kind in {"ManyToMany", "Related"}:
         raise ModelDeclarationError(
             f"{model}.{name}: {kind}[…] has no None: it is empty where there are none"
@@ -165,7 +170,8 @@ def _relation(
         wanted = "self"
     if not isinstance(wanted, Unknown | str) and not (isinstance(wanted, type) and hasattr(wanted, "_table")):
         raise ModelDeclarationError(f"{model}.{name}: {kind}[{_shown(wanted)}] points at no model")
-    if isinstance(wanted, type) and wanted._table.is_abstract:  # type: ignore[attr-defined]
+    target: Any = wanted
+    if isinstance(wanted, type) and target._table.is_abstract:
         raise ModelDeclarationError(
             f"{model}.{name} points at {wanted.__name__}, which is abstract: it has no table; point at a model below it"
         )

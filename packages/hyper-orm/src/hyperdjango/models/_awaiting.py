@@ -209,7 +209,11 @@ class Awaiting(Chain[M_co, R_co]):
         values = statement.values(queryset._params)
         row: dict[str, Any] | None = await self._database().query_one(statement.sql, *values)
         assert row is not None
-        return row
+        rows: list[Any] = [row]
+        for position, converter in statement.converters:
+            rows = _converted(rows, position, statement.names[position], converter, "dict")
+        found: dict[str, Any] = rows[0]
+        return found
 
     async def exists(self) -> bool:
         """Whether there is any row."""

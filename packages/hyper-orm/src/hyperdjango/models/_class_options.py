@@ -1,6 +1,6 @@
 """Reads `class Meta` of a model."""
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from hyperdjango.models._nearest import nearest
 from hyperdjango.models.errors import ModelDeclarationError
@@ -38,14 +38,14 @@ class ClassOptions:
 
 
 def read_class_options(name: str, meta: Any, bases: list[Any]) -> ClassOptions:
-    """Return the options of one model; what it does not say comes from its abstract bases, but for `abstract` and `table`.
+    """Return the options of one model; the rest comes from its abstract bases.
 
     Raises:
         ModelDeclarationError: There is no such option, or its value is of the wrong kind.
     """
     options = ClassOptions()
     for base in reversed(bases):
-        inherited = base.__dict__.get("_class_options")
+        inherited: ClassOptions | None = base.__dict__.get("_class_options")
         if inherited is not None:
             given = {key: value for key, value in vars(inherited).items() if value not in (None, (), {})}
             options.__dict__.update(given)
@@ -64,7 +64,8 @@ def _given(meta: Any) -> dict[str, Any]:
     if meta is None:
         return {}
     given: dict[str, Any] = {}
-    for one in reversed(meta.__mro__[:-1]):
+    classes: list[type] = list(meta.__mro__[:-1])
+    for one in reversed(classes):
         given.update({key: value for key, value in vars(one).items() if not key.startswith("_")})
     return given
 
@@ -83,7 +84,7 @@ def _checked(name: str, key: str, value: Any) -> Any:
             raise ModelDeclarationError(
                 f"{name}.Meta.{key} must be a list or tuple, not {type(value).__name__}"
             )
-        return tuple(value)
+        return tuple(cast("list[Any]", value))
     if not isinstance(value, dict):
         raise ModelDeclarationError(f"{name}.Meta.{key} must be a dict of Q objects by name")
-    return dict(value)
+    return dict(cast("dict[str, Any]", value))

@@ -60,6 +60,9 @@ class Gathered:
         """Return the values as they are written; notes what is wrong with any."""
         if _MISSING in kinds or not fulfils(column, values, kinds):
             values = [self._one(column, position, value) for position, value in enumerate(values)]
+        prepare = column.type.prepare
+        if prepare is not None:
+            return [None if value is None else prepare(value) for value in values]
         return values
 
     def _one(self, column: Column, position: int, value: Any) -> Any:

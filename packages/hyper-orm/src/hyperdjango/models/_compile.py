@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hyperdjango.models._hydration import Plan, plan_of
-from hyperdjango.models._nodes import Lateral, Node, Ref, Select, Source, Sql
+from hyperdjango.models._nodes import FALSE, Lateral, Node, Ref, Select, Source, Sql
 from hyperdjango.models._state import OrderKey, State
 from hyperdjango.models._types import BIGINT
 from hyperdjango.models._writer import Frame, Text, Writer
@@ -213,7 +213,7 @@ class _Body:
     def write_tail(self) -> None:
         state, writer = self.state, self.writer
         for word, nodes in (
-            (" WHERE ", state.where),
+            (" WHERE ", (FALSE, *state.where) if state.is_empty else state.where),
             (" GROUP BY ", state.group_by),
             (" HAVING ", state.having),
         ):
@@ -231,7 +231,7 @@ class _Body:
 
     def write_limit(self) -> None:
         state, writer = self.state, self.writer
-        if state.is_empty:
+        if state.is_empty and state.combined:
             writer.put(" LIMIT 0")
             return
         if state.limit is not None:

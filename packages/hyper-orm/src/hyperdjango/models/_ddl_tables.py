@@ -2,6 +2,8 @@
 
 PostgreSQL docs: sql-createtable.
 """
+# A model's underscored attributes are kept from users, not from the package:
+# pyright: reportPrivateUsage=false
 
 from typing import TYPE_CHECKING
 
@@ -67,10 +69,10 @@ def constraint_parts(model: "type[Model]") -> list[str]:
         if check is not None:
             add(derived(table, [column.column], "check"), f"CHECK ({check})")
     for relation in table.relations.values():
-        if relation.is_forward and relation.is_unique and not any(key.is_unique for key in relation.keys):
-            if relation.keys != table.primary_key:
-                words = [key.column for key in relation.keys]
-                add(derived(table, words, "key"), f"UNIQUE ({columns_sql(relation.keys)})")
+        is_said = any(key.is_unique for key in relation.keys) or relation.keys == table.primary_key
+        if relation.is_forward and relation.is_unique and not is_said:
+            words = [key.column for key in relation.keys]
+            add(derived(table, words, "key"), f"UNIQUE ({columns_sql(relation.keys)})")
     for constraint in table.constraints:
         if isinstance(constraint, UniqueConstraint) and constraint.is_index:
             continue  # `_ddl_indexes` writes it

@@ -3,6 +3,8 @@
 `_attributes` reads the annotations; here they become columns, relations, slots and a Table. An abstract class
 keeps what it declares for those below it, and has neither slots nor a table, so that several can be combined.
 """
+# A model's underscored attributes are kept from users, not from the package:
+# pyright: reportPrivateUsage=false
 
 from typing import Any
 
@@ -16,7 +18,7 @@ from hyperdjango.models._registry import registry
 from hyperdjango.models._table import fill_table, hidden_name
 from hyperdjango.models._types import snake_case
 from hyperdjango.models.errors import ModelDeclarationError, MultipleObjectsReturned, ObjectDoesNotExist
-from hyperdjango.models.relations import KINDS
+from hyperdjango.models.relations import RelationDescriptor
 
 
 class ModelMeta(type):
@@ -142,7 +144,11 @@ def _refuse_shadows(name: str, bases: tuple[type, ...], body: dict[str, Any]) ->
     for slot in body["_table"].names():
         for base in bases:
             for one in base.__mro__:
-                if slot in one.__dict__ and slot != "pk" and not isinstance(one.__dict__[slot], tuple(KINDS)):
+                if (
+                    slot in one.__dict__
+                    and slot != "pk"
+                    and not isinstance(one.__dict__[slot], RelationDescriptor)
+                ):
                     raise ModelDeclarationError(
                         f"{name}.{slot} hides {one.__name__}.{slot}, which is no field; give one of them another name"
                     )

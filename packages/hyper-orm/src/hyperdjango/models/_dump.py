@@ -66,7 +66,8 @@ def _tree(instance: "Model", names: Names) -> dict[str, Any]:
     """
     if names is None:
         return {}
-    if isinstance(names, str):
+    given: object = names
+    if isinstance(given, str):
         raise TypeError(f"include= and exclude= take a set of names, not a str: {{{names!r}}}")
     tree: dict[str, Any] = {}
     for name in names:

@@ -44,7 +44,8 @@ class FilteredRelation:
     __slots__ = ("condition", "key", "params", "relation_name")
 
     def __init__(self, relation_name: str, *, condition: Q) -> None:
-        if not isinstance(condition, Q) or not condition:
+        given: object = condition
+        if not isinstance(given, Q) or not given:
             raise FieldError("FilteredRelation() takes a condition: Q(…)")
         self.relation_name = relation_name
         self.condition = condition
@@ -57,6 +58,8 @@ class FilteredRelation:
     def names(self) -> Iterator[str]:
         """None: it has no value itself."""
         return iter(())
+
+    all_names = names
 
     def source(self, state: "State", scope: Scope, name: str, cursor: Cursor) -> "Source | Filtered":
         """Return what names that begin with `name` go on from.

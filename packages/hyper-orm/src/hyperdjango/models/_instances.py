@@ -3,10 +3,12 @@
 Values are written into slots directly, which marks nothing as changed; only attributes that the application sets
 are.
 """
+# A model's underscored attributes are kept from users, not from the package:
+# pyright: reportPrivateUsage=false
 
 import copy
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from hyperdjango.database._native import native
 from hyperdjango.models._in_place import changed_in_place
@@ -85,7 +87,7 @@ def plan_of(model: "type[Model]") -> Plan:
             )
         plan = Plan(model)
         model._plan = plan  # type: ignore[attr-defined]
-    return plan  # type: ignore[no-any-return]
+    return plan
 
 
 def fill(instance: "Model", values: dict[str, Any]) -> None:
@@ -138,10 +140,10 @@ def _key_parts(instance: Any, key: Any) -> list[tuple[Column, Any]]:
     columns = instance._table.primary_key
     if len(columns) == 1:
         return [(columns[0], key)]
-    if not isinstance(key, tuple) or len(key) != len(columns):
+    if not isinstance(key, tuple) or len(cast("tuple[Any, ...]", key)) != len(columns):
         names = ", ".join(column.name for column in columns)
         raise TypeError(f"the key of {type(instance).__name__} is a tuple of {names}")
-    return list(zip(columns, key, strict=True))
+    return list(zip(columns, cast("tuple[Any, ...]", key), strict=True))
 
 
 def set_key(instance: Any, key: Any) -> None:
@@ -156,13 +158,11 @@ def set_key_slots(instance: Any, key: Any) -> None:
         column.slot.__set__(instance, value)
 
 
-def are_equal(one: "Model", other: object) -> bool:
-    """Whether both are the same row: the same model and key. Without a key an instance equals itself alone."""
+def are_equal(one: Any, other: Any) -> bool:
+    """Whether both, of one model, are the same row. Without a key an instance equals itself alone."""
     if one is other:
         return True
-    if type(one) is not type(other):
-        return NotImplemented
-    key = key_of(one)
+    key: Any = key_of(one)
     return key is not None and bool(key == key_of(other))
 
 
@@ -211,7 +211,7 @@ def missing(instance: Any, name: str) -> Any:
     extra = instance._extra
     if extra is not None and name in extra:
         return extra[name]
-    model: type[Model] = type(instance)
+    model = cast("type[Model]", type(instance))
     column = model._table.by_name.get(name)
     if column is None:
         if any(name in one.__dict__ for one in model.__mro__):
@@ -245,14 +245,14 @@ def slots_of(model: "type[Model]") -> dict[str, Any]:
 def state_of(instance: Any) -> dict[str, Any]:
     """Return all that an instance holds, by slot; what is not loaded is left out."""
     state: dict[str, Any] = {}
-    for name, slot in slots_of(type(instance)).items():
+    for name, slot in slots_of(instance.__class__).items():
         try:
             state[name] = slot.__get__(instance)
         except AttributeError:
             continue
     # What was changed in place is known to this object alone.
-    changed = {*(instance._changed or ()), *changed_in_place(instance)}
-    extra = instance._extra
+    changed: set[str] = set(instance._changed or ()) | set(changed_in_place(instance))
+    extra: dict[str, Any] | None = instance._extra
     state["_changed"] = changed or None
     state["_extra"] = dict(extra) if extra else None
     # Where it came from has sockets, which go nowhere; that it came from somewhere matters.
@@ -262,7 +262,7 @@ def state_of(instance: Any) -> dict[str, Any]:
 
 def set_state(instance: Any, state: dict[str, Any]) -> None:
     """Write what `state_of` returned; what the model has no slot for any more is dropped."""
-    slots = slots_of(type(instance))
+    slots = slots_of(instance.__class__)
     for name, value in state.items():
         if name in slots:
             slots[name].__set__(instance, value)
@@ -287,7 +287,8 @@ def shape_of(instance: Any) -> tuple[Any, tuple[Any, ...]]:
         FieldError: It has no key yet.
     """
     key = key_of(instance)
-    model = type(instance)
+    model = cast("type[Model]", type(instance))
     if key is None:
         raise FieldError(f"this {model.__name__} has no key yet: save it before it is used in a query")
-    return InstanceKind(model), key if isinstance(key, tuple) else (key,)
+    keys = cast("tuple[Any, ...]", key) if isinstance(key, tuple) else (key,)
+    return InstanceKind(model), keys

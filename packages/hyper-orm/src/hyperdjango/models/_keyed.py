@@ -61,6 +61,30 @@ def keyed(state: State, link: "Relation | tuple[Column, ...]") -> Keyed:
     return Keyed(onward, statement, is_beside=True)
 
 
+def among(queryset: Any, link: "Relation | tuple[Column, ...]", keys: list[Any]) -> Any:
+    """Return the rows of a queryset that belong to keys, as a queryset: one that is not sliced.
+
+    Args:
+        queryset: Of the model at the far end.
+        link: As for `keyed`.
+        keys: One value each, tuples where there are several columns; none of them None.
+    """
+    ask = keyed(queryset._state, link)
+    new = queryset._clone()
+    new._state = ask.state
+    new._params = queryset._params + arrays_of(
+        keys, len(link.remotes if isinstance(link, Relation) else link)
+    )
+    return new
+
+
+def arrays_of(keys: list[Any], width: int) -> tuple[list[Any], ...]:
+    """Return keys as one list for each of their columns."""
+    if width == 1:
+        return (keys,)
+    return tuple(map(list, zip(*keys, strict=True))) if keys else ([],) * width
+
+
 def of_one(state: State, relation: Relation) -> State:
     """Return the rows at the far end of one instance, whose key is given as the next values."""
 
@@ -157,7 +181,11 @@ def _with(state: State, columns: tuple[Column, ...]) -> State:
 
 def array_element(column: Column) -> str:
     """Return a column's type without its length: keys are compared, not stored."""
-    sql = column.type.sql
+    return element_sql(column.type.sql)
+
+
+def element_sql(sql: str) -> str:
+    """Return a type without its length, precision and scale."""
     if sql.startswith("character("):
         return "bpchar"
     return sql if sql.startswith("bit(") else _MODIFIER.sub("", sql)
@@ -180,4 +208,4 @@ def _lateral(state: State, columns: tuple[Column, ...]) -> _compile.Statement:
     return _compile.Statement(text.sql, picks, plan_of(state))
 
 
-__all__ = ["KEY_NAME", "Keyed", "array_element", "keyed", "of_one"]
+__all__ = ["KEY_NAME", "Keyed", "among", "array_element", "arrays_of", "element_sql", "keyed", "of_one"]

@@ -111,6 +111,8 @@ class Vector:
 
     def __class_getitem__(cls, dimensions: Any) -> Any:
         size = getattr(dimensions, "__args__", (dimensions,))[0]  # Literal[3], which type checkers want
+        if not isinstance(size, int):
+            raise TypeError(f"Vector[3] has the number of its dimensions, not {size!r}")
         return Annotated[list[float], VectorSize(size)]
 
 

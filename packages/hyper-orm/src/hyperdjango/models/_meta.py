@@ -133,8 +133,8 @@ class Relation:
         through_near: The relation of `through` to this model, for many to many.
         through_far: The relation of `through` to the target, for many to many.
         reverse: The relation back, where one is declared, else None.
-        slot: The member descriptor of the hidden slot: the instance, None, or the list of loaded instances. It is read and
-            written by `__get__` and `__set__`; of a reverse relation that its model does not declare it is a `LateSlot`.
+        slot: The member descriptor of the hidden slot: the instance, None, or the list of loaded instances. Read
+            and written by `__get__` and `__set__`; a `LateSlot` where related_name alone declares the relation.
         kind: How it was declared: "ForeignKey", "OneToOne", "ManyToMany", "Related" or "RelatedOne".
         wanted: The target as declared: the class, or its name.
         field: What `Field(…)` said.
@@ -209,7 +209,7 @@ class Relation:
 
 
 class Ends(NamedTuple):
-    """What `Relation.ends` finds. For many to many `locals` and `remotes` are the near half, this table to `through`."""
+    """What `Relation.ends` finds. For many to many the columns are those of this table and `through`."""
 
     target: "type[Model]"
     locals: tuple[Column, ...]

@@ -105,8 +105,7 @@ class Ref(Node):
         self.column = column
 
     def write(self, writer: "Writer") -> None:
-        writer.put(f"{writer.alias(self.source)}.")
-        writer.name(self.column.column)
+        writer.column(self.source, self.column.column)
 
 
 class Named(Node):
@@ -120,8 +119,7 @@ class Named(Node):
         self.name = name
 
     def write(self, writer: "Writer") -> None:
-        writer.put(f"{writer.alias(self.source)}.")
-        writer.name(self.name)
+        writer.column(self.source, self.name)
 
 
 class Parameter(Node):
@@ -169,6 +167,19 @@ class Sql(Node):
         for part in self.parts:
             if isinstance(part, Node):
                 yield from part.walk()
+
+
+class Row(Sql):
+    """A key of several columns, as a row of them."""
+
+    __slots__ = ("nodes",)
+
+    def __init__(self, nodes: "list[Ref]") -> None:
+        parts: list[str | Node] = ["("]
+        for position, node in enumerate(nodes):
+            parts += [", ", node] if position else [node]
+        super().__init__(*parts, ")", type=None)
+        self.nodes = nodes
 
 
 class AggregateCall(Sql):
@@ -281,6 +292,7 @@ __all__ = [
     "Outer",
     "Parameter",
     "Ref",
+    "Row",
     "Select",
     "Source",
     "Sql",

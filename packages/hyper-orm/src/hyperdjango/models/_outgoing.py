@@ -70,9 +70,12 @@ def checked(column: Column, value: Any) -> Any:
 def sender(column: Column) -> Callable[[Any], Any] | None:
     """Return what a value goes through for the driver, None where it goes as it is.
 
-    The driver takes a str for JSON text; in a column a str is a JSON string.
+    The driver takes a str for JSON text; in a column a str is a JSON string. Of classes it knows nothing.
     """
-    return _json_sent if column.type.kind == "json" else None
+    if column.type.kind != "json":
+        return None
+    prepare = column.type.prepare
+    return _json_sent if prepare is None else lambda value: _json_sent(prepare(value))
 
 
 def _json_sent(value: Any) -> Any:

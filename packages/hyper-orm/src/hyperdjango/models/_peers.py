@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from hyperdjango.database._native import native
 from hyperdjango.models._far_ends import held, keys_of, value_in
-from hyperdjango.models._keyed import keyed
+from hyperdjango.models._keyed import among
 from hyperdjango.models._meta import UNSET, Column
 from hyperdjango.models._prefetch import prefetch
 from hyperdjango.models._prefetch_levels import Level, joined_levels
@@ -166,11 +166,7 @@ async def load_columns(instances: "list[Model]", columns: tuple[Column, ...], da
     queryset: Any = plain.unscoped().values_list(
         *[column.name for column in dict.fromkeys((*primary, *columns))]
     )
-    ask = keyed(queryset._state, primary)
-    queryset._state = ask.state
-    wanted = list(dict.fromkeys(keys))
-    queryset._params = (wanted,) if len(primary) == 1 else tuple(map(list, zip(*wanted, strict=True)))
-    rows = await queryset._rows(ask.statement, database)
+    rows = await among(queryset.using(database), primary, list(dict.fromkeys(keys)))
     width = len(primary)
     by_key = {row[0] if width == 1 else row[:width]: row[width:] for row in rows}
     others = [column for column in columns if column not in primary]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hyperdjango.database._native import native
 from hyperdjango.models._far_ends import held, keys_of, put_all, put_beside, reached
-from hyperdjango.models._keyed import KEY_NAME, keyed
+from hyperdjango.models._keyed import KEY_NAME, arrays_of, keyed
 from hyperdjango.models._meta import UNSET
 from hyperdjango.models._prefetch_levels import Level, checked
 from hyperdjango.models.errors import NotLoaded
@@ -107,8 +107,7 @@ async def _grouped(
     ask = keyed(queryset._state, relation)
     new = queryset._clone()
     new._state = ask.state
-    arrays = (keys,) if len(relation.locals) == 1 else tuple(map(list, zip(*keys, strict=True)))
-    new._params = queryset._params + arrays
+    new._params = queryset._params + arrays_of(keys, len(relation.locals))
     new._prefetches = ()
     if new._fetch_mode is None and parent._origin is not None:
         new._fetch_mode = parent._origin.fetch_mode

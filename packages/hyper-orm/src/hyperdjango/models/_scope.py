@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hyperdjango.models._nodes import Node, Ref, Source, Sql
+from hyperdjango.models._nodes import Node, Ref, Row, Source
 
 if TYPE_CHECKING:
     from hyperdjango.models._filtered_relation import Filtered
@@ -96,15 +96,17 @@ class Scope:
         """
         words = tuple(name.split(SEPARATOR))
         first = words[0]
-        annotation = self.annotations.get(name) or self.annotations.get(first)
-        if annotation is not None:
-            used = 1 if name not in self.annotations else len(words)
-            return Found(annotation, words[used:], None, words[:used])
+        if self.annotations:
+            # Names such as reviews__count have the separator in them.
+            for used in range(len(words), 0, -1):
+                annotation = self.annotations.get(SEPARATOR.join(words[:used]))
+                if annotation is not None:
+                    return Found(annotation, words[used:], None, words[:used])
         source, used = self.root, 0
         if first in self.extra:
             source, used = self._named(first), 1
             if used == len(words) or not _is_field(source.table, words[used]):
-                return Found(_key_of(source), words[used:], None, words[:used])
+                return Found(key_of(source), words[used:], None, words[:used])
         return self._walk(source, words, used)
 
     def _named(self, name: str) -> Source:
@@ -127,7 +129,7 @@ class Scope:
             relation = table.relations.get(word)
             if relation is None:
                 if word == "pk":
-                    return Found(_key_of(source), words[used + 1 :], None, words[: used + 1])
+                    return Found(key_of(source), words[used + 1 :], None, words[: used + 1])
                 raise _unknown(table, words, used)
             used += 1
             named = self.many.get(words[:used]) if relation.is_forward else None
@@ -173,7 +175,7 @@ class Scope:
         if far is not None:
             return self._forward(near, far, words, used)
         if used == len(words) or not _is_field(relation.target._table, words[used]):
-            return Found(_key_of(near), words[used:], relation, prefix)
+            return Found(key_of(near), words[used:], relation, prefix)
         return near
 
 
@@ -181,18 +183,14 @@ def _is_field(table: "Table", word: str) -> bool:
     return word == "pk" or word in table.by_name or word in table.relations
 
 
-def _key_of(source: Source) -> Node:
+def key_of(source: Source) -> Node:
+    """The primary key of a source's row."""
     return _row([Ref(source, column) for column in source.table.primary_key])
 
 
 def _row(refs: list[Ref]) -> Node:
     """One value as it is, several as a row: a composite key."""
-    if len(refs) == 1:
-        return refs[0]
-    parts: list[str | Node] = ["("]
-    for position, ref in enumerate(refs):
-        parts += [", ", ref] if position else [ref]
-    return Sql(*parts, ")", type=None)
+    return refs[0] if len(refs) == 1 else Row(refs)
 
 
 def _unknown(table: "Table", words: tuple[str, ...], used: int) -> Exception:

@@ -18,16 +18,54 @@ LISTS: Final = frozenset({list, tuple, set, frozenset, range})
 _NONE: Final = (None, ())
 
 
+BIGINT_MIN: Final = -(2**63)
+BIGINT_MAX: Final = 2**63 - 1
+
+
+class AboveBigint(int):
+    """The kind of ints that are greater than any in a column of ints."""
+
+    __slots__ = ()
+
+
+class BelowBigint(int):
+    """The kind of ints that are less than any in a column of ints."""
+
+    __slots__ = ()
+
+
 class ListKind(NamedTuple):
     """The kind of a list of values: the types in it."""
 
     types: frozenset[type]
 
 
+class PairKind(NamedTuple):
+    """The kind of two values that are one parameter each, or expressions: what `range` takes."""
+
+    lower: Any
+    upper: Any
+
+
+class MixedKind(NamedTuple):
+    """The kind of a list in which there are expressions: each has its own parameters."""
+
+    kinds: tuple[Any, ...]
+
+
 class Constant(NamedTuple):
-    """The kind of a value that shapes the SQL text itself and is no parameter."""
+    """The kind of a value that shapes the SQL text itself and is no parameter.
+
+    Python holds True, 1 and 1.0 to be equal; with its class in it they are not.
+    """
 
     value: Any
+    type: Any
+
+
+def constant(value: Any) -> Constant:
+    """Return the kind of a value that shapes the SQL text."""
+    return Constant(value, type(value))
 
 
 class InstanceKind(NamedTuple):
@@ -40,11 +78,17 @@ def shape(value: Any) -> tuple[Any, tuple[Any, ...]]:
     """Return a value's kind, and the parameters it comes to."""
     kind = type(value)
     if kind in PLAIN:
+        if kind is int and not BIGINT_MIN <= value <= BIGINT_MAX:
+            return (AboveBigint if value > 0 else BelowBigint), (value,)
         return kind, (value,)
     if value is None:
         return _NONE
     if kind in LISTS:
-        return ListKind(frozenset(map(type, value))), (list(value),)
+        types = frozenset(map(type, value))
+        if types <= PLAIN or not any(hasattr(one, "resolve") for one in types):
+            return ListKind(types), (list(value),)
+        shapes = [shape(one) for one in value]
+        return MixedKind(tuple(one for one, _ in shapes)), sum((params for _, params in shapes), ())
     of_itself = getattr(kind, "_shape", None)
     if of_itself is not None:
         # Expressions, querysets and instances say it themselves.
@@ -60,10 +104,22 @@ def shape(value: Any) -> tuple[Any, tuple[Any, ...]]:
 
 
 def lookup_shape(name: str, value: Any) -> tuple[Any, tuple[Any, ...]]:
-    """As `shape`, for the value of a lookup by keyword."""
-    if name.endswith("isnull"):
-        return Constant(value), ()
+    """As `shape`, for the value of a lookup by keyword: some words say how their value is meant."""
+    if name.endswith(_SPECIAL):
+        if name.endswith("__isnull"):
+            if not isinstance(value, bool):
+                raise FieldError(f"{name} takes True or False, not {value!r}")
+            return constant(value), ()
+        if type(value) in {list, tuple}:
+            if len(value) != PAIR:
+                raise FieldError(f"{name} takes two values, a lower and an upper one, not {len(value)}")
+            (lower, first), (upper, second) = shape(value[0]), shape(value[1])
+            return PairKind(lower, upper), (*first, *second)
     return shape(value)
+
+
+_SPECIAL: Final = ("__isnull", "__range")
+PAIR: Final = 2
 
 
 class Cursor:

@@ -176,5 +176,8 @@ def adapted(state: State, params: tuple[Any, ...]) -> tuple[Any, ...]:
         return params
     values = list(params)
     for position, adapter in state.adapters.items():
-        values[position] = adapter(values[position])
+        value = values[position]
+        # A Param's value is not known yet; it goes through later.
+        through = getattr(value, "_through", None)
+        values[position] = adapter(value) if through is None else through(adapter)
     return tuple(values)

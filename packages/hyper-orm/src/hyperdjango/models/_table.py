@@ -1,4 +1,6 @@
 """Builds a model's Table of its attributes: columns in order, the primary key, the columns of foreign keys."""
+# A model's underscored attributes are kept from users, not from the package:
+# pyright: reportPrivateUsage=false
 
 from typing import Any
 
@@ -81,16 +83,16 @@ class _Filler:
     def _column(self, attribute: Attribute) -> None:
         options, parsed = attribute.options, attribute.parsed
         assert parsed is not None
-        column = Column(attribute.name, parsed.type, column=options.column)
+        column = Column(attribute.name, parsed.column_type, column=options.column)
         column.is_nullable = parsed.is_nullable
         column.rules = parsed.rules
-        column.check = checker(parsed.accepted, parsed.rules, options.check, parsed.prepare)
+        column.check = checker(parsed.accepted, parsed.rules, options.check)
         column.has_own_check = options.check is not None
-        if parsed.type.enum is not None and column.check is None:
-            column.check = member_of(parsed.type.enum)
+        if parsed.column_type.enum is not None and column.check is None:
+            column.check = member_of(parsed.column_type.enum)
         _apply(column, options)
         if column.is_version:
-            if parsed.type.kind != "integer":
+            if parsed.column_type.kind != "integer":
                 raise ModelDeclarationError(f"{self.model}.{column.name}: a version is an int")
             if column.default is UNSET:
                 column.default = 1
@@ -152,7 +154,8 @@ class _Filler:
         if self._is_of_itself(attribute) and not attribute.options.to_field and len(self._own_key()) > 1:
             return tuple(f"{attribute.name}_{name}" for name in self._own_key())
         if isinstance(wanted, type) and not attribute.options.to_field:
-            keys: tuple[Column, ...] = wanted._table.primary_key  # type: ignore[attr-defined]
+            target: Any = wanted
+            keys: tuple[Column, ...] = target._table.primary_key
             if len(keys) > 1:
                 return tuple(f"{attribute.name}_{key.name}" for key in keys)
         return (f"{attribute.name}_id",)
@@ -228,9 +231,9 @@ def _set_primary_key(
             f"{model} has both Meta.primary_key and Field(primary_key=True); one is enough"
         )
     if len(marked) > 1:
-        names = ", ".join(map(repr, marked))
+        shown = ", ".join(map(repr, marked))
         raise ModelDeclarationError(
-            f"{model} has {len(marked)} primary keys; write Meta.primary_key = ({names})"
+            f"{model} has {len(marked)} primary keys; write Meta.primary_key = ({shown})"
         )
     names = options.primary_key or tuple(marked)
     keys: list[Column] = []

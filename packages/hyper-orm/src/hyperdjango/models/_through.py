@@ -1,4 +1,6 @@
 """The model of the table between two others, where a many-to-many relation names none: `BookTags`, `book_tags`."""
+# A model's underscored attributes are kept from users, not from the package:
+# pyright: reportPrivateUsage=false
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ def automatic_through(relation: Relation, target: "type[Model]") -> "tuple[type[
     Returns:
         The model, and the names of its relations to this side and to the far side.
     """
+    from hyperdjango.models._declare import ModelMeta
     from hyperdjango.models.fields import Field
     from hyperdjango.models.model import Model
     from hyperdjango.models.relations import ForeignKey
@@ -42,4 +45,5 @@ def automatic_through(relation: Relation, target: "type[Model]") -> "tuple[type[
         far: Field(on_delete=OnDelete.CASCADE, related_name="+"),
         "Meta": type("Meta", (), meta),
     }
-    return type(Model)(name, (Model,), namespace), near, far
+    made: Any = ModelMeta(name, (Model,), namespace)
+    return made, near, far

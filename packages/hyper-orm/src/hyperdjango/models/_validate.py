@@ -40,7 +40,9 @@ def validate(model: type[M], data: Any, *, strict: bool = False) -> M:
         return data
     if not isinstance(data, Mapping):
         raise ValidationError(model.__name__, {"": f"takes a dict, not {type(data).__name__}"})
-    table, faults, values = model._table, {}, {}
+    table = model._table
+    faults: dict[str, str] = {}
+    values: dict[str, Any] = {}
     for name, given in data.items():
         try:
             values[name] = _value(table, name, given, strict=strict)

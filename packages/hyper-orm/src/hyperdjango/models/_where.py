@@ -20,10 +20,11 @@ from hyperdjango.models._nodes import (
     joined,
     negated,
 )
+from hyperdjango.models._operand import Operand
 from hyperdjango.models._scope import Many
 from hyperdjango.models.errors import FieldError
 from hyperdjango.models.expressions import Expression
-from hyperdjango.models.lookups import Operand, compared
+from hyperdjango.models.lookups import compared
 from hyperdjango.models.query_words import AND, OR, XOR, Lookup, Q
 
 if TYPE_CHECKING:

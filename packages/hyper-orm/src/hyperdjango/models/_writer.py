@@ -63,6 +63,11 @@ class Writer:
         """Write an identifier: the only way for a name into the text."""
         self.pieces.append(quote_identifier(identifier))
 
+    def column(self, source: Source, name: str) -> None:
+        """Write a column of a source."""
+        self.put(f"{self.alias(source)}.")
+        self.name(name)
+
     def parameter(self, index: int) -> None:
         """Write the placeholder of a value of the frame's chain."""
         self.pieces.append(index + (self.frame.offset if self.frame is not None else 0))

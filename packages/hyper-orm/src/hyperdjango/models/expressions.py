@@ -6,17 +6,18 @@ resolved against a model only when a query of a new shape is built.
 Django docs: ref/models/expressions.
 """
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from hyperdjango.models._nodes import Node, Outer, Parameter, Sql
 from hyperdjango.models._scope import Many
 from hyperdjango.models._shapes import Cursor, shape
-from hyperdjango.models._types import ColumnType
-from hyperdjango.models._values import NUMBERS, type_of_kind
+from hyperdjango.models._types import ColumnType, UnsupportedAnnotation, parse
+from hyperdjango.models._values import bare_sql, json_text, type_of_kind
 from hyperdjango.models.errors import FieldError
 
 if TYPE_CHECKING:
+    from hyperdjango.models._arithmetic import Combined
     from hyperdjango.models._scope import Scope
     from hyperdjango.models.query_words import Q
 
@@ -42,9 +43,19 @@ class Expression:
         """
         raise NotImplementedError
 
+    def parts(self) -> "Iterable[Expression | Q]":
+        """The expressions and conditions that it is made of."""
+        return ()
+
     def names(self) -> Iterator[str]:
-        """Every name in it that is looked up in the query's own scope."""
-        return iter(())
+        """Every name in it that is looked up for the row itself; what an aggregate gathers is not."""
+        for part in self.parts():
+            yield from part.names()
+
+    def all_names(self) -> Iterator[str]:
+        """Every name in it, those within aggregates included."""
+        for part in self.parts():
+            yield from part.all_names()
 
     def _shape(self) -> tuple[Any, tuple[Any, ...]]:
         return self.key, self.params
@@ -52,63 +63,63 @@ class Expression:
     # Arithmetic
 
     def __add__(self, other: object) -> "Combined":
-        return Combined(self, "+", other)
+        return _combined(self, "+", other)
 
     def __radd__(self, other: object) -> "Combined":
-        return Combined(other, "+", self)
+        return _combined(other, "+", self)
 
     def __sub__(self, other: object) -> "Combined":
-        return Combined(self, "-", other)
+        return _combined(self, "-", other)
 
     def __rsub__(self, other: object) -> "Combined":
-        return Combined(other, "-", self)
+        return _combined(other, "-", self)
 
     def __mul__(self, other: object) -> "Combined":
-        return Combined(self, "*", other)
+        return _combined(self, "*", other)
 
     def __rmul__(self, other: object) -> "Combined":
-        return Combined(other, "*", self)
+        return _combined(other, "*", self)
 
     def __truediv__(self, other: object) -> "Combined":
-        return Combined(self, "/", other)
+        return _combined(self, "/", other)
 
     def __rtruediv__(self, other: object) -> "Combined":
-        return Combined(other, "/", self)
+        return _combined(other, "/", self)
 
     def __mod__(self, other: object) -> "Combined":
-        return Combined(self, "%", other)
+        return _combined(self, "%", other)
 
     def __rmod__(self, other: object) -> "Combined":
-        return Combined(other, "%", self)
+        return _combined(other, "%", self)
 
     def __pow__(self, other: object) -> "Combined":
-        return Combined(self, "^", other)
+        return _combined(self, "^", other)
 
     def __rpow__(self, other: object) -> "Combined":
-        return Combined(other, "^", self)
+        return _combined(other, "^", self)
 
     def __neg__(self) -> "Combined":
-        return Combined(self, "*", -1)
+        return _combined(self, "*", -1)
 
     def bitand(self, other: object) -> "Combined":
         """`&` on bits."""
-        return Combined(self, "&", other)
+        return _combined(self, "&", other)
 
     def bitor(self, other: object) -> "Combined":
         """`|` on bits."""
-        return Combined(self, "|", other)
+        return _combined(self, "|", other)
 
     def bitxor(self, other: object) -> "Combined":
         """`#` on bits."""
-        return Combined(self, "#", other)
+        return _combined(self, "#", other)
 
     def bitleftshift(self, other: object) -> "Combined":
         """`<<` on bits."""
-        return Combined(self, "<<", other)
+        return _combined(self, "<<", other)
 
     def bitrightshift(self, other: object) -> "Combined":
         """`>>` on bits."""
-        return Combined(self, ">>", other)
+        return _combined(self, ">>", other)
 
     # Comparison gives conditions for filter().
 
@@ -171,6 +182,12 @@ class Expression:
         return OrderBy(self, descending=True, nulls_first=nulls_first, nulls_last=nulls_last)
 
 
+def _combined(left: object, operator: str, right: object) -> "Combined":
+    from hyperdjango.models._arithmetic import Combined
+
+    return Combined(left, operator, right)
+
+
 class F(Expression):
     """The value of a field, found by its name; `__` goes through relations and transforms."""
 
@@ -191,6 +208,13 @@ class F(Expression):
 
     def names(self) -> Iterator[str]:
         yield self.name
+
+    all_names = names
+
+    @property
+    def default_alias(self) -> str:
+        """The name of the value where none is given."""
+        return self.name
 
     def __repr__(self) -> str:
         return f"F({self.name!r})"
@@ -220,30 +244,71 @@ class Value(Expression):
 
     Args:
         value: Anything that the driver encodes.
-        output_field: The PostgreSQL type in SQL's words where the Python class does not tell it: from
-            `hyperdjango.models` annotations, as for a field.
+        output_field: An annotation as for a field of a model, where the Python class does not tell the PostgreSQL
+            type: `Value([], output_field=list[int])`. None as JSON is JSON's null.
     """
 
-    __slots__ = ("_type", "value")
+    __slots__ = ("_type", "kind", "value")
 
     def __init__(self, value: object, output_field: Any = None) -> None:
+        if isinstance(value, Expression):
+            raise FieldError(f"Value() takes a Python value; {value!r} is an expression already")
         self.value = value
-        kind, self.params = shape(value)
-        self._type = _type_of(output_field) if output_field is not None else type_of_kind(kind)
-        self.key = (Value, kind, self._type)
+        self.kind, self.params = shape(value)
+        self._type = type_from(output_field) if output_field is not None else type_of_kind(self.kind)
+        self.key = (Value, self.kind, None if output_field is None else self._type)
 
     def resolve(self, scope: "Scope", cursor: Cursor) -> Node:
-        if self.value is None:
-            return Sql("NULL" if self._type is None else f"NULL::{self._type.sql}", type=self._type)
+        if not self.params:
+            if self._type is not None and self._type.kind == "json":
+                return Sql(f"'null'::{self._type.sql}", type=self._type, is_nullable=False)
+            return Sql(
+                "NULL" if self._type is None else f"NULL::{bare_sql(self._type)}",
+                type=self._type,
+                is_nullable=True,
+            )
         if self._type is None:
             raise FieldError(
-                f"Value() cannot tell the PostgreSQL type of a {type(self.value).__name__}; say it: "
+                f"Value() cannot tell the PostgreSQL type of {_described(self.value)}; say it: "
                 "Value(value, output_field=…)"
             )
-        return Parameter(cursor.take(), self._type, cast=self._type.sql)
+        return self._parameter(cursor, bare_sql(self._type))
+
+    def resolve_bare(self, scope: "Scope", cursor: Cursor) -> Node:
+        """As an argument of a function that PostgreSQL chooses by the other arguments: without a type."""
+        if not self.params or self.key[2] is not None:
+            return self.resolve(scope, cursor)
+        return self._parameter(cursor, None)
+
+    def _parameter(self, cursor: Cursor, cast: str | None) -> Node:
+        at = cursor.take()
+        if self._type is not None and self._type.kind == "json":
+            cursor.adapt(at, json_text)
+        return Parameter(at, self._type, cast=cast)
 
     def __repr__(self) -> str:
         return f"Value({self.value!r})"
+
+
+def _described(value: object) -> str:
+    return "an empty list" if value == [] else f"a {type(value).__name__}"
+
+
+class Star(Expression):
+    """`*`: whole rows, for Count()."""
+
+    __slots__ = ()
+
+    key = (object(),)
+    params = ()
+
+    def resolve(self, scope: "Scope", cursor: Cursor) -> Node:
+        return Sql("*", type=None, is_nullable=False)
+
+    default_alias = "*"
+
+    def __repr__(self) -> str:
+        return "'*'"
 
 
 class OuterRef(Expression):
@@ -268,100 +333,6 @@ class OuterRef(Expression):
 
     def __repr__(self) -> str:
         return f"OuterRef({self.name!r})"
-
-
-class Combined(Expression):
-    """Two values and an operator between."""
-
-    __slots__ = ("left", "operator", "right")
-
-    def __init__(self, left: object, operator: str, right: object) -> None:
-        self.left = left
-        self.operator = operator
-        self.right = right
-        left_kind, left_params = shape(left)
-        right_kind, right_params = shape(right)
-        self.key = (Combined, left_kind, operator, right_kind)
-        self.params = (*left_params, *right_params)
-
-    def resolve(self, scope: "Scope", cursor: Cursor) -> Node:
-        left = self._side(self.left, scope, cursor)
-        right = self._side(self.right, scope, cursor)
-        left_node = left if isinstance(left, Node) else _plain(left, right, cursor)
-        right_node = right if isinstance(right, Node) else _plain(right, left, cursor)
-        return Sql(
-            "(", left_node, f" {self.operator} ", right_node, ")",
-            type=combined_type(left_node.type, self.operator, right_node.type),
-        )  # fmt: skip
-
-    def _side(self, side: object, scope: "Scope", cursor: Cursor) -> "Node | _Plain":
-        if isinstance(side, Expression):
-            return side.resolve(scope, cursor)
-        if side is None:
-            raise FieldError(f"None has no value to calculate with, in {self!r}")
-        kind, params = shape(side)
-        at = cursor.take()
-        assert len(params) == 1
-        return _Plain(kind, at)
-
-    def names(self) -> Iterator[str]:
-        for side in (self.left, self.right):
-            if isinstance(side, Expression):
-                yield from side.names()
-
-    def __repr__(self) -> str:
-        return f"({self.left!r} {self.operator} {self.right!r})"
-
-
-class _Plain:
-    """A value beside an expression, whose type the expression may give."""
-
-    __slots__ = ("at", "kind")
-
-    def __init__(self, kind: Any, at: int) -> None:
-        self.kind = kind
-        self.at = at
-
-
-def _plain(plain: _Plain, beside: "Node | _Plain", cursor: Cursor) -> Node:
-    """The parameter of a value: typed by its neighbour where that is of its kind, else by itself."""
-    own = type_of_kind(plain.kind)
-    other = beside.type if isinstance(beside, Node) else None
-    if own is None:
-        return Parameter(plain.at, other, cast=other.sql if other is not None else None)
-    return Parameter(plain.at, own, cast=own.sql)
-
-
-_RANKS: Final = {"integer": 0, "numeric": 1, "float": 2}
-
-
-def combined_type(left: ColumnType | None, operator: str, right: ColumnType | None) -> ColumnType | None:
-    """Return the type of a calculation.
-
-    PostgreSQL docs: functions-math, functions-datetime.
-    """
-    if left is None or right is None:
-        return left or right
-    if left.kind in NUMBERS and right.kind in NUMBERS:
-        if operator == "^":
-            return left if left.kind == "numeric" else type_of_kind(float)
-        return left if _RANKS[left.kind] >= _RANKS[right.kind] else right
-    kinds = (left.kind, right.kind)
-    if kinds == ("timestamp", "timestamp"):
-        return type_of_kind(_timedelta())
-    if kinds == ("date", "date"):
-        return type_of_kind(int)
-    if kinds == ("date", "interval"):
-        return ColumnType("timestamp without time zone", None, "timestamp")
-    if left.kind == "interval" and right.kind in {"timestamp", "date", "time"}:
-        return right
-    return left
-
-
-def _timedelta() -> type:
-    from datetime import timedelta
-
-    return timedelta
 
 
 class OrderBy(Expression):
@@ -397,26 +368,67 @@ class OrderBy(Expression):
         nulls = " NULLS FIRST" if nulls_first else " NULLS LAST" if nulls_last else ""
         return (" DESC" if self.descending != reverse else "") + nulls
 
-    def names(self) -> Iterator[str]:
-        return self.expression.names()
+    def parts(self) -> "Iterable[Expression | Q]":
+        return (self.expression,)
+
+    def __repr__(self) -> str:
+        return f"{self.expression!r}.{'desc' if self.descending else 'asc'}()"
 
 
-def _type_of(output_field: Any) -> ColumnType:
-    from hyperdjango.models._types import column_type
+def type_from(output_field: Any) -> ColumnType:
+    """Return the type that an annotation stands for, as for a field of a model.
 
-    return output_field if isinstance(output_field, ColumnType) else column_type(output_field)
+    Raises:
+        FieldError: It stands for none.
+    """
+    if isinstance(output_field, ColumnType):
+        return output_field
+    try:
+        return parse(output_field).column_type
+    except UnsupportedAnnotation as problem:
+        raise FieldError(f"output_field={output_field!r} is no column type; write {problem}") from None
+
+
+def order_keys(order_by: Any) -> tuple[OrderBy, ...]:
+    """Return the keys of an `order_by=`: a name (`-name` descends), an expression, or several of them."""
+    given = order_by if isinstance(order_by, list | tuple) else (order_by,) if order_by is not None else ()
+    return tuple(_order_key(one) for one in cast("tuple[Any, ...]", given))
+
+
+def _order_key(one: Any) -> OrderBy:
+    if isinstance(one, OrderBy):
+        return one
+    if isinstance(one, str):
+        return OrderBy(one.lstrip("-") if one[:1] == "-" else one, descending=one[:1] == "-")
+    if isinstance(one, Expression):
+        return OrderBy(one)
+    raise FieldError(f"order_by takes names and expressions, not {type(one).__name__}")
+
+
+def write_order(keys: "Iterable[OrderBy]", nodes: "Iterable[Node]") -> list[str | Node]:
+    """The pieces behind ORDER BY."""
+    parts: list[str | Node] = []
+    for key, node in zip(keys, nodes, strict=True):
+        parts += [", "] if parts else []
+        parts += [node, key.suffix()]
+    return parts
 
 
 def as_expression(value: object) -> Expression:
     """Return an expression: names as F, values as Value."""
     if isinstance(value, Expression):
         return value
+    if hasattr(type(value), "resolve"):
+        from hyperdjango.models._subquery import Condition, Subquery
+        from hyperdjango.models.query_words import Q
+
+        return Condition(value) if isinstance(value, Q) else Subquery(value)
     return F(value) if isinstance(value, str) else Value(value)
 
 
-def first_many(expression: Expression, scope: "Scope") -> Many | None:
-    """The first relation to many rows that an expression goes through, or None."""
-    for name in expression.names():
+def first_many(expression: "Expression | Q", scope: "Scope") -> Many | None:
+    """The first relation to many rows that an expression goes through, within aggregates as well; or None."""
+    for name in expression.all_names():
         try:
             scope.find(name)
         except Many as many:

@@ -3,8 +3,8 @@
 Django docs: ref/models/querysets, "Q() objects".
 """
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from hyperdjango.models._nodes import Node
 from hyperdjango.models._shapes import Cursor, lookup_shape, shape
@@ -112,6 +112,11 @@ class Q:
         for child in self.children:
             yield from child.names()
 
+    def all_names(self) -> Iterator[str]:
+        """As `names`, those within aggregates included."""
+        for child in self.children:
+            yield from child.all_names()
+
     def resolve(self, scope: "Scope", cursor: Cursor) -> Node:
         """Return the condition; takes `len(self.params)` positions."""
         from hyperdjango.models._where import where
@@ -139,8 +144,14 @@ class Lookup:
     def names(self) -> Iterator[str]:
         """Its own name, and those in its value."""
         yield self.name
-        if isinstance(self.value, Expression | Q):
-            yield from self.value.names()
+        for part in inner_expressions(self.value):
+            yield from part.names()
+
+    def all_names(self) -> Iterator[str]:
+        """As `names`, those within aggregates included."""
+        yield self.name
+        for part in inner_expressions(self.value):
+            yield from part.all_names()
 
     def __repr__(self) -> str:
         return f"{self.name}={self.value!r}"
@@ -157,24 +168,32 @@ class Comparison(Expression):
         self.left = left
         self.lookup = lookup
         self.right = right
-        kind, params = lookup_shape(lookup, right)
+        kind, params = lookup_shape(f"__{lookup}", right)
         self.key = (Comparison, left.key, lookup, kind)
         self.params = (*left.params, *params)
 
     def resolve(self, scope: "Scope", cursor: Cursor) -> Node:
-        from hyperdjango.models.lookups import Operand, compared
+        from hyperdjango.models._operand import Operand
+        from hyperdjango.models.lookups import compared
 
         left = self.left.resolve(scope, cursor)
-        operand = Operand(self.right, scope, cursor, f"{self.left!r} {self.lookup}")
+        operand = Operand(self.right, scope, cursor, f"{self.left!r} {self.lookup}", f"__{self.lookup}")
         return compared(left, (self.lookup,), operand, None)
 
-    def names(self) -> Iterator[str]:
-        yield from self.left.names()
-        if isinstance(self.right, Expression | Q):
-            yield from self.right.names()
+    def parts(self) -> "Iterable[Expression | Q]":
+        return (self.left, *inner_expressions(self.right))
 
     def __repr__(self) -> str:
         return f"{self.left!r} {self.lookup} {self.right!r}"
+
+
+def inner_expressions(value: Any) -> "list[Expression | Q]":
+    """The expressions in the value of a lookup: itself, or those in a list."""
+    if isinstance(value, Expression | Q):
+        return [value]
+    if isinstance(value, list | tuple):
+        return [one for one in cast("list[Any]", value) if isinstance(one, Expression | Q)]
+    return []
 
 
 def conditions(args: tuple[Any, ...], lookups: dict[str, Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:

@@ -3,10 +3,13 @@
 Each is a descriptor, typed so that checkers know `book.author` for an Author without a plugin. Reading one does
 no I/O: what was not fetched raises NotLoaded, which names what fetches it.
 """
+# A model's underscored attributes are kept from users, not from the package:
+# pyright: reportPrivateUsage=false
 
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from hyperdjango.models._meta import UNSET, Column, Relation
+from hyperdjango.models._related_rows import M
 from hyperdjango.models._related_set import RelatedSet
 from hyperdjango.models.errors import NotLoaded
 from hyperdjango.models.fields import FieldOptions
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class _Descriptor(Generic[T]):
+class RelationDescriptor(Generic[T]):
     """The attribute of a relation. On the class it is the Relation.
 
     In a class body it may also be a value, which then stands for `Field(init=False)`: `tags = ManyToMany[Tag]()`.
@@ -46,7 +49,7 @@ def value_of(column: Column, instance: Any) -> Any:
         return UNSET
 
 
-class ForeignKey(_Descriptor[T]):
+class ForeignKey(RelationDescriptor[T]):
     """A key of another model's row; `ForeignKey[Author | None]` where there may be none."""
 
     __slots__ = ()
@@ -126,18 +129,19 @@ class OneToOne(ForeignKey[T]):
     __slots__ = ()
 
 
-class _ToMany(_Descriptor[T]):
+class _ToMany(RelationDescriptor[M]):
     __slots__ = ()
 
     @overload
     def __get__(self, instance: None, owner: type) -> Relation: ...
     @overload
-    def __get__(self, instance: "Instance", owner: type) -> RelatedSet[T]: ...
+    def __get__(self, instance: "Instance", owner: type) -> RelatedSet[M]: ...
     def __get__(self, instance: "Instance | None", owner: type) -> Any:
         """Return the set of those at the far end; reading it needs them loaded."""
         if instance is None:
             return self.relation
-        return RelatedSet(instance, self.relation)
+        related: RelatedSet[Any] = RelatedSet(instance, self.relation)
+        return related
 
     def __set__(self, instance: "Instance", value: Any) -> None:
         """Refuse: the far end is changed by the set's own methods."""
@@ -145,19 +149,19 @@ class _ToMany(_Descriptor[T]):
         raise AttributeError(f"{model}.{name} cannot be set: use `await {model.lower()}.{name}.set(…)`")
 
 
-class ManyToMany(_ToMany[T]):
+class ManyToMany(_ToMany[M]):
     """Any number of another model's rows, through a table between."""
 
     __slots__ = ()
 
 
-class Related(_ToMany[T]):
+class Related(_ToMany[M]):
     """The way back of a foreign key, or of a many-to-many relation."""
 
     __slots__ = ()
 
 
-class RelatedOne(_Descriptor[T]):
+class RelatedOne(RelationDescriptor[T]):
     """The way back of a one-to-one relation: the instance, or None."""
 
     __slots__ = ()
@@ -208,13 +212,13 @@ class LateSlot:
             AttributeError: Nothing is; AttributeError too where the slot itself is empty.
         """
         try:
-            return type(instance)._late.__get__(instance)[self.name]
+            return instance.__class__._late.__get__(instance)[self.name]
         except (AttributeError, KeyError):
             raise AttributeError(self.name) from None
 
     def __set__(self, instance: Any, value: Any) -> None:
         """Hold a value."""
-        place = type(instance)._late
+        place = instance.__class__._late
         try:
             place.__get__(instance)[self.name] = value
         except AttributeError:
@@ -227,7 +231,7 @@ class LateSlot:
             AttributeError: Nothing was held.
         """
         try:
-            del type(instance)._late.__get__(instance)[self.name]
+            del instance.__class__._late.__get__(instance)[self.name]
         except (AttributeError, KeyError):
             raise AttributeError(self.name) from None
 

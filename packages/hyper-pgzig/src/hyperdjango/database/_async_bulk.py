@@ -143,8 +143,9 @@ class AsyncBulk(AsyncBlocks):
         if not items:
             return []
         with _pipeline.watched_items(self, items) as watch:
-            outcomes = await self._run_items(items, deadline, watch)
-            return _pipeline.results(outcomes, watch, return_exceptions=return_exceptions)
+            return _pipeline.results(
+                await self._run_items(items, deadline, watch), watch, return_exceptions=return_exceptions
+            )
 
     async def _run_items(
         self, items: list[_pipeline.Item], deadline: float | None, watch: Watch

@@ -15,6 +15,7 @@ from hyperdjango.database import _async_replies
 from hyperdjango.database._batches import Total, asked_for
 from hyperdjango.database._many_copy import CopyFeed, feed_of
 from hyperdjango.database._slot import AGAIN, Slot, nobody_waits
+from hyperdjango.database._tracebacks import without_ours
 from hyperdjango.database.transaction import TransactionBlock
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class Feed:
         """
         async with self._alone():
             if self._failure is not None:
-                raise self._failure
+                raise self._take_failure()
             try:
                 if not await self._send(self._transaction.slot, batch):
                     # Nothing is known of the text, for whatever reason: as one batch it can always be sent.
@@ -195,7 +196,12 @@ class Feed:
         try:
             await self._settle(slot)
         except Exception as error:
-            self._failure = error
+            self._failure = without_ours(error)
+
+    def _take_failure(self) -> Exception:
+        failure, self._failure = self._failure, None
+        assert failure is not None
+        return failure
 
     async def finish(self) -> None:
         """No more batches follow: wait for all replies.
@@ -205,7 +211,7 @@ class Feed:
         """
         async with self._alone():
             if self._failure is not None:
-                raise self._failure
+                raise self._take_failure()
             await self._settle(self._transaction.slot)
 
     async def _settle(self, slot: Slot) -> None:

@@ -26,7 +26,10 @@ async def run(callbacks: Sequence[Callable[[], Any]]) -> None:
         except Exception as error:
             failure = _kept(failure, error)
     if failure is not None:
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # its traceback has this frame, and those of the block
 
 
 def run_blocking(callbacks: Sequence[Callable[[], Any]]) -> None:
@@ -47,7 +50,10 @@ def run_blocking(callbacks: Sequence[Callable[[], Any]]) -> None:
         except Exception as error:
             failure = _kept(failure, error)
     if failure is not None:
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # its traceback has this frame, and those of the block
 
 
 async def finish(outcome: Awaitable[object]) -> None:

@@ -154,10 +154,13 @@ def _driven(coroutine: Coroutine[Any, Any, Any], name: str = "") -> Any:
             raise
         cause = error
     coroutine.close()
-    raise InterfaceError(
-        f"the hook {name} awaited something else than the methods of its connection; "
-        "for a blocking call there is no event loop to wait on"
-    ) from cause
+    try:
+        raise InterfaceError(
+            f"the hook {name} awaited something else than the methods of its connection; "
+            "for a blocking call there is no event loop to wait on"
+        ) from cause
+    finally:
+        del cause  # its traceback has this frame
 
 
 HookFunction: TypeAlias = (

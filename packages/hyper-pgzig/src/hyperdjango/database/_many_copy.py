@@ -164,9 +164,8 @@ class SyncCopyFeed:
         """No more batches follow."""
         self._send(self._copied.take())
 
-    def abandon(self, error: BaseException) -> BaseException:
-        """Nothing is under way: the block undoes what was done. Returns what is to be raised."""
-        return error
+    def abandon(self) -> None:
+        """Nothing is under way: the block undoes what was done."""
 
     def _send(self, batch: "Batch") -> None:
         if not batch:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from hyperdjango.database import _async_replies, _shape, _sync_replies
 from hyperdjango.database._slot import AGAIN, NEEDS_TYPES, WAITING, Slot
+from hyperdjango.database._tracebacks import without_ours
 from hyperdjango.database._watching import NOBODY, Watch, is_watched, watched
 from hyperdjango.database.errors import Error
 
@@ -116,7 +117,7 @@ class Work:
                         self.is_first = True
                         self._first = index
             except Exception as error:
-                self.outcomes[index] = error
+                self.outcomes[index] = without_ours(error)
                 self._sent += 1
                 continue
             if request is None:
@@ -261,9 +262,15 @@ def results(outcomes: Outcomes, watch: Watch, *, return_exceptions: bool) -> lis
         except Exception as error:
             if isinstance(error, Error):
                 error.add_note(f"in query {index} of the pipeline, counted from 0")
-            made.append(error)
+            made.append(without_ours(error))
             failure = failure or error
     watch.error = failure
     if failure is not None and not return_exceptions:
-        raise failure
+        try:
+            raise failure
+        finally:
+            # Its traceback has this frame from here on.
+            made.clear()
+            outcomes.clear()
+            outcome = failure = None
     return made

@@ -13,11 +13,13 @@ from hyperdjango.database._deadline import check_timeout, deadline_after
 from hyperdjango.database._many_copy import SyncCopyFeed, blocking_feed_of
 from hyperdjango.database._pinned import Pinned
 from hyperdjango.database._pipeline import Query
+from hyperdjango.database._slot import time_is_over
 from hyperdjango.database._stream import CHUNK
 from hyperdjango.database._sync_blocks import SyncBlocks
 from hyperdjango.database._sync_calls import Row, end_interrupted, has_begun_unseen
 from hyperdjango.database._sync_copy import SyncCopyOut
 from hyperdjango.database._sync_many import Feed
+from hyperdjango.database._sync_replies import TimeIsOverError
 from hyperdjango.database._watching import Watch, watched
 from hyperdjango.database.status import CommandStatus
 
@@ -116,9 +118,11 @@ class SyncBulk(SyncBlocks):
                     )
             feed.finish()
         except BaseException as error:
-            reason = feed.abandon(error)
-            if reason is not error:
-                raise reason from None
+            feed.abandon()
+            # No variable may have what goes on from here: its traceback has this frame, and those with the
+            # connection. Such a cycle would keep that until the collector comes, whoever drops it later.
+            if type(error) is TimeIsOverError:
+                raise time_is_over(transaction.slot) from None
             raise
 
     def pipeline(
@@ -134,8 +138,9 @@ class SyncBulk(SyncBlocks):
         if not items:
             return []
         with _pipeline.watched_items(self, items) as watch:
-            outcomes = self._run_items(items, deadline, watch)
-            return _pipeline.results(outcomes, watch, return_exceptions=return_exceptions)
+            return _pipeline.results(
+                self._run_items(items, deadline, watch), watch, return_exceptions=return_exceptions
+            )
 
     def _run_items(
         self, items: list[_pipeline.Item], deadline: float | None, watch: Watch

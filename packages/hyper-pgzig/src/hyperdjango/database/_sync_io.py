@@ -140,7 +140,7 @@ def _beside(function: Callable[[], Any], deadline: float | None) -> Any:
     thread.start()
     thread.join(_left(deadline))
     if failure:
-        raise failure[0]
+        raise failure.pop()  # its traceback has this list
     if not outcome:
         raise TimeoutError("timeout expired")
     return outcome[0]

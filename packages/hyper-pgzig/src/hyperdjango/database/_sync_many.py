@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from hyperdjango.database import _sync_replies
 from hyperdjango.database._pinned import Pinned
-from hyperdjango.database._slot import nobody_waits, time_is_over
+from hyperdjango.database._slot import nobody_waits
+from hyperdjango.database._tracebacks import without_ours
 
 if TYPE_CHECKING:
     from hyperdjango.database._batches import Asked, Batch, Total
@@ -45,7 +46,7 @@ class Feed:
             QueryTimeout: The deadline has passed.
         """
         if self._failure is not None:
-            raise self._failure
+            raise self._take_failure()
         connection = self._transaction.slot.connection
         at = 0
         if self._request is None:
@@ -79,14 +80,19 @@ class Feed:
         left = -1 if self._deadline is None else max(0, int((self._deadline - time.monotonic()) * 1e9))
         connection.wait(left)
         if self._deadline is not None and time.monotonic() >= self._deadline:
-            raise TimeoutError
+            raise _sync_replies.TimeIsOverError
 
     def settle(self) -> None:
         """Finish what was sent so that another statement can run; an error is kept for the next `send`."""
         try:
             self._settle()
         except Exception as error:
-            self._failure = error
+            self._failure = without_ours(error)
+
+    def _take_failure(self) -> Exception:
+        failure, self._failure = self._failure, None
+        assert failure is not None
+        return failure
 
     def finish(self) -> None:
         """No more batches follow: wait for all replies.
@@ -96,7 +102,7 @@ class Feed:
             QueryTimeout: The deadline has passed.
         """
         if self._failure is not None:
-            raise self._failure
+            raise self._take_failure()
         self._settle()
 
     def _settle(self) -> None:
@@ -110,18 +116,13 @@ class Feed:
         self._forget()
         self._total.add(request)
 
-    def abandon(self, error: BaseException) -> BaseException:
-        """Cancel what is under way: the call has ended otherwise, and the block will undo what it did.
-
-        Returns:
-            What is to be raised.
-        """
+    def abandon(self) -> None:
+        """Cancel what is under way: the call has ended otherwise, and the block will undo what it did."""
         request, slot = self._request, self._transaction.slot
         self._forget()
         if request is not None and not request.done and not slot.connection.closed:
             slot.connection.drop(request, nobody_waits())
             _sync_replies.recover(slot)
-        return time_is_over(slot) if type(error) is TimeoutError else error
 
     def _forget(self) -> None:
         self._request = None

@@ -1,0 +1,144 @@
+# pyright: strict, reportUnnecessaryTypeIgnoreComment=true, reportPrivateUsage=false
+"""Typed usage, for mypy and pyright in strict mode without a plugin. It is checked, never run.
+
+`assert_type` says what a user's editor must know; a line with `type: ignore` is one that both must refuse: an
+ignore that nothing needs is an error itself.
+"""
+
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any
+
+from hyperdjango.models import (
+    F,
+    Field,
+    ForeignKey,
+    Manager,
+    ManyToMany,
+    MaxLen,
+    Model,
+    OneToOne,
+    Q,
+    QuerySet,
+    Related,
+    RelatedOne,
+)
+from hyperdjango.models.relations import RelatedSet
+from typing_extensions import Self, assert_type
+
+
+class Author(Model):
+    id: int = Field(primary_key=True, init=False)
+    name: Annotated[str, MaxLen(100)]
+    born: date | None = None
+    books = Related["Book"]()
+    profile = RelatedOne["Profile"]()
+
+
+class Profile(Model):
+    author: OneToOne[Author]
+    bio: str = ""
+
+
+class Tag(Model):
+    name: str
+
+
+class BookQuerySet(QuerySet["Book"]):
+    def cheap(self) -> Self:
+        return self.filter(price__lt=10)
+
+
+class BookManager(Manager["Book"]):
+    def cheap(self) -> Self:
+        return self.filter(price__lt=10)
+
+
+class Book(Model):
+    title: str
+    author: ForeignKey[Author]
+    author_id: int = Field(init=False)
+    editor: ForeignKey[Author | None] = Field(default=None)
+    price: Decimal = Decimal(0)
+    tags = ManyToMany[Tag]()
+
+    objects = BookManager()
+
+
+def constructors(author: Author) -> None:
+    Author(name="x")
+    Author(name="x", born=date(2000, 1, 1))
+    Book(title="x", author=author)
+    Book(title="x", author=Author.ref(3), editor=author, price=Decimal(1))
+    Author()  # type: ignore[call-arg]
+    Author("x")  # type: ignore[call-arg]
+    Author(name=3)  # type: ignore[arg-type]
+    Author(name="x", nmae="y")  # type: ignore[call-arg]
+    Book(title="x", author=Tag(name="y"))  # type: ignore[arg-type]
+    Book(title="x", author=None)  # type: ignore[arg-type]
+
+
+def attributes(book: Book, author: Author, profile: Profile) -> None:
+    assert_type(book.title, str)
+    assert_type(book.author, Author)
+    assert_type(book.author.name, str)
+    assert_type(book.author_id, int)
+    assert_type(book.editor, Author | None)
+    assert_type(author.born, date | None)
+    assert_type(author.id, int)
+    assert_type(author.books, RelatedSet[Book])
+    assert_type(author.profile, Profile | None)
+    assert_type(profile.author, Author)
+    assert_type(book.tags, RelatedSet[Tag])
+    for one in author.books:
+        assert_type(one, Book)
+    book.title = 3  # type: ignore[assignment]
+    book.author = Tag(name="x")  # type: ignore[assignment]
+    book.editor = None
+    book.titel  # type: ignore[attr-defined]
+
+
+async def querysets() -> None:
+    assert_type(await Author.objects.all(), list[Author])
+    assert_type(await Author.objects.filter(name="x").order_by("-name")[:3], list[Author])
+    assert_type(await Author.objects.get(name="x"), Author)
+    assert_type(await Author.objects.get_or_none(name="x"), Author | None)
+    assert_type(await Author.objects.first(), Author | None)
+    assert_type(await Author.objects.latest("born"), Author)
+    assert_type(await Author.objects.count(), int)
+    assert_type(await Author.objects.exists(), bool)
+    assert_type(await Author.objects.values("name"), list[dict[str, Any]])
+    assert_type(await Author.objects.values_list("name"), list[tuple[Any, ...]])
+    assert_type(await Author.objects.values_list("name", flat=True), list[Any])
+    assert_type(await Author.objects.in_bulk([1]), dict[Any, Author])
+    assert_type(await Author.objects.aggregate(n=F("id")), dict[str, Any])
+    assert_type(await Author.objects.create(name="x"), Author)
+    assert_type(await Author.objects.get_or_create(name="x"), tuple[Author, bool])
+    assert_type(Author.objects.all().model, type[Author])
+    async for author in Author.objects.filter(Q(name="x") | Q(born=None)):
+        assert_type(author, Author)
+    async for row in Author.objects.values("name").iterator(10):
+        assert_type(row, dict[str, Any])
+    await Author.objects.filter(3)  # type: ignore[arg-type]
+    Author.objects.fliter(name="x")  # type: ignore[attr-defined]
+    await Author.objects.values_list("name", flat=True, named=True)  # type: ignore[call-overload]
+    Author.objects[3]  # type: ignore[index]
+
+
+async def custom_managers() -> None:
+    assert_type(await Book.objects.cheap().filter(title="x").cheap(), list[Book])
+    assert_type(await BookQuerySet(Book).cheap().order_by("title"), list[Book])
+
+
+async def expressions() -> None:
+    await Book.objects.filter(Book.c.price > 10, ~(Book.c.title == "x"))
+    await Book.objects.filter((F("price") * 2 > 10) & Q(title="x"))
+
+
+async def instances(book: Book) -> None:
+    assert_type(await book.save(), None)
+    assert_type(book.model_dump(), dict[str, Any])
+    assert_type(book.model_dump_json(), str)
+    assert_type(Book.model_validate({}), Book)
+    assert_type(Book.ref(3), Book)
+    await book.load("author", "tags")
