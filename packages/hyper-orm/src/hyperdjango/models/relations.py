@@ -8,6 +8,7 @@ no I/O: what was not fetched raises NotLoaded, which names what fetches it.
 
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
+from hyperdjango.models._far_ends import held
 from hyperdjango.models._meta import UNSET, Column, Relation
 from hyperdjango.models._related_rows import M
 from hyperdjango.models._related_set import RelatedSet
@@ -67,16 +68,10 @@ class ForeignKey(RelationDescriptor[T]):
         relation = self.relation
         if instance is None:
             return relation
-        try:
-            held = relation.slot.__get__(instance)
-        except AttributeError:
-            held = UNSET
-        keys = [value_of(column, instance) for column in relation.keys]
-        if held is not UNSET and held is not None:
-            theirs = [value_of(column, held) for column in relation.remotes]
-            if all(_agree(one, other) for one, other in zip(keys, theirs, strict=True)):
-                return held
-        if None in keys:
+        found = held(instance, relation)
+        if found is not UNSET:
+            return found
+        if None in [value_of(column, instance) for column in relation.keys]:
             return None
         raise not_loaded(
             relation, instance, f"select_related({relation.name!r}), prefetch_related({relation.name!r})"
@@ -100,11 +95,6 @@ class ForeignKey(RelationDescriptor[T]):
                 if key is UNSET:  # it is not saved yet; saving this one takes the key over
                     column.slot.__delete__(instance)
         relation.slot.__set__(instance, value)
-
-
-def _agree(key: Any, theirs: Any) -> bool:
-    """Whether the held instance is still the one that the key means; without a key the instance is what is meant."""
-    return key is UNSET or theirs is UNSET or bool(key == theirs)
 
 
 def check_target(relation: Relation, value: Any) -> None:
