@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hyperdjango.models.model import Model
 
 
-def held(instance: "Model", relation: Relation) -> Any:
+def held(instance: Any, relation: Relation) -> Any:
     """Return what is loaded at the far end: an instance, None, a list; UNSET where nothing is, or it is out of date."""
     try:
         found = relation.slot.__get__(instance, type(instance))

@@ -4,6 +4,7 @@ hyper-dataloader is not needed by anything else here, and is looked for when a l
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from hyperdjango.models._far_ends import folded
@@ -21,13 +22,13 @@ def loader(queryset: Any, field: str, options: dict[str, Any], *, many: bool) ->
     """Return a DataLoader; see `QuerySet.loader`."""
     batch = batch_of(queryset, field, many=many)
     try:
-        from hyperdjango.dataloader import DataLoader
-    except ImportError as error:
+        class_: Any = import_module("hyperdjango.dataloader").DataLoader
+    except (ImportError, AttributeError) as error:
         raise ModelError(
             f"{queryset._state.model.__name__}.objects.loader() needs the package hyper-dataloader: "
             "pip install hyper-dataloader"
         ) from error
-    return DataLoader(batch, **options)
+    return class_(batch, **options)
 
 
 def batch_of(queryset: Any, field: str, *, many: bool) -> Batch:
