@@ -109,6 +109,12 @@ DATES: Final[dict[str, Query | Case]] = {
     "difference": attribute(lambda m: m.Order.objects.filter(pk__lt=99).annotate(x=m.F("shipped") - m.F("placed"))),
     "difference of dates": attribute(lambda m: m.Author.objects.filter(pk__lt=99).annotate(x=m.F("died") - m.F("born"))),
     "transform in values": lambda m: m.Order.objects.filter(pk__lt=99).values_list("pk", "placed__year", "placed__date"),
+    "dates": ordered(lambda m: m.Book.objects.filter(pages__lt=50).dates("published", "year")),
+    "dates, months, descending": ordered(lambda m: m.Book.objects.filter(pages__lt=20).dates("published", "month", order="DESC")),
+    "dates, weeks": ordered(lambda m: m.Book.objects.filter(pages__lt=20).dates("published", "week")),
+    "dates over to-one": ordered(lambda m: m.Book.objects.filter(pages__lt=20).dates("author__born", "year")),
+    "datetimes": ordered(lambda m: m.Order.objects.filter(pk__lt=99).datetimes("placed", "day")),
+    "datetimes, hours": ordered(lambda m: m.Order.objects.filter(pk__lt=99).datetimes("placed", "hour")),
     "transform in order": ordered(lambda m: m.Author.objects.filter(born__isnull=False).order_by("born__month", "id")),
 }  # fmt: skip
 
