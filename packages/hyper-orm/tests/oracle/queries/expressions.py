@@ -79,7 +79,11 @@ NUMBER_FUNCTIONS: Final[dict[str, Query | Case]] = {
     "a value of None": attribute(lambda m: m.Genre.objects.annotate(x=m.typed(m.Value(None), "text"))),
     "annotation of an annotation": attribute(lambda m: m.Book.objects.filter(pk__lt=99).annotate(y=m.F("price") * 2).annotate(x=m.F("y") + 1)),
     "filter by an annotation": attribute(lambda m: m.Book.objects.annotate(x=m.F("price") - m.F("cost")).filter(x__gt=97)),
-    "exclude by an annotation": attribute(lambda m: m.Book.objects.annotate(x=m.F("price") - m.F("cost")).exclude(x__lt=40).filter(pk__lt=400)),
+    "exclude by an annotation": departs(
+        "`exclude()` by an annotation that is NULL",
+        lambda m: m.Book.objects.annotate(x=m.F("price") - m.F("cost")).exclude(x__lt=40).filter(pk__lt=400),
+        lambda m: m.Book.objects.annotate(x=m.F("price") - m.F("cost")).filter(m.Q(x__gte=40) | m.Q(x=None), pk__lt=400),
+    ),
     "order by an annotation": ordered(lambda m: m.Book.objects.annotate(x=m.F("price") * 2).order_by("x", "id")[:FEW]),
     "alias": lambda m: m.Book.objects.alias(x=m.F("price") - m.F("cost")).filter(x__gt=97),
     "a condition": attribute(lambda m: m.Author.objects.annotate(x=m.typed(m.Q(rating__gt=2.5), "boolean"))),
