@@ -21,10 +21,16 @@ if not settings.configured:
     )
     django.setup()
 
+_url: str | None = None
+
 
 def connect(url: str) -> None:
-    """Let Django's default connection lead to a database of a server that the fixtures started."""
+    """Let Django's default connection lead to a database of a server that the fixtures started, if it does not yet."""
+    global _url  # noqa: PLW0603 - as Django's connection is one
+    if url == _url:
+        return
     disconnect()
+    _url = url
     parts = urlsplit(url)
     query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     given: dict[str, Any] = {
@@ -40,4 +46,6 @@ def connect(url: str) -> None:
 
 def disconnect() -> None:
     """Close Django's connection, so that its database can be dropped."""
+    global _url  # noqa: PLW0603 - as Django's connection is one
+    _url = None
     connections["default"].close()

@@ -18,8 +18,7 @@ def runner() -> Iterator[asyncio.Runner]:
 
 @pytest.fixture(scope="session")
 def theirs(shop_url: str) -> Iterator[Theirs]:
-    django_side.connect(shop_url)
-    yield Theirs()
+    yield Theirs(shop_url)
     django_side.disconnect()
 
 

@@ -28,16 +28,6 @@ FIELDS = {
     "interval": django.DurationField,
 }
 
-assert django_side  # it makes Django ready for the app's models
-PYTHON = {
-    "decimal": "Decimal",
-    "float": "float",
-    "integer": "int",
-    "text": "str",
-    "boolean": "bool",
-    "date": "date",
-}
-
 
 class Undone(Exception):  # noqa: N818 - nothing is wrong
     """Rolls a transaction back and carries what was read in it."""
@@ -72,8 +62,9 @@ class Theirs(Side):
 
     is_ours = False
 
-    def __init__(self) -> None:
+    def __init__(self, url: str) -> None:
         super().__init__()
+        self.url = url
         names = vars(self)
         for module in (django_functions, postgres_aggregates, django):
             names.update({name: found for name, found in vars(module).items() if name[:1].isupper()})
@@ -101,10 +92,12 @@ class Theirs(Side):
         return django_functions.Cast(expression, FIELDS[kind](**options))
 
     def run(self, query: Callable[[Side], Any]) -> Any:
+        django_side.connect(self.url)
         found = query(self)
         return list(found) if isinstance(found, django.query.QuerySet) else found
 
     def undone(self, write: Callable[[Side], Any], read: Callable[[Side], Any]) -> tuple[Any, Any]:
+        django_side.connect(self.url)
         try:
             with transaction.atomic():
                 result = write(self)

@@ -10,6 +10,7 @@ from typing import Any, Final
 import pytest
 from hyperdjango.database import Database, DatabaseError, set_db
 from hyperdjango.models import Manager, Model
+from hyperdjango.models._loader import batch_of
 from oracle.sides import Ours
 from oracle.tap import Tap
 
@@ -54,6 +55,8 @@ METHODS: Final[dict[str, Use]] = {
     "contains": lambda m: found(m).contains(m.Genre.ref(1)),
     "count": lambda m: found(m).count(),
     "create": lambda m: m.Genre.objects.create(name=MARKER),
+    "dates": lambda m: m.Book.objects.filter(title=MARKER).dates("published", "year"),
+    "datetimes": lambda m: m.Book.objects.filter(title=MARKER).datetimes("created", "hour"),
     "defer": lambda m: found(m).defer("parent"),
     "delete": lambda m: found(m).delete(),
     "difference": lambda m: m.Genre.objects.difference(found(m)),
@@ -74,16 +77,21 @@ METHODS: Final[dict[str, Use]] = {
     "last": lambda m: found(m).last(),
     "latest": lambda m: found(m).latest("id"),
     "limit": lambda m: found(m).limit(3),
+    # What the package of loaders calls.
+    "loader": lambda m: batch_of(m.Genre.objects.all(), "name", many=False)([MARKER]),
     "none": lambda m: found(m).none(),
     "offset": lambda m: found(m).offset(3),
     "only": lambda m: found(m).only("name"),
     "order_by": lambda m: m.Genre.objects.order_by(m.Concat("name", m.Value(MARKER))),
+    "page": lambda m: found(m).order_by("name").page(size=2),
+    "prepare": lambda m: m.Genre.objects.filter(name=m.Param("name")).prepare()(name=MARKER),
     "prefetch_related": lambda m: m.Genre.objects.prefetch_related(m.Prefetch("children", queryset=found(m))),
     "raw": lambda m: m.Genre.objects.raw("SELECT * FROM genre WHERE name = $1", MARKER),
     "returning": lambda m: found(m).returning("name").update(name="x"),
     "reverse": lambda m: found(m).order_by("id").reverse(),
     "select_for_update": lambda m: found(m).select_for_update(),
     "select_related": lambda m: found(m).select_related("parent"),
+    "stream_json": lambda m: each(found(m).stream_json()),
     "union": lambda m: m.Genre.objects.union(found(m)),
     "unscoped": lambda m: found(m).unscoped(),
     "update": lambda m: m.Genre.objects.filter(pk=1).update(name=MARKER),

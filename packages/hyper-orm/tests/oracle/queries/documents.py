@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Final
 
-from oracle.compare import Case, Query, empty
+from oracle.compare import Case, Query, departs, empty
 
 JSON: Final[dict[str, Query | Case]] = {
     "key": lambda m: m.Book.objects.filter(details__language="de"),
@@ -24,8 +24,21 @@ JSON: Final[dict[str, Query | Case]] = {
     "key startswith": lambda m: m.Profile.objects.filter(social__site__startswith="https://a5"),
     "key iexact": lambda m: m.Book.objects.filter(details__language__iexact="en"),
     "key regex": lambda m: m.Profile.objects.filter(social__site__regex=r"a1\d\.test$"),
-    "exclude a key": lambda m: m.Publisher.objects.exclude(contacts__city="Oslo"),
-    "exclude a key of a nullable column": lambda m: m.Customer.objects.exclude(prefs__news=True),
+    "exclude a key": departs(
+        "`exclude()` by a JSON key",
+        lambda m: m.Publisher.objects.exclude(contacts__city="Oslo"),
+        lambda m: m.Publisher.objects.exclude(contacts__city="Oslo", contacts__has_key="city"),
+    ),
+    "exclude a key of a nullable column": departs(
+        "`exclude()` by a JSON key",
+        lambda m: m.Customer.objects.exclude(prefs__news=True),
+        lambda m: m.Customer.objects.exclude(pk__in=m.Customer.objects.filter(prefs__news=True)),
+    ),
+    "exact of None": departs(
+        "`filter(document=None)` of a JSON column",
+        lambda m: m.Customer.objects.filter(prefs=None),
+        lambda m: m.Customer.objects.filter(prefs__isnull=True),
+    ),
     "exact of a document": lambda m: m.Customer.objects.filter(prefs={"news": False, "n": 1}),
     "exact of an empty document": lambda m: m.Publisher.objects.filter(contacts={}),
     "contains": lambda m: m.Customer.objects.filter(prefs__contains={"news": True}),

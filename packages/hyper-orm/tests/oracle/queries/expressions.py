@@ -79,7 +79,11 @@ NUMBER_FUNCTIONS: Final[dict[str, Query | Case]] = {
     "a value of None": attribute(lambda m: m.Genre.objects.annotate(x=m.typed(m.Value(None), "text"))),
     "annotation of an annotation": attribute(lambda m: m.Book.objects.filter(pk__lt=99).annotate(y=m.F("price") * 2).annotate(x=m.F("y") + 1)),
     "filter by an annotation": attribute(lambda m: m.Book.objects.annotate(x=m.F("price") - m.F("cost")).filter(x__gt=97)),
-    "exclude by an annotation": attribute(lambda m: m.Book.objects.annotate(x=m.F("price") - m.F("cost")).exclude(x__lt=40).filter(pk__lt=400)),
+    "exclude by an annotation": departs(
+        "`exclude()` by an annotation that is NULL",
+        lambda m: m.Book.objects.annotate(x=m.F("price") - m.F("cost")).exclude(x__lt=40).filter(pk__lt=400),
+        lambda m: m.Book.objects.annotate(x=m.F("price") - m.F("cost")).filter(m.Q(x__gte=40) | m.Q(x=None), pk__lt=400),
+    ),
     "order by an annotation": ordered(lambda m: m.Book.objects.annotate(x=m.F("price") * 2).order_by("x", "id")[:FEW]),
     "alias": lambda m: m.Book.objects.alias(x=m.F("price") - m.F("cost")).filter(x__gt=97),
     "a condition": attribute(lambda m: m.Author.objects.annotate(x=m.typed(m.Q(rating__gt=2.5), "boolean"))),
@@ -109,6 +113,12 @@ DATES: Final[dict[str, Query | Case]] = {
     "difference": attribute(lambda m: m.Order.objects.filter(pk__lt=99).annotate(x=m.F("shipped") - m.F("placed"))),
     "difference of dates": attribute(lambda m: m.Author.objects.filter(pk__lt=99).annotate(x=m.F("died") - m.F("born"))),
     "transform in values": lambda m: m.Order.objects.filter(pk__lt=99).values_list("pk", "placed__year", "placed__date"),
+    "dates": ordered(lambda m: m.Book.objects.filter(pages__lt=50).dates("published", "year")),
+    "dates, months, descending": ordered(lambda m: m.Book.objects.filter(pages__lt=20).dates("published", "month", order="DESC")),
+    "dates, weeks": ordered(lambda m: m.Book.objects.filter(pages__lt=20).dates("published", "week")),
+    "dates over to-one": ordered(lambda m: m.Book.objects.filter(pages__lt=20).dates("author__born", "year")),
+    "datetimes": ordered(lambda m: m.Order.objects.filter(pk__lt=99).datetimes("placed", "day")),
+    "datetimes, hours": ordered(lambda m: m.Order.objects.filter(pk__lt=99).datetimes("placed", "hour")),
     "transform in order": ordered(lambda m: m.Author.objects.filter(born__isnull=False).order_by("born__month", "id")),
 }  # fmt: skip
 
