@@ -137,7 +137,7 @@ VALUES: dict[str, list[Any]] = {
     "day": [dt.date(1, 1, 1), dt.date(9999, 12, 31)],
     "hour": [dt.time(0), dt.time(23, 59, 59, 999999)],
     "moment": [dt.datetime(2020, 1, 1, tzinfo=dt.UTC), dt.datetime(1900, 5, 5, 1, 2, 3, 4, tzinfo=dt.UTC)],
-    "local": [dt.datetime(2020, 1, 1), dt.datetime(1900, 5, 5, 1, 2, 3, 4)],  # noqa: DTZ001 - without a zone
+    "local": [dt.datetime(2020, 1, 1), dt.datetime(1900, 5, 5, 1, 2, 3, 4)],
     "span": [dt.timedelta(days=1), dt.timedelta(microseconds=-1)],
     "uid": [uuid.UUID(int=0), uuid.UUID(int=2**128 - 1)],
     "colour": [Colour.RED, Colour.BLUE],
@@ -258,7 +258,9 @@ async def test_a_table_that_copy_could_treat_otherwise_is_inserted_into(db: Data
         "CREATE FUNCTION b_upper() RETURNS trigger LANGUAGE plpgsql AS"
         " $$BEGIN NEW.name := upper(NEW.name); RETURN NEW; END$$"
     )
-    await db.execute("CREATE TRIGGER b_upper BEFORE INSERT ON b_maker FOR EACH ROW EXECUTE FUNCTION b_upper()")
+    await db.execute(
+        "CREATE TRIGGER b_upper BEFORE INSERT ON b_maker FOR EACH ROW EXECUTE FUNCTION b_upper()"
+    )
     makers = Maker.objects.using(db)
     made = await makers.bulk_create([Maker(name="m") for _ in range(ROWS_MIN)])
     assert await makers.filter(name="M").count() == ROWS_MIN

@@ -11,8 +11,9 @@ from typing import Any
 
 from django.db.models import Model as DjangoModel
 from hyperdjango.database import Range
-from oracle.sides import Side
 from psycopg.types.range import Range as PsycopgRange
+
+from oracle.sides import Side
 
 Query = Callable[[Side], Any]
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from bookshop.data import DAYS, MOMENTS, WORDS
 from hypothesis import strategies as st
+
 from oracle.schema import MODELS
 
 
@@ -99,7 +100,7 @@ PLAIN: Final[dict[str, st.SearchStrategy[Any]]] = {
     "date": st.one_of(st.sampled_from(DAYS), st.dates(date(1900, 1, 1), date(2025, 1, 1))),
     "timestamp": st.one_of(
         st.sampled_from(MOMENTS),
-        st.datetimes(datetime(2021, 12, 1), datetime(2025, 1, 1)).map(lambda one: one.replace(tzinfo=UTC)),  # noqa: DTZ001 - made aware
+        st.datetimes(datetime(2021, 12, 1), datetime(2025, 1, 1)).map(lambda one: one.replace(tzinfo=UTC)),
     ),
     "boolean": st.booleans(),
     "array": st.lists(st.sampled_from(WORDS), max_size=3),

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 import pytest
 from bookshop import models as shop
 from hyperdjango.models import FieldError, NotLoaded, OnDelete, QuerySet, ValidationError
+
 from oracle.compare import Case
 from oracle.queries.writes import DELETES
 from oracle.sides import Ours, Theirs
@@ -162,7 +163,9 @@ def test_save_of_a_new_instance_inserts(ours: Ours) -> None:
     from hyperdjango.database import UniqueViolation
 
     with pytest.raises(UniqueViolation):
-        ours.undone(lambda m: m.Country(code="de", name="Another").save(), lambda m: m.Country.objects.count())
+        ours.undone(
+            lambda m: m.Country(code="de", name="Another").save(), lambda m: m.Country.objects.count()
+        )
 
 
 @row("Wrong values in `save()`")

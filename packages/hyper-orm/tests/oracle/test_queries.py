@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from hyperdjango.database import Database, set_db
+
 from oracle.compare import Case, rows, table
 from oracle.queries import aggregates, conditions, documents, expressions, loading, lookups, relations
 from oracle.queries import rows as rows_
@@ -18,7 +19,9 @@ SUBJECTS = {
 }
 
 
-ALL = table({f"{subject}: {name}": query for subject, found in SUBJECTS.items() for name, query in found.items()})
+ALL = table(
+    {f"{subject}: {name}": query for subject, found in SUBJECTS.items() for name, query in found.items()}
+)
 
 
 @pytest.mark.parametrize("case", ALL)

@@ -11,6 +11,7 @@ import pytest
 from hyperdjango.database import Database, DatabaseError, set_db
 from hyperdjango.models import Manager, Model
 from hyperdjango.models._loader import batch_of
+
 from oracle.sides import Ours
 from oracle.tap import Tap
 
@@ -175,9 +176,7 @@ async def used(side: Ours, use: Use) -> None:
         await transaction.__aexit__(KeyError, KeyError(), None)
 
 
-@pytest.mark.parametrize(
-    "use", [pytest.param(use, id=name) for name, use in {**METHODS, **SHAPES}.items()]
-)
+@pytest.mark.parametrize("use", [pytest.param(use, id=name) for name, use in {**METHODS, **SHAPES}.items()])
 def test_a_value_is_in_bind_alone(runner: asyncio.Runner, tapped: tuple[Tap, Database], use: Use) -> None:
     tap, database = tapped
     tap.messages.clear()

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from oracle.compare import plain, row_set
 from oracle.queries.writes import CREATES, DELETES, UPDATES, Write, changed
 from oracle.sides import Ours, Side, Theirs

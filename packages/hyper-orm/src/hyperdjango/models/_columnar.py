@@ -5,9 +5,9 @@ something. Used by `_bulk_create` and `_bulk_update`.
 """
 
 import operator
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from itertools import filterfalse
-from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from hyperdjango.database._native import native

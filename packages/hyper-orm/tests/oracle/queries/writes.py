@@ -172,7 +172,7 @@ def changed(m: Side, found: list[Any]) -> list[Any]:
 
 new_reviews: Query = lambda m: m.Review.objects.filter(body__startswith="b").values_list(
     "book_id", "stars", "body", "helpful"
-)  # noqa: E731
+)
 
 CREATES: Final[dict[str, Write]] = {
     "create": Write(
