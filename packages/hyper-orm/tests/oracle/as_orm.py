@@ -15,7 +15,8 @@ def queryset(side: Side, query: Query) -> Any:
     keys = [key.strip() for key in MODELS[query.model].key.split(",")]
     if query.order:
         order = [
-            f"{'-' if is_descending else ''}{'__'.join((*path, column))}" for path, column, is_descending in query.order
+            f"{'-' if is_descending else ''}{'__'.join((*path, column))}"
+            for path, column, is_descending in query.order
         ]
         found = found.order_by(*order, *keys)
     if query.count is not None:
@@ -30,7 +31,13 @@ def condition(side: Side, part: Part) -> Any:
         made = condition(side, part.parts[0])
         for one in part.parts[1:]:
             more = condition(side, one)
-            made = made & more if part.connector == "AND" else made | more if part.connector == "OR" else made ^ more
+            made = (
+                made & more
+                if part.connector == "AND"
+                else made | more
+                if part.connector == "OR"
+                else made ^ more
+            )
         return ~made if part.is_negated else made
     return side.Q(**dict(keywords(side, part, ())))
 

@@ -48,7 +48,8 @@ class _Rendering:
         known = MODELS[query.model]
         row = next(self.names)
         tests = [
-            f"{'NOT ' if call == 'exclude' else ''}({self.part(part, query.model, row)})" for call, part in query.calls
+            f"{'NOT ' if call == 'exclude' else ''}({self.part(part, query.model, row)})"
+            for call, part in query.calls
         ]
         keys = ", ".join(f"{row}.{key.strip()}" for key in known.key.split(","))
         sql = f'SELECT {keys} FROM "{known.table}" {row} WHERE {" AND ".join(tests)}'
@@ -90,7 +91,9 @@ class _Rendering:
         far = next(self.names)
         inner = self.at(path[1:], way.model, far, make)
         table = MODELS[way.model].table
-        return f'EXISTS (SELECT FROM "{table}" {far} WHERE {far}.{way.remote} = {row}.{way.local} AND {inner})'
+        return (
+            f'EXISTS (SELECT FROM "{table}" {far} WHERE {far}.{way.remote} = {row}.{way.local} AND {inner})'
+        )
 
     def value(self, path: tuple[str, ...], column: str, model: str, row: str) -> str:
         """The value of a column at the end of a path, NULL where there is no row."""
@@ -139,10 +142,16 @@ _SIMPLE: dict[tuple[str, str], str] = {
     },
     ("text", "iexact"): "upper({column}) = upper({value})",
     ("text", "contains"): "strpos({column}, {value}) > 0 OR {value} = '' AND {column} IS NOT NULL",
-    ("text", "icontains"): "strpos(upper({column}), upper({value})) > 0 OR {value} = '' AND {column} IS NOT NULL",
+    (
+        "text",
+        "icontains",
+    ): "strpos(upper({column}), upper({value})) > 0 OR {value} = '' AND {column} IS NOT NULL",
     ("text", "startswith"): "left({column}, length({value})) = {value}",
     ("text", "istartswith"): "left(upper({column}), length(upper({value}))) = upper({value})",
-    ("text", "endswith"): "right({column}, length({value})) = {value} OR {value} = '' AND {column} IS NOT NULL",
+    (
+        "text",
+        "endswith",
+    ): "right({column}, length({value})) = {value} OR {value} = '' AND {column} IS NOT NULL",
     ("text", "iendswith"): "right(upper({column}), length(upper({value}))) = upper({value})"
     " OR {value} = '' AND {column} IS NOT NULL",
     ("date", "year"): "extract(year from {column}) = {value}",

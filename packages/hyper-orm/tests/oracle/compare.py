@@ -79,9 +79,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return ("float", "nan" if math.isnan(value) else f"{value:.10g}")
     if isinstance(value, PsycopgRange):
-        return ("range",) if value.isempty else ("range", plain(value.lower), plain(value.upper), value.bounds)
+        return (
+            ("range",) if value.isempty else ("range", plain(value.lower), plain(value.upper), value.bounds)
+        )
     if isinstance(value, Range):
-        return ("range",) if value.isempty else ("range", plain(value.lower), plain(value.upper), value.bounds)
+        return (
+            ("range",) if value.isempty else ("range", plain(value.lower), plain(value.upper), value.bounds)
+        )
     if isinstance(value, dict):
         return {key: plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):

@@ -83,7 +83,14 @@ LOOKUPS: Final = {
 }  # fmt: skip
 PIECES: Final = (*WORDS, "", "%", "_", "\\", "'", "e", "Ada", "ada Fo", "a", "tag 1", "#", "G")
 KEYS: Final = ("city", "phone", "news", "n", "language", "size", "followers", "awards")
-DOCUMENTS: Final = ({}, {"news": True}, {"n": 1}, {"city": None}, {"size": {"width": "wide"}}, {"language": "de"})
+DOCUMENTS: Final = (
+    {},
+    {"news": True},
+    {"n": 1},
+    {"city": None},
+    {"size": {"width": "wide"}},
+    {"language": "de"},
+)
 PLAIN: Final[dict[str, st.SearchStrategy[Any]]] = {
     "text": st.sampled_from(PIECES),
     "integer": st.one_of(st.integers(-2, 12), st.integers(0, 2000), st.just(2**40)),
@@ -102,7 +109,9 @@ PLAIN: Final[dict[str, st.SearchStrategy[Any]]] = {
 @st.composite
 def values(draw: st.DrawFn, kind: str, lookup: str) -> Any:
     """A value that a lookup of a column of that kind takes."""
-    plain = st.sampled_from(kind.removeprefix("enum:").split(",")) if kind.startswith("enum") else PLAIN.get(kind)
+    plain = (
+        st.sampled_from(kind.removeprefix("enum:").split(",")) if kind.startswith("enum") else PLAIN.get(kind)
+    )
     match lookup:
         case "isnull":
             return draw(st.booleans())
@@ -121,7 +130,10 @@ def values(draw: st.DrawFn, kind: str, lookup: str) -> Any:
         case "has_key":
             return draw(st.sampled_from(KEYS))
         case "key":
-            return (draw(st.sampled_from(KEYS)), draw(st.sampled_from(("Oslo", "de", 1, 2, True, False, "1"))))
+            return (
+                draw(st.sampled_from(KEYS)),
+                draw(st.sampled_from(("Oslo", "de", 1, 2, True, False, "1"))),
+            )
         case "key__gt":
             return (draw(st.sampled_from(KEYS)), draw(st.integers(0, 900)))
         case "contains" if kind == "json":
@@ -165,11 +177,17 @@ def far_rows(draw: st.DrawFn, model: str, relation: str, depth: int = 2) -> Any_
     far = MODELS[model].to_many[relation].model
     # What may be NULL without a row is asked for by its own leaf.
     parts: list[Leaf | Any_] = draw(st.lists(leaves(far, may_be_null=False), min_size=1, max_size=2))
-    names = {name: None for part in parts if isinstance(part, Leaf) and (name := (*part.path, part.column, part.lookup))}
+    names = {
+        name: None
+        for part in parts
+        if isinstance(part, Leaf) and (name := (*part.path, part.column, part.lookup))
+    }
     if len(names) < len(parts):
         parts = parts[:1]  # a keyword can be given once
     if depth > 1 and MODELS[far].to_many and draw(st.integers(0, 3)) == 0:
-        parts.append(draw(far_rows(far, draw(st.sampled_from(sorted(MODELS[far].to_many))), depth - 1).filter(bool_)))
+        parts.append(
+            draw(far_rows(far, draw(st.sampled_from(sorted(MODELS[far].to_many))), depth - 1).filter(bool_))
+        )
     return Any_(relation, tuple(parts))
 
 
@@ -218,4 +236,6 @@ def queries(draw: st.DrawFn) -> Query:
         order.append((path, draw(st.sampled_from(sortable)), draw(st.booleans())))
     if not order:
         return Query(model, tuple(calls))
-    return Query(model, tuple(calls), tuple(order), draw(st.integers(0, 3)), draw(st.none() | st.integers(0, 20)))
+    return Query(
+        model, tuple(calls), tuple(order), draw(st.integers(0, 3)), draw(st.none() | st.integers(0, 20))
+    )

@@ -28,7 +28,9 @@ def by_hand(shop_url: str) -> Iterator[psycopg.Connection]:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(query=queries())
-def test_a_query_gives_the_rows_of_the_sql_it_means(ours: Ours, by_hand: psycopg.Connection, query: Query) -> None:
+def test_a_query_gives_the_rows_of_the_sql_it_means(
+    ours: Ours, by_hand: psycopg.Connection, query: Query
+) -> None:
     expected: Rows = by_hand.execute(text(query).encode()).fetchall()
     found: Rows = [tuple(row) for row in ours.run(lambda side: queryset(side, query))]
     if query.order:

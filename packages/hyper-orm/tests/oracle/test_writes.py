@@ -8,7 +8,11 @@ from oracle.queries.writes import CREATES, DELETES, UPDATES, Write, changed
 from oracle.sides import Ours, Side, Theirs
 
 TABLES = {"update": UPDATES, "delete": DELETES, "create": CREATES}
-CASES = [pytest.param(write, id=f"{word}: {name}") for word, table in TABLES.items() for name, write in table.items()]
+CASES = [
+    pytest.param(write, id=f"{word}: {name}")
+    for word, table in TABLES.items()
+    for name, write in table.items()
+]
 
 
 def written(side: Side, write: Write) -> Any:
@@ -26,9 +30,15 @@ def test_bulk_update_writes_columns_of_several_types(ours: Ours, theirs: Theirs)
     names = ["name", "rating", "aliases", "born"]
     found = {
         side: side.undone(
-            lambda m: m.Author.objects.bulk_update(authors[m], names), lambda m: m.Author.objects.values_list("id", *names)
+            lambda m: m.Author.objects.bulk_update(authors[m], names),
+            lambda m: m.Author.objects.values_list("id", *names),
         )
-        for authors in [{side: changed(side, side.run(lambda m: m.Author.objects.filter(pk__lt=300))) for side in (ours, theirs)}]
+        for authors in [
+            {
+                side: changed(side, side.run(lambda m: m.Author.objects.filter(pk__lt=300)))
+                for side in (ours, theirs)
+            }
+        ]
         for side in (ours, theirs)
     }
     assert found[ours][0] == found[theirs][0]

@@ -19,7 +19,7 @@ from hyperdjango.models.query_words import Q
 if TYPE_CHECKING:
     from hyperdjango.models._meta import Relation, Table
 
-ALIAS_CHARACTERS_MAX = 63
+ALIAS_BYTES_MAX = 63
 # No name that a user can give: the relation to many that a grouped queryset has joined.
 JOINED_MANY = "<many>"
 
@@ -135,8 +135,8 @@ def check_alias(state: State, name: Any) -> None:
         raise FieldError(
             f"{name!r} is no name for a value: a Python identifier without '__' that begins with no underscore"
         )
-    if len(name.encode()) > ALIAS_CHARACTERS_MAX:
-        raise FieldError(f"{name!r} is longer than PostgreSQL's {ALIAS_CHARACTERS_MAX} bytes")
+    if len(name.encode()) > ALIAS_BYTES_MAX:
+        raise FieldError(f"{name!r} is longer than PostgreSQL's {ALIAS_BYTES_MAX} bytes")
     table = state.model._table
     if name in table.by_name or name in table.relations or name == "pk":
         raise FieldError(f"{name!r} is a field of {state.model.__name__} already; choose another name")
@@ -216,7 +216,11 @@ def valued(
         state = bare.evolve(fields=())
     fields: list[tuple[str, Node]] = []
     scope = state.scope().with_joins()
-    fields += [_field(state, scope, name, cursor) for name in names]
+    named = mode in {"dict", "named"}
+    fields += [
+        _field(state, scope, name, cursor, None if named else f"value_{position}")
+        for position, name in enumerate(names)
+    ]
     fields += [(name, state.annotations[name]) for name in expressions]
     if not names and not expressions:
         fields = [(column.name, Ref(state.root, column)) for column in state.model._table.columns]
@@ -231,9 +235,12 @@ def valued(
     return state.evolve(mode=mode, fields=tuple(fields))
 
 
-def _field(state: State, scope: Scope, name: Any, cursor: Cursor) -> tuple[str, Node]:
+def _field(
+    state: State, scope: Scope, name: Any, cursor: Cursor, unnamed: str | None = None
+) -> tuple[str, Node]:
+    """A value by its name, or an expression; `unnamed` is what one is called that needs no name."""
     if isinstance(name, Expression):
-        alias = default_alias(name)
+        alias = unnamed or default_alias(name)
         return alias, resolved(state, name, scope, cursor, "values()")
     if not isinstance(name, str):
         raise FieldError(f"values() takes names and expressions, not {type(name).__name__}")
@@ -288,12 +295,14 @@ def sliced(state: State, cursor: Cursor, *, has_limit: bool, has_offset: bool) -
     )
 
 
-def related(state: State, names: tuple[str, ...]) -> State:
+def related(state: State, names: tuple[str | None, ...]) -> State:
     """Relations to one that are joined and fetched along."""
     if state.mode != "model":
         raise FieldError("select_related() is for instances; values() joins what it names")
     tree = _copied(state.related)
     for name in names:
+        if not isinstance(name, str):
+            raise FieldError(f"select_related() takes the names of relations, not {type(name).__name__}")
         table, below = state.model._table, tree
         for word in name.split(SEPARATOR):
             relation = to_one(table, word, name, "select_related")

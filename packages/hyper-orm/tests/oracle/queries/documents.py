@@ -32,7 +32,7 @@ JSON: Final[dict[str, Query | Case]] = {
     "contains nested": lambda m: m.Publisher.objects.filter(contacts__contains={"people": [{"name": "Ada"}]}),
     "contained_by": lambda m: m.Publisher.objects.filter(contacts__contained_by={"city": None, "x": 1}),
     "has_key": lambda m: m.Publisher.objects.filter(contacts__has_key="phone"),
-    "has_key with quotes": lambda m: m.Book.objects.filter(details__has_key="a key's \"name\""),
+    "has_key with quotes": lambda m: m.Book.objects.filter(details__has_key='a key\'s "name"'),
     "has_keys": lambda m: m.Publisher.objects.filter(contacts__has_keys=["phone", "city"]),
     "has_any_keys": lambda m: m.Publisher.objects.filter(contacts__has_any_keys=["phone", "people"]),
     "path contains": lambda m: m.Book.objects.filter(details__size__contains={"width": "wide"}),
@@ -40,7 +40,9 @@ JSON: Final[dict[str, Query | Case]] = {
     "list at a key contains": lambda m: m.Customer.objects.filter(prefs__list__contains=[2]),
     "isnull of the column": lambda m: m.Profile.objects.filter(social__isnull=True),
     "key in values": lambda m: m.Publisher.objects.values_list("id", "contacts__city"),
-    "key in order": lambda m: m.Profile.objects.filter(social__isnull=False).order_by("social__followers", "id"),
+    "key in order": lambda m: m.Profile.objects.filter(social__isnull=False).order_by(
+        "social__followers", "id"
+    ),
     "through a relation": lambda m: m.Book.objects.filter(publisher__contacts__city="Oslo"),
     "through a to-many": lambda m: m.Author.objects.filter(books__details__size__height=38).distinct(),
 }

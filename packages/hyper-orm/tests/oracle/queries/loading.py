@@ -22,9 +22,14 @@ def path(*names: str) -> Callable[[Side, Any], Any]:
     return shape
 
 
-def many(*names: str, each: Callable[[Side, Any], Any] = lambda _side, row: row.id) -> Callable[[Side, Any], Any]:
+def many(
+    *names: str, each: Callable[[Side, Any], Any] = lambda _side, row: row.id
+) -> Callable[[Side, Any], Any]:
     """Compare the key of an instance and, sorted, what each of its loaded far instances gives."""
-    return lambda side, row: [row.id, *(sorted(map(repr, (each(side, one) for one in side.many(row, name)))) for name in names)]
+    return lambda side, row: [
+        row.id,
+        *(sorted(map(repr, (each(side, one) for one in side.many(row, name)))) for name in names),
+    ]
 
 
 def listed(name: str) -> Callable[[Side, Any], Any]:
@@ -162,7 +167,12 @@ PREFETCHED: Final[dict[str, Query | Case]] = {
 PARTIAL: Final[dict[str, Query | Case]] = {
     "only": shaped(lambda m: m.Book.objects.filter(pk__lt=99).only("title", "price"), path("title", "price")),
     "only a key": shaped(lambda m: m.Book.objects.filter(pk__lt=99).only("author"), path("author_id")),
-    "defer": shaped(lambda m: m.Book.objects.filter(pk__lt=99).defer("details", "keywords"), path("title", "price", "author_id")),
-    "defer, then only": shaped(lambda m: m.Book.objects.filter(pk__lt=99).defer("title").only("price"), path("price")),
+    "defer": shaped(
+        lambda m: m.Book.objects.filter(pk__lt=99).defer("details", "keywords"),
+        path("title", "price", "author_id"),
+    ),
+    "defer, then only": shaped(
+        lambda m: m.Book.objects.filter(pk__lt=99).defer("title").only("price"), path("price")
+    ),
     "ordered by what is left out": ordered(lambda m: m.Author.objects.only("id").order_by("name", "id")),
 }

@@ -69,7 +69,9 @@ NUMBERS: Final[dict[str, Query | Case]] = {
     "numeric gt": lambda m: m.Book.objects.filter(price__gt=Decimal("99.5")),
     "numeric lt, finer than the column": lambda m: m.Book.objects.filter(price__lt=Decimal("0.105")),
     "numeric range": lambda m: m.Book.objects.filter(price__range=(Decimal(10), Decimal("10.5"))),
-    "numeric in": lambda m: m.Book.objects.filter(price__in=[Decimal("10.00"), Decimal("10.01"), Decimal(11), Decimal(12), Decimal("5.25")]),
+    "numeric in": lambda m: m.Book.objects.filter(
+        price__in=[Decimal("10.00"), Decimal("10.01"), Decimal(11), Decimal(12), Decimal("5.25")]
+    ),
     "float exact": lambda m: m.Author.objects.filter(rating=2.5),
     "float with an int": lambda m: m.Author.objects.filter(rating=2),
     "float gt": lambda m: m.Author.objects.filter(rating__gt=4.5),
@@ -119,7 +121,9 @@ TIME: Final[dict[str, Query | Case]] = {
     "timestamp year": lambda m: m.Order.objects.filter(placed__year=2023, coupon__isnull=False),
     "timestamp date": lambda m: m.Order.objects.filter(placed__date=date(2023, 12, 31)),
     "timestamp date gt": lambda m: m.Order.objects.filter(placed__date__gt=date(2024, 12, 20)),
-    "timestamp date in": lambda m: m.Order.objects.filter(placed__date__in=[date(2024, 1, 1), date(2024, 2, 29)]),
+    "timestamp date in": lambda m: m.Order.objects.filter(
+        placed__date__in=[date(2024, 1, 1), date(2024, 2, 29)]
+    ),
     "timestamp month": lambda m: m.Order.objects.filter(placed__month=12, status="new"),
     "timestamp hour": lambda m: m.Order.objects.filter(placed__hour=23, status="new"),
     "timestamp minute": lambda m: m.Order.objects.filter(placed__minute=59),

@@ -85,12 +85,18 @@ DISTINCT: Final[dict[str, Query | Case]] = {
     "over to-one": lambda m: m.Book.objects.values("author__country").distinct(),
     "over to-many": lambda m: m.Author.objects.values("books__binding").distinct(),
     "instances": lambda m: m.Genre.objects.distinct(),
-    "ordered": ordered(lambda m: m.Book.objects.order_by("binding").values_list("binding", flat=True).distinct()),
+    "ordered": ordered(
+        lambda m: m.Book.objects.order_by("binding").values_list("binding", flat=True).distinct()
+    ),
     "on": ordered(lambda m: m.Book.objects.order_by("author_id", "-price", "id").distinct("author_id")),
-    "on two": ordered(lambda m: m.Book.objects.order_by("binding", "in_print", "id").distinct("binding", "in_print")),
+    "on two": ordered(
+        lambda m: m.Book.objects.order_by("binding", "in_print", "id").distinct("binding", "in_print")
+    ),
     "on to-one": ordered(lambda m: m.Book.objects.order_by("author__name", "id").distinct("author__name")),
     "count": lambda m: m.Book.objects.values("title").distinct().count(),
-    "sliced": ordered(lambda m: m.Book.objects.order_by("title").values_list("title", flat=True).distinct()[:20]),
+    "sliced": ordered(
+        lambda m: m.Book.objects.order_by("title").values_list("title", flat=True).distinct()[:20]
+    ),
 }
 
 SETS: Final[dict[str, Query | Case]] = {
@@ -121,7 +127,9 @@ SETS: Final[dict[str, Query | Case]] = {
 
 SINGLE: Final[dict[str, Query | Case]] = {
     "get": lambda m: m.Author.objects.get(pk=7),
-    "get by two": lambda m: m.Stock.objects.get(shop_id=1, book_id=m.Stock.objects.filter(shop_id=1).order_by("book_id").values("book_id")[:1]),
+    "get by two": lambda m: m.Stock.objects.get(
+        shop_id=1, book_id=m.Stock.objects.filter(shop_id=1).order_by("book_id").values("book_id")[:1]
+    ),
     "count": lambda m: m.Book.objects.count(),
     "count of a filter": lambda m: m.Book.objects.filter(title="two").count(),
     "count of nothing": lambda m: m.Book.objects.none().count(),
@@ -139,7 +147,9 @@ SINGLE: Final[dict[str, Query | Case]] = {
     "last of nothing": lambda m: m.Author.objects.filter(pk=0).last(),
     "earliest": lambda m: m.Book.objects.filter(published__isnull=False).earliest("published", "id"),
     "latest": lambda m: m.Book.objects.filter(published__isnull=False).latest("published", "id"),
-    "latest of a date and descending": lambda m: m.Book.objects.filter(published=date(2020, 2, 29)).latest("published", "-id"),
+    "latest of a date and descending": lambda m: m.Book.objects.filter(published=date(2020, 2, 29)).latest(
+        "published", "-id"
+    ),
     "in_bulk": lambda m: m.Author.objects.in_bulk([1, 7, 9, 100_000]),
     "in_bulk of all": lambda m: m.Genre.objects.in_bulk(),
     "in_bulk of nothing": empty(lambda m: m.Genre.objects.in_bulk([])),

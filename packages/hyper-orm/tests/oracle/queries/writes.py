@@ -150,7 +150,13 @@ DELETES: Final[dict[str, Write]] = {
 
 def many(m: Side, count: int) -> list[Any]:
     return [
-        m.Review(book_id=1 + n % 7, customer_id=None, stars=n % 5, body=f"b{n}", written=datetime(2024, 1, 1, tzinfo=UTC))
+        m.Review(
+            book_id=1 + n % 7,
+            customer_id=None,
+            stars=n % 5,
+            body=f"b{n}",
+            written=datetime(2024, 1, 1, tzinfo=UTC),
+        )
         for n in range(count)
     ]
 
@@ -164,7 +170,9 @@ def changed(m: Side, found: list[Any]) -> list[Any]:
     return found
 
 
-new_reviews: Query = lambda m: m.Review.objects.filter(body__startswith="b").values_list("book_id", "stars", "body", "helpful")  # noqa: E731
+new_reviews: Query = lambda m: m.Review.objects.filter(body__startswith="b").values_list(
+    "book_id", "stars", "body", "helpful"
+)  # noqa: E731
 
 CREATES: Final[dict[str, Write]] = {
     "create": Write(
