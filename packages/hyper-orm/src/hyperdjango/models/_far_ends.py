@@ -4,7 +4,7 @@ Used by what prefetches and loads. Slots are written without marking anything as
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, repeat
 from operator import attrgetter
 from types import MemberDescriptorType
@@ -55,12 +55,16 @@ def keys_of(instances: "Sequence[Model]", columns: tuple[Column, ...]) -> list[A
     return [None if None in key else key for key in keys]
 
 
+def setter_of(slot: Any) -> "Callable[[Any, Any, Any], None]":
+    """Return a function of an instance, its slot and a value, which marks nothing as changed."""
+    if type(slot) is MemberDescriptorType:
+        return native.set_slot
+    return lambda instance, late, value: late.__set__(instance, value)
+
+
 def put_all(instances: "Iterable[Model]", slot: Any, values: Iterable[Any]) -> None:
     """Write one value into the slot of each instance."""
-    if type(slot) is MemberDescriptorType:
-        deque(map(native.set_slot, instances, repeat(slot), values), 0)
-    else:
-        deque(map(slot.__set__, instances, values), 0)
+    deque(map(setter_of(slot), instances, repeat(slot), values), 0)
 
 
 def put_beside(instances: "Iterable[Model]", name: str, values: Iterable[Any]) -> None:
@@ -79,4 +83,4 @@ def reached(values: Iterable[Any], *, is_many: bool) -> "list[Model]":
     return list({id(one): one for one in found}.values())
 
 
-__all__ = ["held", "keys_of", "put_all", "put_beside", "reached", "value_in"]
+__all__ = ["held", "keys_of", "put_all", "put_beside", "reached", "setter_of", "value_in"]

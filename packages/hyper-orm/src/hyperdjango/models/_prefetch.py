@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hyperdjango.database._native import native
-from hyperdjango.models._far_ends import held, keys_of, put_all, put_beside, reached
+from hyperdjango.models._far_ends import held, keys_of, put_all, put_beside, reached, setter_of
 from hyperdjango.models._keyed import KEY_NAME, arrays_of, keyed
 from hyperdjango.models._meta import UNSET
 from hyperdjango.models._prefetch_levels import Level, checked
@@ -211,10 +211,13 @@ def _put_back(
     if back is None or back.is_many:
         return
     parent_of = dict(zip(keys, parents, strict=True))
+    slot, put = back.slot, setter_of(back.slot)
+    # A plain loop: what maps and iterators cost for each small group is more than they save.
     for key, group in groups.items():
         parent = parent_of.get(key)
         if parent is not None:
-            put_all(group, back.slot, [parent] * len(group))
+            for child in group:
+                put(child, slot, parent)
 
 
 __all__ = ["checked", "grouped", "prefetch", "rows_of"]
