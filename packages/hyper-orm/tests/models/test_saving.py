@@ -49,13 +49,13 @@ class Page(Model):
     book: str
     number: int
     text: str = ""
-    version: int = Field(version=True)
+    version: int = Field(version=True, init=False)
 
     class Meta:
         primary_key = ("book", "number")
 
 
-MODELS = [Shop, Item, Page]
+MODELS: list[type[Model]] = [Shop, Item, Page]
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ async def item(db: Database) -> Item:
 
 async def test_a_new_instance_is_inserted_and_takes_back_what_the_database_has_made(db: Database) -> None:
     shop = Shop(name="corner")
-    assert shop._origin is None
+    assert not shop._origin
     with assert_num_queries(db, 1):
         await shop.save(using=db)
     assert shop.id > 0
@@ -243,7 +243,7 @@ async def test_a_reference_writes_what_was_set_without_a_select(db: Database, it
 
 async def test_the_key_of_a_loaded_instance_is_not_written(db: Database, item: Item) -> None:
     item.id = 99
-    with pytest.raises(FieldError, match="Item.id was changed, and by it the row is found"):
+    with pytest.raises(FieldError, match=r"Item\.id was changed, and by it the row is found"):
         await item.save()
     item.id, item.name = None, "copy"
     await item.save(force_insert=True, using=db)
@@ -274,7 +274,7 @@ async def test_versions_count_and_the_second_writer_is_told(db: Database) -> Non
     partial = await Page.objects.using(db).create(book="b", number=2)
     partial = await Page.objects.using(db).only("text").get()
     partial.text = "x"
-    with pytest.raises(NotLoaded, match="Page.version is not loaded"):
+    with pytest.raises(NotLoaded, match=r"Page\.version is not loaded"):
         await partial.save()
 
 
@@ -311,7 +311,7 @@ async def test_refresh_fetches_columns_and_forgets_what_was_held(db: Database, i
 async def test_names_that_are_not_known_are_refused(db: Database, item: Item) -> None:
     with pytest.raises(FieldError, match="Item has no field 'nam'; did you mean 'name'"):
         await item.save(update_fields=["nam"])
-    with pytest.raises(FieldError, match="Item.id is part of the primary key"):
+    with pytest.raises(FieldError, match=r"Item\.id is part of the primary key"):
         await item.save(update_fields=["id"])
     with pytest.raises(FieldError, match="generated"):
         await item.save(update_fields=["doubled"])

@@ -61,15 +61,19 @@ def remembered(key: Any, make: Callable[[], RowStatement]) -> RowStatement:
 def giving(sql: str, columns: "Sequence[Column]") -> RowStatement:
     """A text whose rows begin with these columns."""
     converters = tuple(
-        (position, _callable(column.type.convert))
+        (position, called(column.type.convert))
         for position, column in enumerate(columns)
         if column.type.convert is not None
     )
     return RowStatement(sql, tuple(column.slot for column in columns), converters)
 
 
-def _callable(convert: Any) -> Any:
-    return convert.__getitem__ if isinstance(convert, dict) else convert
+def called(convert: Any) -> Any:
+    """Return a conversion as a function."""
+    if isinstance(convert, dict):
+        members: dict[Any, Any] = convert
+        return members.__getitem__
+    return convert
 
 
 def table_name(table: "Table") -> str:
