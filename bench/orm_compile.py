@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from statistics import median
 from typing import Final
 
-from _harness import WALL, Answer, Plan, Verdict, take_turns
+from _harness import CPU, Answer, Plan, Verdict, take_turns
 from _main import Question, main
 from _orm import ORM, contenders, described, lines, notes
 from _orm_tables import make_tables
@@ -24,7 +24,8 @@ def answer(place: Place, plan: Plan) -> Answer:
     with ExitStack() as stack:
         made = contenders(stack, place, lambda orm: orm.compile(), ("asyncio",))
         samples = take_turns(made, range(1, 500), plan)
-    took_us = median([turn.of(WALL) for turn in samples[ORM, "asyncio"]]) / 1e3
+    # Nothing is waited for, so that what the processor does for others is all that the wall time has more.
+    took_us = median([turn.of(CPU) for turn in samples[ORM, "asyncio"]]) / 1e3
     return Answer(
         question="orm_compile",
         title="Building and compiling a queryset of a known shape",
@@ -32,7 +33,7 @@ def answer(place: Place, plan: Plan) -> Answer:
         setting={"rounds": plan.rounds, "querysets per turn": plan.operations, "seed": plan.seed},
         environment=environment,
         lines=lines(samples),
-        verdicts=[Verdict(f"building and compiling takes at most {LIMIT_US} µs", LIMIT_US, took_us)],
+        verdicts=[Verdict(f"building and compiling takes at most {LIMIT_US} µs of CPU", LIMIT_US, took_us)],
         notes=[
             '`filter(pages__gte=…, title__startswith="a").order_by("-price")[:20]`, as each has it; no I/O.',
             "SQLAlchemy: through its cache of statements, as a session does; compile() goes without it.",

@@ -1,5 +1,6 @@
-//! `set_slot`, `fill`, `construct`, `group` and `column`: an instance's slots by their member descriptors. For the ORM, which has these at
-//! hand, and for whom a value that it writes itself is no change of the user's.
+//! `set_slot`, `fill`, `construct`, `group` and `column`: an instance's slots by their member descriptors. For the
+//! ORM, which has these at hand, and for whom a value that it writes itself is no change of the user's. A descriptor's
+//! own `__set__` is no substitute: the collector is not told by it.
 const std = @import("std");
 const py = @import("py.zig");
 const module = @import("module.zig");

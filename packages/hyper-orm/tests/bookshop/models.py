@@ -23,13 +23,8 @@ from hyperdjango.models import (
     Related,
     RelatedOne,
     SmallInt,
+    UniqueConstraint,
 )
-
-
-try:
-    from hyperdjango.models import UniqueConstraint
-except ImportError:
-    UniqueConstraint = lambda *a, **k: None
 
 
 class Binding(StrEnum):

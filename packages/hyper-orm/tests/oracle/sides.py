@@ -121,15 +121,12 @@ class Ours(Side):
     def __init__(self, runner: asyncio.Runner, database: Any) -> None:
         from bookshop import models as shop
         from hyperdjango import models
+        from hyperdjango.models import functions
 
         super().__init__()
         names = vars(self)
-        import importlib, pkgutil
-
-        for module in [m.name for m in pkgutil.iter_modules(models.__path__)]:
-            found = importlib.import_module(f"hyperdjango.models.{module}")
-            names.update({name: one for name, one in vars(found).items() if name[:1].isupper()})
-        names.update({name: getattr(models, name) for name in dir(models) if not name.startswith("_")})
+        for module in (functions, models):
+            names.update({name: one for name, one in vars(module).items() if name[:1].isupper()})
         names.update({model.__name__: model for model in shop.MODELS})
         self.runner = runner
         self.database = database

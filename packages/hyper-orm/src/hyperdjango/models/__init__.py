@@ -40,6 +40,7 @@ from hyperdjango.models._markers import (
     Varbit,
     Vector,
     VectorSize,
+    Version,
     Xml,
 )
 from hyperdjango.models._meta import UNSET, OnDelete
@@ -246,6 +247,7 @@ __all__ = [
     "Variance",
     "Vector",
     "VectorSize",
+    "Version",
     "When",
     "Window",
     "WindowFrame",

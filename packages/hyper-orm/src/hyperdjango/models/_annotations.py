@@ -71,6 +71,8 @@ class Scope(dict[str, Any]):
         )
 
     def __missing__(self, name: str) -> Unknown:
+        if name.startswith("__"):
+            raise KeyError(name)  # tracebacks look for such among the locals of an `eval`
         return Unknown(name)
 
     def resolve(self, annotation: Any) -> Any:
@@ -82,7 +84,7 @@ class Scope(dict[str, Any]):
         while isinstance(annotation, str | ForwardRef):
             text = annotation if isinstance(annotation, str) else annotation.__forward_arg__
             try:
-                annotation = eval(text, {"__builtins__": {}}, self)  # noqa: S307 - an annotation of the application's own source
+                annotation = eval(text, {"__builtins__": vars(builtins)}, self)  # noqa: S307 - an annotation of the application's own source
             except AttributeError:
                 if not all(part.isidentifier() for part in text.split(".")):
                     raise

@@ -130,8 +130,10 @@ def key_of(instance: Any) -> Any:
     """Return the primary key, None where there is none yet."""
     keys = instance._table.primary_key
     if len(keys) == 1:
-        value = value_of(keys[0], instance)
-        return None if value is UNSET else value
+        try:
+            return keys[0].slot.__get__(instance)
+        except AttributeError:
+            return None
     values = tuple(value_of(column, instance) for column in keys)
     return None if UNSET in values or None in values else values
 

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from hyperdjango.database.errors import DataError
+from hyperdjango.models._checks import is_a
 from hyperdjango.models._func import Function
 from hyperdjango.models._literals import quoted
 from hyperdjango.models._nodes import Node, Sql
@@ -81,7 +82,7 @@ class KeyTransform(Function):
     __slots__ = ()
 
     def __init__(self, key: str | int, expression: object) -> None:
-        if isinstance(key, bool) or not isinstance(key, str | int):  # pyright: ignore[reportUnnecessaryIsInstance] - users without a checker
+        if isinstance(key, bool) or not is_a(key, str, int):
             raise FieldError(f"{type(self).__name__}() takes a key as str or int, not {key!r}")
         self._fill((as_expression(expression),), (str(key),))
 

@@ -6,6 +6,7 @@ Django docs: ref/contrib/postgres/fields, "Querying ArrayField". PostgreSQL docs
 import re
 from typing import Any, Final
 
+from hyperdjango.models._checks import is_a
 from hyperdjango.models._lookups_core import check, exact, fitting
 from hyperdjango.models._nodes import Node, Select, Sql, condition
 from hyperdjango.models._operand import Operand
@@ -84,7 +85,7 @@ def _is_in(left: Node, operand: Operand) -> Node:
 
 def array_text(value: Any) -> str:
     """Return a list as PostgreSQL's text of an array."""
-    if isinstance(value, list | tuple):
+    if is_a(value, list, tuple):
         return f"{{{','.join(array_text(one) for one in value)}}}"
     if value is None:
         return "NULL"

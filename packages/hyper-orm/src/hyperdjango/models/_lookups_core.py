@@ -3,10 +3,13 @@
 Django docs: ref/models/querysets, "Field lookups".
 """
 
+# pyright: reportPrivateUsage=false
+
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final
 
+from hyperdjango.models._checks import is_a
 from hyperdjango.models._nodes import FALSE, Named, Node, Ref, Row, Sql, condition, joined
 from hyperdjango.models._operand import Operand
 from hyperdjango.models._shapes import (
@@ -175,7 +178,7 @@ def is_in(left: Node, operand: Operand) -> Node:
     for one in types:
         check(left.type, type_of_kind(one), _element(operand, one))
     has_instances = any(hasattr(one, "_table") for one in types)
-    adapt = keys_of if has_instances else _bigints if types == {int} else _without_none
+    adapt = keys_of if has_instances else _bigints if types == _INTS else _without_none
     values = operand.bare_node(_list_type(left.type, types), adapt)
     if not operand.wrappers:
         return condition(left, " = ANY(", values, ")")
@@ -215,6 +218,9 @@ def _bigints(values: list[Any]) -> list[Any]:
     return [value for value in values if value is not None and BIGINT_MIN <= value <= BIGINT_MAX]
 
 
+_INTS: Final = frozenset((int,))
+
+
 def keys_of(values: list[Any]) -> list[Any]:
     """The keys of instances; values that are none stay."""
     return [
@@ -232,7 +238,7 @@ def _row_compared(left: Row, sql: str, operand: Operand) -> Node:
         return condition(left, f" {sql} ", operand.node())
     if operand.is_instance:
         values = operand.parameters()
-    elif isinstance(operand.value, tuple) and len(operand.value) == len(left.nodes):
+    elif is_a(operand.value, tuple) and len(operand.value) == len(left.nodes):
         values = _unpacked(operand.node("jsonb", _key_text), left)
     else:
         raise operand.wrong(f"an instance or a tuple of {len(left.nodes)} values")
@@ -246,7 +252,7 @@ def _row_in(left: Row, operand: Operand) -> Node:
     """Keys of several columns go as one JSON parameter, whatever their types are."""
     count = len(left.nodes)
     for value in operand.value:
-        if not hasattr(type(value), "_table") and not (isinstance(value, tuple) and len(value) == count):
+        if not hasattr(type(value), "_table") and not (is_a(value, tuple) and len(value) == count):
             raise operand.wrong(f"a list of instances or of tuples of {count} values")
     keys = Sql("k", type=None)
     values = _unpacked(keys, left)

@@ -1,8 +1,11 @@
 """The right side of a lookup while its SQL is built: a parameter, several, or an expression."""
 
+# pyright: reportPrivateUsage=false
+
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from hyperdjango.models._checks import is_a
 from hyperdjango.models._nodes import Node, Parameter
 from hyperdjango.models._shapes import (
     Constant,
@@ -124,7 +127,7 @@ def _shown(value: Any) -> str:
     if (
         value is None
         or isinstance(value, bool | int | float)
-        or (isinstance(value, list | tuple) and len(text) < 40)
+        or (is_a(value, list, tuple) and len(text) < 40)
     ):
         return text
     name = type(value).__name__

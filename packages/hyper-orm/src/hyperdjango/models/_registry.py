@@ -91,7 +91,9 @@ class Registry:
 
     def advice(self, name: str, near: "type[Model]") -> str:
         """Return the end of an error about a model that is not there: the nearest names."""
-        return nearest(name, (model.__name__ for model in self if _distance(model, near) is not None))
+        return nearest(
+            name.rpartition(".")[2], (model.__name__ for model in self if _distance(model, near) is not None)
+        )
 
 
 def _has_name(model: "type[Model]", name: str) -> bool:

@@ -76,7 +76,7 @@ class InstanceKind(NamedTuple):
 
 def shape(value: Any) -> tuple[Any, tuple[Any, ...]]:
     """Return a value's kind, and the parameters it comes to."""
-    kind = type(value)
+    kind: type[Any] = type(value)
     if kind in PLAIN:
         if kind is int and not BIGINT_MIN <= value <= BIGINT_MAX:
             return (AboveBigint if value > 0 else BelowBigint), (value,)
@@ -84,7 +84,7 @@ def shape(value: Any) -> tuple[Any, tuple[Any, ...]]:
     if value is None:
         return _NONE
     if kind in LISTS:
-        types = frozenset(map(type, value))
+        types: frozenset[type] = frozenset(map(type, value))
         if types <= PLAIN or not any(hasattr(one, "resolve") for one in types):
             return ListKind(types), (list(value),)
         shapes = [shape(one) for one in value]

@@ -91,6 +91,7 @@ class _Filler:
         if parsed.column_type.enum is not None and column.check is None:
             column.check = member_of(parsed.column_type.enum)
         _apply(column, options)
+        column.is_version = column.is_version or parsed.is_version
         if column.is_version:
             if parsed.column_type.kind != "integer":
                 raise ModelDeclarationError(f"{self.model}.{column.name}: a version is an int")

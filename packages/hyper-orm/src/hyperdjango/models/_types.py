@@ -83,12 +83,14 @@ class Parsed(NamedTuple):
         is_nullable: It has `| None`.
         rules: What it demands of values.
         accepted: The classes that those rules can be asked of.
+        is_version: It is a Version.
     """
 
     column_type: ColumnType
     is_nullable: bool
     rules: tuple[Rule, ...]
     accepted: tuple[type, ...]
+    is_version: bool = False
 
 
 Resolve: TypeAlias = Callable[[Any], Any]
@@ -214,7 +216,8 @@ def parse(annotation: Any, resolve: Resolve = _as_it_is) -> Parsed:
         accepted = (list, tuple)
     if column_type.enum is not None:
         accepted = (str,)
-    return Parsed(column_type, is_nullable, tuple(rules), accepted)
+    is_version = any(isinstance(item, markers.Counter) for item in chosen)
+    return Parsed(column_type, is_nullable, tuple(rules), accepted, is_version)
 
 
 def unwrap(annotation: Any, resolve: Resolve = _as_it_is) -> tuple[Any, tuple[Any, ...], bool]:
@@ -324,8 +327,7 @@ def _each(convert: Any) -> Callable[[Any], Any] | None:
     """Lift the conversion of an element to arrays of any depth; NULLs stay None."""
     if convert is None:
         return None
-    labels: dict[Any, Any] | None = convert if isinstance(convert, dict) else None
-    one: Callable[[Any], Any] = convert if labels is None else labels.__getitem__
+    one: Callable[[Any], Any] = getattr(convert, "__getitem__", convert)  # a dict, or a function
 
     def each(values: list[Any]) -> list[Any]:
         return [

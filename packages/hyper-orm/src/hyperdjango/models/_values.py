@@ -83,7 +83,7 @@ def _each(convert: Any) -> Any:
     """Lift the conversion of an element to lists of it; NULLs stay None."""
     if convert is None:
         return None
-    one = convert.__getitem__ if isinstance(convert, dict) else convert
+    one: Any = getattr(convert, "__getitem__", convert)
 
     def each(values: Any) -> Any:
         return [

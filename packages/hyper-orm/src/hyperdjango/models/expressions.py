@@ -6,9 +6,12 @@ resolved against a model only when a query of a new shape is built.
 Django docs: ref/models/expressions.
 """
 
+# pyright: reportPrivateUsage=false
+
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from hyperdjango.models._checks import is_a
 from hyperdjango.models._nodes import Node, Outer, Parameter, Sql
 from hyperdjango.models._scope import Many
 from hyperdjango.models._shapes import Cursor, shape
@@ -194,7 +197,7 @@ class F(Expression):
     __slots__ = ("name",)
 
     def __init__(self, name: str) -> None:
-        if not isinstance(name, str):
+        if not is_a(name, str):
             raise FieldError(f"F() takes the name of a field, not {type(name).__name__}")
         self.name = name
         self.key = (F, name)
@@ -317,7 +320,7 @@ class OuterRef(Expression):
     __slots__ = ("name",)
 
     def __init__(self, name: "str | OuterRef") -> None:
-        if not isinstance(name, str | OuterRef):
+        if not is_a(name, str, OuterRef):
             raise FieldError(f"OuterRef() takes the name of a field, not {type(name).__name__}")
         self.name = name
         self.key = (OuterRef, name if isinstance(name, str) else name.key)
@@ -391,8 +394,14 @@ def type_from(output_field: Any) -> ColumnType:
 
 def order_keys(order_by: Any) -> tuple[OrderBy, ...]:
     """Return the keys of an `order_by=`: a name (`-name` descends), an expression, or several of them."""
-    given = order_by if isinstance(order_by, list | tuple) else (order_by,) if order_by is not None else ()
-    return tuple(_order_key(one) for one in cast("tuple[Any, ...]", given))
+    return tuple(_order_key(one) for one in several(order_by))
+
+
+def several(given: Any) -> tuple[Any, ...]:
+    """Return what may be given alone, as a list, or not at all."""
+    if isinstance(given, list | tuple):
+        return tuple(cast("list[Any]", given))
+    return () if given is None else (given,)
 
 
 def _order_key(one: Any) -> OrderBy:

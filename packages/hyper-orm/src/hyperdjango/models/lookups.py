@@ -6,6 +6,8 @@ by name and by the column's kind; users add their own with `register_lookup` and
 Django docs: ref/models/querysets, "Field lookups"; howto/custom-lookups.
 """
 
+# pyright: reportPrivateUsage=false
+
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -231,9 +233,10 @@ def _checked(left: Node, operand: Operand, found: "Found | None") -> Node:
     Raises:
         FieldError: It is of another one.
     """
-    models = [operand.kind.model] if isinstance(operand.kind, InstanceKind) else []
+    models: list[Any] = [operand.kind.model] if isinstance(operand.kind, InstanceKind) else []
     if isinstance(operand.kind, ListKind):
-        models = [one for one in operand.kind.types if hasattr(one, "_table")]
+        given_types: frozenset[Any] = operand.kind.types
+        models = [one for one in given_types if hasattr(one, "_table")]
     state = getattr(operand.value, "_state", None)
     is_rows = state is not None and hasattr(type(operand.value), "resolve") and state.mode == "model"
     given = [*models, state.model] if is_rows and state is not None else models

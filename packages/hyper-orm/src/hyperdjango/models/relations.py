@@ -6,6 +6,7 @@ no I/O: what was not fetched raises NotLoaded, which names what fetches it.
 # A model's underscored attributes are kept from users, not from the package:
 # pyright: reportPrivateUsage=false
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from hyperdjango.models._far_ends import held
@@ -27,11 +28,14 @@ class RelationDescriptor(Generic[T]):
     In a class body it may also be a value, which then stands for `Field(init=False)`: `tags = ManyToMany[Tag]()`.
     """
 
-    __slots__ = ("__orig_class__", "field", "relation")
+    __slots__ = ("__orig_class__", "field", "getters", "relation")
     relation: Relation
+    # Of what is held, of the key, and of the held instance's key, where that has one column and the target is known.
+    getters: "tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[Any], Any]] | None"
 
     def __init__(self, *, init: Literal[False] = False, **options: Any) -> None:
         self.field = FieldOptions(init=init, **options)
+        self.getters = None
 
 
 def not_loaded(relation: Relation, instance: Any, fixes: str) -> NotLoaded:
@@ -65,9 +69,24 @@ class ForeignKey(RelationDescriptor[T]):
         Raises:
             NotLoaded: It was not fetched, or the key was changed since.
         """
-        relation = self.relation
         if instance is None:
-            return relation
+            return self.relation
+        if self.getters is not None:
+            held_of, key_of, their_key_of = self.getters
+            try:
+                found = held_of(instance)
+                if found is not None and key_of(instance) == their_key_of(found):
+                    return found
+            except AttributeError:
+                pass  # one of them is not loaded, or has no value yet
+        return self._whole(instance)
+
+    def _whole(self, instance: Any) -> Any:
+        """Return the target's instance in every case that there is."""
+        relation = self.relation
+        if self.getters is None and len(relation.keys) == 1:
+            slots = (relation.slot, relation.keys[0].slot, relation.remotes[0].slot)
+            self.getters = (slots[0].__get__, slots[1].__get__, slots[2].__get__)
         found = held(instance, relation)
         if found is not UNSET:
             return found
