@@ -75,6 +75,32 @@ fn write(object: *Object, descriptor: *Object, value: *Object) py.Error!void {
     py.xdecref(py.hd_field_swap(object, fieldAt(object, offset), py.incref(value)));
 }
 
+/// Reads one slot of many instances.
+const Reader = struct {
+    module: *Object,
+    descriptor: *Object,
+    /// The last class that was met: mostly there is but one. Held, so that no other can get its address.
+    class: ?*Object = null,
+    offset: isize = 0,
+
+    /// A new reference, or null where the slot holds nothing.
+    fn read(self: *Reader, object: *Object) py.Error!?*Object {
+        const class: *Object = @ptrCast(py.hd_type(object));
+        if (class != self.class) {
+            try checkInstance(self.module, object);
+            self.offset = try offsetIn(py.hd_type(object), self.descriptor);
+            const former = self.class;
+            self.class = py.incref(class);
+            py.xdecref(former);
+        }
+        return py.hd_field_get(object, fieldAt(object, self.offset));
+    }
+
+    fn deinit(self: *Reader) void {
+        py.xdecref(self.class);
+    }
+};
+
 fn setSlot(self: *Object, arguments: [*]const *Object, count: isize) callconv(.c) ?*Object {
     if (count != 3) return raise.asNull(raise.typeError("set_slot() takes an instance, a member descriptor and a value"));
     checkInstance(self, arguments[0]) catch return null;
@@ -163,21 +189,13 @@ fn columnChecked(self: *Object, instances: *Object, descriptor: *Object, default
     // To make the list can set off a collection, which runs what may shorten the other one.
     const found = try py.checked(py.PyList_New(0));
     errdefer py.decref(found);
-    var class: ?*py.TypeObject = null;
-    defer py.xdecref(@ptrCast(class));
-    var offset: isize = 0;
+    var reader: Reader = .{ .module = self, .descriptor = descriptor };
+    defer reader.deinit();
     var i: isize = 0;
     while (i < py.PyList_Size(instances)) : (i += 1) {
         const object = try py.checked(py.hd_list_item(instances, i));
         defer py.decref(object);
-        if (py.hd_type(object) != class) {
-            try checkInstance(self, object);
-            offset = try offsetIn(py.hd_type(object), descriptor);
-            const former = class;
-            class = @ptrCast(py.incref(@ptrCast(py.hd_type(object))));
-            py.xdecref(@ptrCast(former));
-        }
-        const value = py.hd_field_get(object, fieldAt(object, offset)) orelse py.incref(default);
+        const value = try reader.read(object) orelse py.incref(default);
         defer py.decref(value);
         try py.ok(py.PyList_Append(found, value));
     }
@@ -193,24 +211,15 @@ fn groupChecked(self: *Object, instances: *Object, descriptor: *Object) py.Error
     if (py.hd_list_check(instances) == 0) return raise.typeError("the instances must be a list");
     const groups = try py.checked(py.PyDict_New());
     errdefer py.decref(groups);
-    // Of the last class that was met: mostly there is but one. Held, so that no other can get its address.
-    var class: ?*py.TypeObject = null;
-    defer py.xdecref(@ptrCast(class));
-    var offset: isize = 0;
+    var reader: Reader = .{ .module = self, .descriptor = descriptor };
+    defer reader.deinit();
     var i: isize = 0;
     // To hash and compare the values may run Python code, which may do anything to the list.
     while (i < py.PyList_Size(instances)) : (i += 1) {
         const object = try py.checked(py.hd_list_item(instances, i));
         defer py.decref(object);
-        if (py.hd_type(object) != class) {
-            try checkInstance(self, object);
-            offset = try offsetIn(py.hd_type(object), descriptor);
-            const former = class;
-            class = @ptrCast(py.incref(@ptrCast(py.hd_type(object))));
-            py.xdecref(@ptrCast(former));
-        }
-        const key = py.hd_field_get(object, fieldAt(object, offset)) orelse {
-            _ = py.PyErr_Format(py.PyExc_ValueError, "%U of an instance of %.200s is not loaded", py.hd_slot_name(descriptor), py.hd_type_title(class.?));
+        const key = try reader.read(object) orelse {
+            _ = py.PyErr_Format(py.PyExc_ValueError, "%U of an instance of %.200s is not loaded", py.hd_slot_name(descriptor), py.hd_type_title(py.hd_type(object)));
             return error.PythonError;
         };
         defer py.decref(key);

@@ -34,6 +34,7 @@ from hyperdjango.models import (
     ValidationError,
     Varbit,
 )
+from hyperdjango.models._bulk_copy import ROWS_MIN
 from hyperdjango.models.schema import create_schema
 
 
@@ -221,6 +222,55 @@ async def test_a_column_of_every_type_goes_through_every_way_of_writing(db: Data
     for row, value in zip(skipped, values, strict=True):
         await row.refresh()
         assert getattr(row, name) == value
+
+
+async def test_many_rows_go_by_copy_and_no_other_way_of_writing_differs(db: Database) -> None:
+    count = ROWS_MIN + 5
+    makers = Maker.objects.using(db)
+    await makers.create(name="before")
+    with capture_queries(db) as queries:
+        made = await makers.bulk_create([Maker(name=f"m{number}") for number in range(count)])
+    assert [query.call for query in queries] == ["query_val", "copy_records"]
+    assert made.inserted == [True] * count
+    rows = await db.query("SELECT id, name FROM b_maker ORDER BY id", into=tuple)
+    assert rows[1:] == [(maker.id, maker.name) for maker in made]
+    assert (await makers.create(name="after")).id > made[-1].id
+    await makers.bulk_create([Maker(id=number, name="given") for number in range(10_000, 10_000 + count)])
+    with pytest.raises(UniqueViolation):
+        await makers.bulk_create([Maker(id=number, name="given") for number in range(10_100, 9_900, -1)])
+    assert await makers.filter(id__gte=9_000).count() == count
+    async with db.transaction():
+        await makers.create(name="inside")
+        await makers.bulk_create([Maker(name="inside") for _ in range(count)])
+    assert await makers.filter(name="inside").count() == count + 1
+
+
+@pytest.mark.parametrize("name", VALUES)
+async def test_a_column_of_every_type_goes_by_copy(db: Database, name: str) -> None:
+    values = [*VALUES[name], None] * (ROWS_MIN // 2)
+    rows = Every.objects.using(db)
+    await rows.bulk_create([Every(**{name: value}) for value in values])
+    assert [getattr(row, name) for row in await rows.order_by("id")] == values
+
+
+async def test_a_table_that_copy_could_treat_otherwise_is_inserted_into(db: Database) -> None:
+    await db.execute(
+        "CREATE FUNCTION b_upper() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN NEW.name := upper(NEW.name); RETURN NEW; END$$"
+    )
+    await db.execute("CREATE TRIGGER b_upper BEFORE INSERT ON b_maker FOR EACH ROW EXECUTE FUNCTION b_upper()")
+    makers = Maker.objects.using(db)
+    made = await makers.bulk_create([Maker(name="m") for _ in range(ROWS_MIN)])
+    assert await makers.filter(name="M").count() == ROWS_MIN
+    assert len({maker.id for maker in made}) == ROWS_MIN
+
+
+async def test_a_value_that_only_a_parameter_can_be_is_written_all_the_same(db: Database) -> None:
+    rows = Every.objects.using(db)
+    days: Any = ["2020-01-02"] * ROWS_MIN
+    for count in (2, ROWS_MIN):
+        await rows.bulk_create([Every(day=day) for day in days[:count]])
+    assert await rows.filter(day=dt.date(2020, 1, 2)).count() == ROWS_MIN + 2
 
 
 async def test_batches_are_all_or_nothing(db: Database) -> None:

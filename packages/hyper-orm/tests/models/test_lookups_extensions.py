@@ -26,6 +26,7 @@ from hyperdjango.models.search import (
     TrigramWordSimilarity,
 )
 from postgres_servers import Server
+from shelf import label
 
 ROWS = [
     (1, "Café au lait", "The quick brown fox jumps", {"a": "1", "b": None}, "10.0.0.1", "10.0.0.0/8"),
@@ -52,7 +53,7 @@ def thing_url(server: Server) -> Iterator[str]:
     url = server.url_for(name)
     with psycopg.connect(url, autocommit=True) as connection:
         for extension in ("hstore", "pg_trgm", "unaccent"):
-            connection.execute(f"CREATE EXTENSION IF NOT EXISTS {extension}")  # type: ignore[arg-type]
+            connection.execute(f"CREATE EXTENSION IF NOT EXISTS {extension}")
     with SyncDatabase(url, 1, 1) as db:
         create_schema_sync([Thing], db)
         db.execute_many(
@@ -132,7 +133,7 @@ FOUND: list[tuple[dict[str, Any], list[int]]] = [
 ]
 
 
-@pytest.mark.parametrize(("lookups", "expected"), FOUND, ids=repr)
+@pytest.mark.parametrize(("lookups", "expected"), FOUND, ids=label)
 async def test_a_lookup_finds_its_rows(db: Database, lookups: dict[str, Any], expected: list[int]) -> None:
     assert await found(db, **lookups) == expected
 
@@ -182,7 +183,7 @@ async def test_trigrams(db: Database) -> None:
         (lambda: Thing.objects.filter(body__search=5), "a str or a SearchQuery"),
         (lambda: SearchQuery("x", search_type="phrasee"), "did you mean 'phrase'"),
         (lambda: SearchVector("name", weight="E"), "a weight is"),
-        (lambda: SearchVector(), "one expression or more"),
+        (SearchVector, "one expression or more"),
         (lambda: SearchRank("body", "x", weights=[1]), "weights are four numbers"),
         (lambda: SearchQuery("x") & Q(pk=1), "put together with another one"),
     ],

@@ -11,7 +11,7 @@ from hyperdjango.models._conditional import Case, When
 from hyperdjango.models.expressions import F, Value
 from hyperdjango.models.functions import KT, KeyTextTransform, KeyTransform, Lower
 from hyperdjango.models.query_words import Q
-from shelf import Book, keys, values
+from shelf import Book, keys, label, values
 
 FOUND: list[tuple[dict[str, Any], list[int]]] = [
     ({"data__owner__name": "Bob"}, [1]),
@@ -104,12 +104,12 @@ FOUND: list[tuple[dict[str, Any], list[int]]] = [
 ]
 
 
-@pytest.mark.parametrize(("lookups", "expected"), FOUND, ids=repr)
+@pytest.mark.parametrize(("lookups", "expected"), FOUND, ids=label)
 async def test_a_lookup_finds_its_rows(shelf: Database, lookups: dict[str, Any], expected: list[int]) -> None:
     assert await keys(shelf, **lookups) == expected
 
 
-@pytest.mark.parametrize(("lookups", "expected"), FOUND, ids=repr)
+@pytest.mark.parametrize(("lookups", "expected"), FOUND, ids=label)
 async def test_exclude_finds_the_others(
     shelf: Database, lookups: dict[str, Any], expected: list[int]
 ) -> None:
@@ -190,7 +190,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("lookups", "message"), WRONG, ids=repr)
+@pytest.mark.parametrize(("lookups", "message"), WRONG, ids=label)
 def test_mistakes_are_found_when_the_query_is_built(lookups: dict[str, Any], message: str) -> None:
     with pytest.raises(FieldError, match=message):
         Book.objects.filter(**lookups)

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import pickle
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Annotated, Any
 
 import pytest
@@ -26,7 +27,6 @@ from hyperdjango.models import (
     ValidationError,
 )
 from hyperdjango.models.schema import create_schema
-from decimal import Decimal
 
 
 class Shop(Model):

@@ -313,6 +313,11 @@ async def test_indexes_and_constraints_of_meta_are_as_declared(db: Database) -> 
     assert generated[0][4:] == ("s", "(price * ((2)::bigint)::numeric)")
 
 
+def test_a_column_that_the_database_makes_is_not_given() -> None:
+    with pytest.raises(TypeError, match=r"Room\(\) takes no 'doubled': it is made by the database"):
+        Room(number=1, name="a", price=Decimal(1), place=Place.ref("x"), doubled=Decimal(2))  # type: ignore[call-arg]
+
+
 def test_the_sync_face_makes_and_drops_the_same(database_url: str) -> None:
     with SyncDatabase(database_url) as db:
         create_schema_sync(ALL, db)

@@ -325,6 +325,76 @@ def test_group_survives_a_value_that_empties_the_list() -> None:
     assert (len(group), rows) == (1, [])
 
 
+def test_column_gathers_the_values_of_a_slot() -> None:
+    rows: list[Row] = [filled(id=1, name="x"), filled(id=2), Longer()]
+    assert native.column(rows, NAME, "nothing") == ["x", "nothing", "nothing"]
+    assert native.column(rows, ID, None) == [1, 2, None]
+    assert native.column([], ID, None) == []
+    for wrong in ((rows[0],), [Foreign()], [rows[0], Other()]):
+        with pytest.raises(TypeError):
+            native.column(wrong, ID, None)  # type: ignore[arg-type, type-var, unused-ignore]
+    with pytest.raises(TypeError):
+        native.column(rows, slot(Longer, "more"), None)
+
+
+DEFAULTS: Final = (("name", None, NAME, "nobody", None), ("id", "key", ID, None, lambda: 7))
+
+
+def test_construct_writes_what_is_given_and_the_defaults_of_the_rest() -> None:
+    seen: list[object] = []
+    setters = {"id": ID, "name": NAME, "key": lambda row, value: seen.append((row, value))}
+    row = Row()
+    assert native.construct(row, {}, setters, DEFAULTS) is None
+    assert (row.id, row.name, row._changed) == (7, "nobody", None)
+    row = Row()
+    assert native.construct(row, {"name": None, "key": 5}, setters, DEFAULTS) is None
+    assert (row.name, hasattr(row, "id"), seen) == (None, False, [(row, 5)])
+    assert native.construct(row, {"id": 1, "other": 2}, setters, ()) == "other"
+    assert row.id == 1
+
+
+def test_construct_survives_a_setter_that_changes_what_it_was_given() -> None:
+    values: dict[str, Any] = {"a": object(), "b": object()}
+    setters: dict[str, Any] = {}
+
+    def clear(_: Row, value: object) -> None:
+        values.clear()
+        if value != 1:
+            setters.clear()
+
+    setters |= {"a": clear, "b": clear}
+    assert native.construct(Row(), values, setters, ()) == "b"
+
+
+def test_construct_refuses_what_it_cannot_use() -> None:
+    construct: Any = native.construct
+
+    def fail(*_: object) -> object:
+        raise ZeroDivisionError
+
+    row = Row()
+    for arguments in (
+        (None, {}, {}, ()),
+        (row, [], {}, ()),
+        (row, {}, [], ()),
+        (row, {}, {}, []),
+        (row, {}, {}, (5,)),
+        (row, {}, {}, (("id", None, ID, 1),)),
+        (row, {}, {}, (("id", None, slot(Other, "id"), 1, None),)),
+        (row, {"id": 1}, {"id": slot(Other, "id")}, ()),
+        (row, {"id": 1}, {"id": 5}, ()),
+        (row, {}),
+    ):
+        with pytest.raises(TypeError):
+            construct(*arguments)
+    for values, setters, defaults in (
+        ({"id": 1}, {"id": fail}, ()),
+        ({}, {}, (("id", None, ID, None, fail),)),
+    ):
+        with pytest.raises(ZeroDivisionError):
+            construct(row, values, setters, defaults)
+
+
 # What is missing
 
 

@@ -63,9 +63,9 @@ def read_attributes(
         if isinstance(value, RelationDescriptor):
             refuse_name(model, name)
             del namespace[name]
-            descriptor = cast("RelationDescriptor[Any]", value)
-            annotation: Any = getattr(descriptor, "__orig_class__", type(descriptor))
-            attributes[name] = _read(model, name, annotation, descriptor.field, scope)
+            descriptor = cast("RelationDescriptor[object]", value)
+            said: Any = getattr(descriptor, "__orig_class__", type(descriptor))
+            attributes[name] = _read(model, name, said, descriptor.field, scope)
     return attributes
 
 

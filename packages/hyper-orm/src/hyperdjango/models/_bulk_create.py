@@ -2,7 +2,7 @@
 
 Rows go as one array per column, and what the database makes comes back in their order: INSERT … SELECT inserts in
 the order of its SELECT. Where a column's values cannot go as an array (arrays, domains), the statement is run once
-for each row, pipelined. No hooks and no signals, as in Django.
+for each row, pipelined. Many rows of which the database makes nothing but the key go by COPY. No hooks and no signals, as in Django.
 PostgreSQL docs: sql-insert.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from hyperdjango.database._native import native
-from hyperdjango.models import _in_place, _unnest
+from hyperdjango.models import _bulk_copy, _in_place, _unnest
 from hyperdjango.models._bulk_texts import Conflict, Insertion, insertion
 from hyperdjango.models._columnar import Gathered
 from hyperdjango.models._meta import UNSET, Column, Table
@@ -207,6 +207,12 @@ async def _run(
 ) -> tuple[Insertion, list[tuple[Any, ...]]]:
     text = insertion(table, batch.columns, batch.made, conflict)
     rows: list[tuple[Any, ...]]
+    count = len(batch.instances)
+    key = _bulk_copy.key_to_take(table, batch.made)
+    if not conflict.way and count >= _bulk_copy.ROWS_MIN and batch.columns and (key is not None or not batch.made):
+        numbers = await _bulk_copy.copied(table, batch.columns, batch.values, key, count, database)
+        if numbers is not None:
+            return text, list(zip(numbers))
     if text.is_by_row:
         lists = [
             _unnest.by_row(column, values) for column, values in zip(batch.columns, batch.values, strict=True)

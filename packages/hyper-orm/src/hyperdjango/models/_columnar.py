@@ -5,6 +5,8 @@ something. Used by `_bulk_create` and `_bulk_update`.
 """
 
 import operator
+from decimal import Decimal
+from itertools import filterfalse
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -113,8 +115,13 @@ def fulfils(column: Column, values: list[Any], kinds: set[type]) -> bool:
 def _digits(values: list[Any], bound: tuple[int, int]) -> bool:
     precision, scale = bound
     above = 10 ** (precision - scale)
-    smallest = min([value.as_tuple().exponent for value in values])
-    return bool(smallest >= -scale and -above < min(values) and max(values) < above)
+    # As many digits behind the point as there may be, or one less, and so on: comparing exponents makes no objects.
+    rest = values
+    for places in range(scale, -1, -1):
+        rest = list(filterfalse(Decimal(1).scaleb(-places).same_quantum, rest))
+        if not rest:
+            break
+    return not rest and bool(-above < min(values) and max(values) < above)
 
 
 def _compared(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hyperdjango.models.model import Model
 
 
-def held(instance: "Model", relation: Relation) -> Any:
+def held(instance: Any, relation: Relation) -> Any:
     """Return what is loaded at the far end: an instance, None, a list; UNSET where nothing is, or it is out of date."""
     try:
         found = relation.slot.__get__(instance, type(instance))
@@ -25,14 +25,19 @@ def held(instance: "Model", relation: Relation) -> Any:
         return UNSET
     if not relation.is_forward:
         return found
-    keys = [value_in(column, instance) for column in relation.locals]
     if found is None:
-        return None if None in keys else UNSET
-    theirs = [value_in(column, found) for column in relation.remotes]
-    fits = all(
-        key is UNSET or other is UNSET or key == other for key, other in zip(keys, theirs, strict=True)
-    )
-    return found if fits else UNSET
+        return None if None in [value_in(column, instance) for column in relation.locals] else UNSET
+    for column, remote in zip(relation.locals, relation.remotes, strict=True):
+        key, theirs = value_in(column, instance), value_in(remote, found)
+        # Without a key the instance that is held is what is meant.
+        if (
+            key != theirs
+            and key is not UNSET
+            and theirs is not UNSET
+            and folded([key], (remote,)) != folded([theirs], (remote,))
+        ):
+            return UNSET
+    return found
 
 
 def value_in(column: Column, instance: Any) -> Any:
@@ -53,6 +58,21 @@ def keys_of(instances: "Sequence[Model]", columns: tuple[Column, ...]) -> list[A
     if len(columns) == 1:
         return keys
     return [None if None in key else key for key in keys]
+
+
+def folded(keys: list[Any], columns: tuple[Column, ...]) -> list[Any]:
+    """Return keys so that those which the database takes for equal are equal here: citext looks at no case."""
+    blind = [column.type.sql == "citext" for column in columns]
+    if not any(blind):
+        return keys
+    if len(columns) == 1:
+        return [key if key is None else key.lower() for key in keys]
+    return [
+        key
+        if key is None
+        else tuple(part.lower() if is_blind else part for part, is_blind in zip(key, blind, strict=True))
+        for key in keys
+    ]
 
 
 def setter_of(slot: Any) -> "Callable[[Any, Any, Any], None]":
@@ -83,4 +103,4 @@ def reached(values: Iterable[Any], *, is_many: bool) -> "list[Model]":
     return list({id(one): one for one in found}.values())
 
 
-__all__ = ["held", "keys_of", "put_all", "put_beside", "reached", "setter_of", "value_in"]
+__all__ = ["folded", "held", "keys_of", "put_all", "put_beside", "reached", "setter_of", "value_in"]

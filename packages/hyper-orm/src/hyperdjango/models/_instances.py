@@ -42,7 +42,9 @@ class Plan:
         for column in table.columns:
             name = column.name
             self.setters[name] = (
-                _refuser(model, name, "is made by the database") if column.generated else column.slot
+                _refuser(model, name, "is made by the database")
+                if column.generated is not None
+                else column.slot
             )
             is_optional = column.is_nullable and not column.is_database_made
             if column.default is not UNSET or column.default_factory or is_optional:
@@ -142,10 +144,11 @@ def _key_parts(instance: Any, key: Any) -> list[tuple[Column, Any]]:
     columns = instance._table.primary_key
     if len(columns) == 1:
         return [(columns[0], key)]
-    if not isinstance(key, tuple) or len(cast("tuple[Any, ...]", key)) != len(columns):
+    parts = cast("tuple[object, ...]", key) if isinstance(key, tuple) else ()
+    if len(parts) != len(columns):
         names = ", ".join(column.name for column in columns)
         raise TypeError(f"the key of {type(instance).__name__} is a tuple of {names}")
-    return list(zip(columns, cast("tuple[Any, ...]", key), strict=True))
+    return list(zip(columns, parts, strict=True))
 
 
 def set_key(instance: Any, key: Any) -> None:
@@ -292,5 +295,5 @@ def shape_of(instance: Any) -> tuple[Any, tuple[Any, ...]]:
     model = cast("type[Model]", type(instance))
     if key is None:
         raise FieldError(f"this {model.__name__} has no key yet: save it before it is used in a query")
-    keys = cast("tuple[Any, ...]", key) if isinstance(key, tuple) else (key,)
+    keys = cast("tuple[object, ...]", key) if isinstance(key, tuple) else (key,)
     return InstanceKind(model), keys

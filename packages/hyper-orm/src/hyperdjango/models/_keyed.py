@@ -82,7 +82,7 @@ def arrays_of(keys: list[Any], width: int) -> tuple[list[Any], ...]:
     """Return keys as one list for each of their columns."""
     if width == 1:
         return (keys,)
-    return tuple(map(list, zip(*keys, strict=True))) if keys else ([],) * width
+    return tuple([key[position] for key in keys] for position in range(width))
 
 
 def of_one(state: State, relation: Relation) -> State:

@@ -4,8 +4,10 @@ hyper-dataloader is not needed by anything else here, and is looked for when a l
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from hyperdjango.models._far_ends import folded
 from hyperdjango.models._keyed import arrays_of, keyed
 from hyperdjango.models._prefetch import grouped
 from hyperdjango.models.errors import FieldError, ModelError
@@ -20,13 +22,13 @@ def loader(queryset: Any, field: str, options: dict[str, Any], *, many: bool) ->
     """Return a DataLoader; see `QuerySet.loader`."""
     batch = batch_of(queryset, field, many=many)
     try:
-        from hyperdjango.dataloader import DataLoader
-    except ImportError as error:
+        class_: Any = import_module("hyperdjango.dataloader").DataLoader
+    except (ImportError, AttributeError) as error:
         raise ModelError(
             f"{queryset._state.model.__name__}.objects.loader() needs the package hyper-dataloader: "
             "pip install hyper-dataloader"
         ) from error
-    return DataLoader(batch, **options)
+    return class_(batch, **options)
 
 
 def batch_of(queryset: Any, field: str, *, many: bool) -> Batch:
@@ -60,9 +62,8 @@ def batch_of(queryset: Any, field: str, *, many: bool) -> Batch:
             new._params = queryset._params + arrays_of(wanted, 1)
             rows = await new._rows(ask.statement, new._database(is_write=new._is_write()))
             groups = grouped(rows, (column,), is_beside=ask.is_beside)
-        if many:
-            return [list(groups.get(key, ())) for key in keys]
-        return [_only(model, column, groups.get(key, ())) for key in keys]
+        found = [groups.get(key, ()) for key in folded(list(keys), (column,))]
+        return [list(group) if many else _only(model, column, group) for group in found]
 
     return batch
 

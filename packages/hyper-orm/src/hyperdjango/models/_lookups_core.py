@@ -9,7 +9,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final
 
-from hyperdjango.models._checks import is_a
+from hyperdjango.models._checks import has, is_a
 from hyperdjango.models._nodes import FALSE, Named, Node, Ref, Row, Sql, condition, joined
 from hyperdjango.models._operand import Operand
 from hyperdjango.models._shapes import (
@@ -224,7 +224,7 @@ _INTS: Final = frozenset((int,))
 def keys_of(values: list[Any]) -> list[Any]:
     """The keys of instances; values that are none stay."""
     return [
-        value._shape()[1][0] if hasattr(type(value), "_table") else value
+        value._shape()[1][0] if has(value, "_table") else value
         for value in values
         if value is not None
     ]
@@ -252,7 +252,7 @@ def _row_in(left: Row, operand: Operand) -> Node:
     """Keys of several columns go as one JSON parameter, whatever their types are."""
     count = len(left.nodes)
     for value in operand.value:
-        if not hasattr(type(value), "_table") and not (is_a(value, tuple) and len(value) == count):
+        if not has(value, "_table") and not (is_a(value, tuple) and len(value) == count):
             raise operand.wrong(f"a list of instances or of tuples of {count} values")
     keys = Sql("k", type=None)
     values = _unpacked(keys, left)
@@ -277,7 +277,7 @@ def _key_text(value: Any) -> str:
 
 def _key_texts(values: list[Any]) -> str:
     keys = [
-        value._shape()[1] if hasattr(type(value), "_table") else value
+        value._shape()[1] if has(value, "_table") else value
         for value in values
         if value is not None
     ]

@@ -5,7 +5,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from hyperdjango.models._checks import is_a
+from hyperdjango.models._checks import has, is_a
 from hyperdjango.models._nodes import Node, Parameter
 from hyperdjango.models._shapes import (
     Constant,
@@ -50,7 +50,7 @@ class Operand:
     @property
     def is_expression(self) -> bool:
         """Whether it is looked up or calculated in the database."""
-        return hasattr(type(self.value), "resolve")
+        return has(self.value, "resolve")
 
     @property
     def is_list(self) -> bool:

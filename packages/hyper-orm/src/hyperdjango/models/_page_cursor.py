@@ -51,6 +51,10 @@ def _text(parse: Callable[[str], Any]) -> Callable[[Any], Any]:
     return read
 
 
+def _count(value: timedelta) -> str:
+    return str(value // timedelta(microseconds=1))
+
+
 def _microseconds(value: str) -> timedelta:
     return timedelta(microseconds=int(value))
 
@@ -65,7 +69,7 @@ _FORMS: Final = {
     "t": _Form(datetime, datetime.isoformat, _text(datetime.fromisoformat)),
     "d": _Form(date, date.isoformat, _text(date.fromisoformat)),
     "c": _Form(time, time.isoformat, _text(time.fromisoformat)),
-    "v": _Form(timedelta, lambda value: str(value // timedelta(microseconds=1)), _text(_microseconds)),
+    "v": _Form(timedelta, _count, _text(_microseconds)),
     "x": _Form(bytes, bytes.hex, _text(bytes.fromhex)),
 }
 
@@ -110,16 +114,21 @@ def read(cursor: object, mark: str, count: int) -> tuple[Any, ...]:
         raise InvalidCursor("after= is no cursor of a page")
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        parts = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        if type(parts) is not list or len(parts) != count + 1:
-            raise ValueError(parts)
-        if parts[0] != mark:
+        parts: Any = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        own, *values = _listed(parts, count + 1)
+        if own != mark:
             raise InvalidCursor("after= is a cursor of other rows, or of another order")
-        return tuple(_read(part) for part in parts[1:])
+        return tuple(_read(value) for value in values)
     except InvalidCursor:
         raise
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError, binascii.Error, InvalidOperation):
         raise InvalidCursor("after= is no cursor of a page") from None
+
+
+def _listed(parts: Any, count: int) -> list[Any]:
+    if type(parts) is not list or len(parts) != count:  # pyright: ignore[reportUnknownArgumentType]
+        raise ValueError(parts)  # pyright: ignore[reportUnknownArgumentType]
+    return parts  # pyright: ignore[reportUnknownVariableType]
 
 
 def _read(part: Any) -> Any:

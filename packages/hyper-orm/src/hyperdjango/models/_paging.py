@@ -5,11 +5,10 @@ The primary key is put behind the order, so that no two rows are equal in it.
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from hyperdjango.database import DataError
 from hyperdjango.models import _compile
-from hyperdjango.models._chain import R_co
 from hyperdjango.models._keyed import KEY_NAME, element_sql
 from hyperdjango.models._nodes import FALSE, Node, Parameter, Ref, Sql, condition, joined
 from hyperdjango.models._page_cursor import InvalidCursor, mark_of, read, written
@@ -19,6 +18,8 @@ from hyperdjango.models.errors import FieldError
 
 if TYPE_CHECKING:
     from hyperdjango.models._shapes import Cursor
+
+R_co = TypeVar("R_co", covariant=True)
 
 
 class Page(Generic[R_co]):
@@ -109,7 +110,7 @@ def _taken(row: Any, count: int) -> list[Any]:
 def _order(state: State) -> _Order:
     known: _Order | None = state.compiled.get("page")
     if known is None:
-        known = state.compiled.setdefault("page", _made_order(state))
+        known = state.compiled["page"] = _made_order(state)
     return known
 
 

@@ -4,16 +4,17 @@ Nothing is built or looked up at a call: the values are put into their places an
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args, get_origin
 
 from hyperdjango.models import _compile
-from hyperdjango.models._chain import R_co
 from hyperdjango.models._nearest import nearest
 from hyperdjango.models._shapes import LISTS, ListKind
 from hyperdjango.models.errors import FieldError
 
 if TYPE_CHECKING:
     from hyperdjango.models._chain import Chain
+
+R_co = TypeVar("R_co", covariant=True)
 
 
 class Param:

@@ -4,7 +4,6 @@ A queryset method turns its arguments into an operation's key (names, and a *kin
 values. Calls with equal keys share one piece of SQL; the values travel beside it.
 """
 
-from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
@@ -76,7 +75,7 @@ class InstanceKind(NamedTuple):
 
 def shape(value: Any) -> tuple[Any, tuple[Any, ...]]:
     """Return a value's kind, and the parameters it comes to."""
-    kind: type[Any] = type(value)
+    kind: Any = type(value)
     if kind in PLAIN:
         if kind is int and not BIGINT_MIN <= value <= BIGINT_MAX:
             return (AboveBigint if value > 0 else BelowBigint), (value,)
@@ -94,11 +93,7 @@ def shape(value: Any) -> tuple[Any, tuple[Any, ...]]:
         # Expressions, querysets and instances say it themselves.
         found: tuple[Any, tuple[Any, ...]] = of_itself(value)
         return found
-    if (
-        isinstance(value, Iterable)
-        and not isinstance(value, str | bytes | dict)
-        and hasattr(kind, "__next__")
-    ):
+    if hasattr(kind, "__next__"):
         raise FieldError(f"a {kind.__name__} can be read once only; make a list of it")
     return kind, (value,)
 

@@ -329,15 +329,13 @@ def _each(convert: Any) -> Callable[[Any], Any] | None:
         return None
     one: Callable[[Any], Any] = getattr(convert, "__getitem__", convert)  # a dict, or a function
 
-    def each(values: list[Any]) -> list[Any]:
-        return [
-            None
-            if value is None
-            else each(cast("list[Any]", value))
-            if isinstance(value, list)
-            else one(value)
-            for value in values
-        ]
+    def each(values: list[object]) -> list[object]:
+        return [within(value) for value in values]
+
+    def within(value: Any) -> Any:
+        if isinstance(value, list):
+            return each(cast("list[object]", value))
+        return None if value is None else one(value)
 
     return each
 

@@ -11,6 +11,7 @@ Django docs: ref/models/querysets, "Field lookups"; howto/custom-lookups.
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from hyperdjango.models._checks import has
 from hyperdjango.models._nearest import nearest
 from hyperdjango.models._nodes import Node, Row, condition, joined
 from hyperdjango.models._operand import Operand
@@ -238,7 +239,7 @@ def _checked(left: Node, operand: Operand, found: "Found | None") -> Node:
         given_types: frozenset[Any] = operand.kind.types
         models = [one for one in given_types if hasattr(one, "_table")]
     state = getattr(operand.value, "_state", None)
-    is_rows = state is not None and hasattr(type(operand.value), "resolve") and state.mode == "model"
+    is_rows = state is not None and has(operand.value, "resolve") and state.mode == "model"
     given = [*models, state.model] if is_rows and state is not None else models
     relation = found.relation if found is not None else None
     for model in given:

@@ -9,6 +9,7 @@ no I/O: what was not fetched raises NotLoaded, which names what fetches it.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
+from hyperdjango.models._far_ends import held
 from hyperdjango.models._meta import UNSET, Column, Relation
 from hyperdjango.models._related_rows import M
 from hyperdjango.models._related_set import RelatedSet
@@ -73,9 +74,9 @@ class ForeignKey(RelationDescriptor[T]):
         if self.getters is not None:
             held_of, key_of, their_key_of = self.getters
             try:
-                held = held_of(instance)
-                if held is not None and key_of(instance) == their_key_of(held):
-                    return held
+                one = held_of(instance)
+                if one is not None and key_of(instance) == their_key_of(one):
+                    return one
             except AttributeError:
                 pass  # one of them is not loaded, or has no value yet
         return self._whole(instance)
@@ -86,16 +87,10 @@ class ForeignKey(RelationDescriptor[T]):
         if self.getters is None and len(relation.keys) == 1:
             slots = (relation.slot, relation.keys[0].slot, relation.remotes[0].slot)
             self.getters = (slots[0].__get__, slots[1].__get__, slots[2].__get__)
-        try:
-            held = relation.slot.__get__(instance)
-        except AttributeError:
-            held = UNSET
-        keys = [value_of(column, instance) for column in relation.keys]
-        if held is not UNSET and held is not None:
-            theirs = [value_of(column, held) for column in relation.remotes]
-            if all(_agree(one, other) for one, other in zip(keys, theirs, strict=True)):
-                return held
-        if None in keys:
+        found = held(instance, relation)
+        if found is not UNSET:
+            return found
+        if None in [value_of(column, instance) for column in relation.keys]:
             return None
         raise not_loaded(
             relation, instance, f"select_related({relation.name!r}), prefetch_related({relation.name!r})"
@@ -119,11 +114,6 @@ class ForeignKey(RelationDescriptor[T]):
                 if key is UNSET:  # it is not saved yet; saving this one takes the key over
                     column.slot.__delete__(instance)
         relation.slot.__set__(instance, value)
-
-
-def _agree(key: Any, theirs: Any) -> bool:
-    """Whether the held instance is still the one that the key means; without a key the instance is what is meant."""
-    return key is UNSET or theirs is UNSET or bool(key == theirs)
 
 
 def check_target(relation: Relation, value: Any) -> None:
