@@ -15,9 +15,10 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from bookshop import load
 from postgres_servers import Server
 from psycopg import sql
+
+from bookshop import load
 
 
 class Bookshops:

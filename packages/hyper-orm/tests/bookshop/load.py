@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Final
 
 import psycopg
-from bookshop.data import Maker, Rows
 from hyperdjango.database import Database
+
+from bookshop.data import Maker, Rows
 
 SCHEMA: Final = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
 IDENTITIES: Final = (

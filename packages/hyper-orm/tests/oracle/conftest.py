@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from bookshop import django_side
 from hyperdjango.database import Database, set_db
+
 from oracle.sides import Ours, Theirs
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
+
 from oracle.as_orm import queryset
 from oracle.as_sql import text
 from oracle.descriptions import Query, queries
