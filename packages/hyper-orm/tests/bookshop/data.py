@@ -39,7 +39,8 @@ GENRES: Final = (
     "law", "economics", "religion", "philosophy", "reference",
 )  # fmt: skip
 WORDS: Final = (
-    "river", "Night", "GLASS", "the", "of", "winter", "Straße", "straße", "café", "İstanbul", "50%", "a_b", "back\\slash",
+    "river", "Night", "GLASS", "the", "of", "winter", "Straße", "straße", "café", "İstanbul", "50%", "a_b",
+    "back\\slash",
     "O'Neil", "two", "Two", "stone", "garden", "Letter", "letters", "日本", "🙂", "salt", "iron", "moon", "Moon",
 )  # fmt: skip
 FIRST: Final = (

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from oracle.descriptions import Any_, Column, Group, Leaf, Missing, Part, Query
+from oracle.descriptions import Column, FarRows, Group, Leaf, Missing, Part, Query
 from oracle.schema import MODELS
 from oracle.sides import Side
 
@@ -46,7 +46,7 @@ def keywords(side: Side, part: Part, before: tuple[str, ...]) -> list[tuple[str,
     """The lookups that say it, behind a path."""
     if isinstance(part, Missing):
         return [("__".join((*before, *part.path, "isnull")), part.is_missing)]
-    if isinstance(part, Any_):
+    if isinstance(part, FarRows):
         way = (*before, part.relation)
         if not part.parts:
             return [("__".join((*way, "isnull")), not part.is_there)]

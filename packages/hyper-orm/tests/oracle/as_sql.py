@@ -10,7 +10,7 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
-from oracle.descriptions import Any_, Column, Group, Leaf, Missing, Part, Query
+from oracle.descriptions import Column, FarRows, Group, Leaf, Missing, Part, Query
 from oracle.schema import MODELS, ToOne
 
 
@@ -37,7 +37,7 @@ def literal(value: Any, kind: str) -> str:
         return f"ARRAY[{', '.join(literal(one, kind) for one in value)}]::text[]"
     if isinstance(value, dict):
         return literal(json.dumps(value), kind) + "::jsonb"
-    return "'" + value.replace("'", "''") + "'"
+    return "'" + str(value).replace("'", "''") + "'"
 
 
 class _Rendering:
@@ -75,7 +75,7 @@ class _Rendering:
         if isinstance(part, Missing):
             there = self.at(part.path, model, row, lambda _model, _row: "true")
             return f"NOT ({there})" if part.is_missing else there
-        if isinstance(part, Any_):
+        if isinstance(part, FarRows):
             return self.far(part, model, row)
         if part.lookup == "isnull":
             there = self.at(part.path, model, row, lambda _model, end: f"{end}.{part.column} IS NOT NULL")
@@ -104,7 +104,7 @@ class _Rendering:
         inner = self.value(path[1:], column, way.model, far)
         return f'(SELECT {inner} FROM "{MODELS[way.model].table}" {far} WHERE {far}.{way.remote} = {row}.{way.local})'
 
-    def far(self, part: Any_, model: str, row: str) -> str:
+    def far(self, part: FarRows, model: str, row: str) -> str:
         way = MODELS[model].to_many[part.relation]
         far = next(self.names)
         tests = [way.rows.format(near=row, far=far)]

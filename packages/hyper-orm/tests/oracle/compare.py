@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,6 +16,7 @@ from psycopg.types.range import Range as PsycopgRange
 from oracle.sides import Side
 
 Query = Callable[[Side], Any]
+Queries = Mapping[str, "Query | Case"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def case(found: "Query | Case") -> Case:
     return found if isinstance(found, Case) else Case(found)
 
 
-def table(*tables: dict[str, Query | Case]) -> list[Any]:
+def table(*tables: Queries) -> list[Any]:
     """The parameters of a test over tables of cases."""
     import pytest
 

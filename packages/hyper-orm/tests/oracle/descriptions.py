@@ -38,11 +38,11 @@ class Missing:
 
 
 @dataclass(frozen=True)
-class Any_:
+class FarRows:
     """There is a far row, over a relation to many, for which all of these hold; without any: a far row at all."""
 
     relation: str
-    parts: tuple["Leaf | Any_", ...]
+    parts: tuple["Leaf | FarRows", ...]
     is_there: bool = True
 
 
@@ -55,7 +55,7 @@ class Group:
     is_negated: bool = False
 
 
-Part = Leaf | Missing | Any_ | Group
+Part = Leaf | Missing | FarRows | Group
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ LOOKUPS: Final = {
 }  # fmt: skip
 PIECES: Final = (*WORDS, "", "%", "_", "\\", "'", "e", "Ada", "ada Fo", "a", "tag 1", "#", "G")
 KEYS: Final = ("city", "phone", "news", "n", "language", "size", "followers", "awards")
-DOCUMENTS: Final = (
+DOCUMENTS: Final[tuple[dict[str, Any], ...]] = (
     {},
     {"news": True},
     {"n": 1},
@@ -172,12 +172,12 @@ def leaves(draw: st.DrawFn, model: str, *, may_be_null: bool = True) -> Leaf:
 
 
 @st.composite
-def far_rows(draw: st.DrawFn, model: str, relation: str, depth: int = 2) -> Any_:
+def far_rows(draw: st.DrawFn, model: str, relation: str, depth: int = 2) -> FarRows:
     if draw(st.integers(0, 4)) == 0:
-        return Any_(relation, (), draw(st.booleans()))
+        return FarRows(relation, (), draw(st.booleans()))
     far = MODELS[model].to_many[relation].model
     # What may be NULL without a row is asked for by its own leaf.
-    parts: list[Leaf | Any_] = draw(st.lists(leaves(far, may_be_null=False), min_size=1, max_size=2))
+    parts: list[Leaf | FarRows] = draw(st.lists(leaves(far, may_be_null=False), min_size=1, max_size=2))
     names = {
         name: None
         for part in parts
@@ -189,10 +189,10 @@ def far_rows(draw: st.DrawFn, model: str, relation: str, depth: int = 2) -> Any_
         parts.append(
             draw(far_rows(far, draw(st.sampled_from(sorted(MODELS[far].to_many))), depth - 1).filter(bool_))
         )
-    return Any_(relation, tuple(parts))
+    return FarRows(relation, tuple(parts))
 
 
-def bool_(one: Any_) -> bool:
+def bool_(one: FarRows) -> bool:
     """Whether it asks for a row, so that it can stand beside other conditions of the same far row."""
     return bool(one.parts)
 

@@ -1,4 +1,4 @@
-"""What the generated queries know of the bookshop: written down by hand, so that it does not come from what it tests."""
+"""What the generated queries know of the bookshop: written by hand, so that it does not come from what it tests."""
 
 from typing import Final, NamedTuple
 

@@ -7,7 +7,6 @@ spell differently.
 import asyncio
 import inspect
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 from bookshop import django_side
@@ -32,18 +31,20 @@ FIELDS = {
 class Undone(Exception):  # noqa: N818 - nothing is wrong
     """Rolls a transaction back and carries what was read in it."""
 
-    def __init__(self, value: Any) -> None:
-        self.value = value
+    def __init__(self, result: Any, found: Any) -> None:
+        self.result = result
+        self.found = found
         super().__init__()
 
 
-class Side(SimpleNamespace):
+class Side:
     """One of the two. What a table of queries may use of it is listed in its makers below."""
 
     is_ours: bool
 
-    def __hash__(self) -> int:
-        return id(self)
+    def __getattr__(self, name: str) -> Any:
+        """Say what is missing; what is there is an attribute."""
+        raise AttributeError(f"{self!r} has no {name!r}")
 
     def __repr__(self) -> str:
         return type(self).__name__
@@ -101,9 +102,9 @@ class Theirs(Side):
         try:
             with transaction.atomic():
                 result = write(self)
-                raise Undone((result, self.run(read)))
+                raise Undone(result, self.run(read))
         except Undone as undone:
-            return undone.value
+            return undone.result, undone.found
 
 
 class Ours(Side):
@@ -154,8 +155,8 @@ class Ours(Side):
                 async with self.database.transaction():
                     result = await write(self)
                     found = read(self)
-                    raise Undone((result, await found if inspect.isawaitable(found) else found))
+                    raise Undone(result, await found if inspect.isawaitable(found) else found)
             except Undone as undone:
-                return undone.value
+                return undone.result, undone.found
 
         return self.runner.run(steps())

@@ -1,4 +1,4 @@
-"""A value goes to the server in Bind, or in COPY's data, and never in a text: through every public method, on the wire."""
+"""A value goes to the server in Bind or COPY's data, never in a text: through every public method, on the wire."""
 
 import asyncio
 import inspect
@@ -43,6 +43,13 @@ async def bulk_updated(m: Any) -> None:
     for number, genre in enumerate(genres):
         genre.name = f"{MARKER}{number}"
     await m.Genre.objects.bulk_update(genres, ["name"])
+
+
+async def loaded(m: Any) -> None:
+    """`load` sends keys; the marker is one of them."""
+    author = m.Author.ref(1)
+    author.country_id = MARKER
+    await author.load("country")
 
 
 # What begins from a queryset that has the marker already shows that the method keeps it where it was.
@@ -101,20 +108,31 @@ METHODS: Final[dict[str, Use]] = {
     "values": lambda m: m.Genre.objects.values(x=m.Value(MARKER)),
     "values_list": lambda m: m.Genre.objects.values_list(m.Concat("name", m.Value(MARKER))),
     "save": saved,
-    "load": lambda m: loaded(m),
+    "load": loaded,
 }
 # What sends nothing.
-SILENT: Final = {"bound", "get_queryset", "key", "model", "params", "resolve", "to_sql"} | {
-    name
-    for name in dir(Model)
-    if name.startswith(("before_", "after_", "model_")) or name in {"c", "objects", "pk", "ref", "DoesNotExist", "MultipleObjectsReturned"}
-} | {"refresh", "refresh_from_db"}  # fmt: skip
+SILENT: Final = (
+    {"bound", "get_queryset", "key", "model", "params", "resolve", "to_sql"}
+    | {
+        name
+        for name in dir(Model)
+        if name.startswith(("before_", "after_", "model_"))
+        or name in {"c", "objects", "pk", "ref", "DoesNotExist", "MultipleObjectsReturned"}
+    }
+    | {"refresh", "refresh_from_db"}
+)
 TEXT_LOOKUPS: Final = (
     "exact", "iexact", "contains", "icontains", "startswith", "istartswith", "endswith", "iendswith", "regex", "iregex",
     "gt", "gte", "lt", "lte",
 )  # fmt: skip
+
+
+def looked_up(lookup: str) -> Use:
+    return lambda m: m.Book.objects.filter(**{f"title__{lookup}": CORE})
+
+
 SHAPES: Final[dict[str, Use]] = {
-    **{f"lookup {one}": (lambda m, one=one: m.Book.objects.filter(**{f"title__{one}": CORE})) for one in TEXT_LOOKUPS},
+    **{f"lookup {one}": looked_up(one) for one in TEXT_LOOKUPS},
     "lookup in": lambda m: m.Book.objects.filter(title__in=[MARKER, "b"]),
     "lookup range": lambda m: m.Book.objects.filter(title__range=(MARKER, "z")),
     "lookup of an array": lambda m: m.Book.objects.filter(keywords__contains=[MARKER]),
@@ -127,31 +145,42 @@ SHAPES: Final[dict[str, Use]] = {
     "over to-many": lambda m: m.Author.objects.filter(books__tags__label=MARKER),
     "in a Q": lambda m: m.Author.objects.filter(m.Q(name=MARKER) | ~m.Q(email=MARKER)),
     "in Case": lambda m: m.Author.objects.annotate(x=m.Case(m.When(name=MARKER, then=m.Value(MARKER)))),
-    "in a subquery": lambda m: m.Author.objects.filter(pk__in=m.Author.objects.filter(name=MARKER).values("id")),
-    "in Exists": lambda m: m.Author.objects.filter(m.Exists(m.Book.objects.filter(author=m.OuterRef("pk"), title=MARKER))),
-    "in an aggregate's filter": lambda m: m.Author.objects.annotate(x=m.Count("books", filter=m.Q(books__title=MARKER))),
+    "in a subquery": lambda m: m.Author.objects.filter(
+        pk__in=m.Author.objects.filter(name=MARKER).values("id")
+    ),
+    "in Exists": lambda m: m.Author.objects.filter(
+        m.Exists(m.Book.objects.filter(author=m.OuterRef("pk"), title=MARKER))
+    ),
+    "in an aggregate's filter": lambda m: m.Author.objects.annotate(
+        x=m.Count("books", filter=m.Q(books__title=MARKER))
+    ),
     "in StringAgg's delimiter": lambda m: m.Author.objects.aggregate(x=m.StringAgg("name", delimiter=MARKER)),
     "in a function": lambda m: m.Author.objects.annotate(x=m.Replace("name", m.Value("a"), m.Value(MARKER))),
     "in a typed expression": lambda m: m.Author.objects.filter(m.Author.c.name == MARKER),
-    "in a default of a window": lambda m: m.Author.objects.annotate(x=m.Window(m.Lag("name", 1, MARKER), order_by="id")),
+    "in a default of a window": lambda m: m.Author.objects.annotate(
+        x=m.Window(m.Lag("name", 1, MARKER), order_by="id")
+    ),
     "update of a document": lambda m: m.Book.objects.filter(pk=1).update(details={MARKER: MARKER}),
     "update of an array": lambda m: m.Book.objects.filter(pk=1).update(keywords=[MARKER]),
-    "update by an expression": lambda m: m.Book.objects.filter(pk=1).update(title=m.Concat("title", m.Value(MARKER))),
+    "update by an expression": lambda m: m.Book.objects.filter(pk=1).update(
+        title=m.Concat("title", m.Value(MARKER))
+    ),
     "a whole book": lambda m: m.Book.objects.create(
-        title=MARKER, isbn=CORE, author_id=1, genre_id=1, price=Decimal(1), keywords=[MARKER], details={"a": MARKER}, subtitle=MARKER,
-        published=date(2020, 1, 1), created=NOW,
+        title=MARKER,
+        isbn=CORE,
+        author_id=1,
+        genre_id=1,
+        price=Decimal(1),
+        keywords=[MARKER],
+        details={"a": MARKER},
+        subtitle=MARKER,
+        published=date(2020, 1, 1),
+        created=NOW,
     ),
     "many rows": lambda m: m.Review.objects.bulk_create(
         [m.Review(book_id=1, stars=1, body=f"{MARKER}{n}", written=NOW) for n in range(3000)]
     ),
-}  # fmt: skip
-
-
-async def loaded(m: Any) -> None:
-    """`load` sends keys; the marker is one of them."""
-    author = m.Author.ref(1)
-    author.country_id = MARKER
-    await author.load("country")
+}
 
 
 @pytest.fixture(scope="module")

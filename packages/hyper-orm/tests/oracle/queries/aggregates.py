@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from oracle.compare import Case, Query, departs, ordered, shaped
+from oracle.compare import Case, Queries, Query, departs, ordered, shaped
 
 
 def attribute(query: Query) -> Case:
@@ -21,7 +21,7 @@ def far(m: Any, model: str, back: str, expression: Any, **conditions: Any) -> An
     return m.Subquery(rows.order_by().values(back).annotate(made=expression).values("made"))
 
 
-TOTALS: Final[dict[str, Query | Case]] = {
+TOTALS: Final[Queries] = {
     "count": lambda m: m.Book.objects.aggregate(n=m.Count("id")),
     "count of rows": lambda m: m.Book.objects.aggregate(n=m.Count("*")),
     "count of a nullable": lambda m: m.Book.objects.aggregate(n=m.Count("pages")),
@@ -62,7 +62,7 @@ TOTALS: Final[dict[str, Query | Case]] = {
     "over to-many, alone": lambda m: m.Author.objects.filter(pk__lt=50).aggregate(n=m.Count("books")),
 }  # fmt: skip
 
-EACH: Final[dict[str, Query | Case]] = {
+EACH: Final[Queries] = {
     "count": attribute(lambda m: m.Author.objects.annotate(x=m.Count("books"))),
     "count of the second key": attribute(lambda m: m.Author.objects.annotate(x=m.Count("edited"))),
     "sum": attribute(lambda m: m.Author.objects.annotate(x=m.Sum("books__price"))),
@@ -142,7 +142,7 @@ EACH: Final[dict[str, Query | Case]] = {
     ),
 }  # fmt: skip
 
-GROUPS: Final[dict[str, Query | Case]] = {
+GROUPS: Final[Queries] = {
     "by a column": lambda m: m.Book.objects.values("binding").annotate(n=m.Count("id")),
     "by a column, values_list": lambda m: m.Book.objects.values_list("binding").annotate(n=m.Count("id")),
     "by two": lambda m: m.Book.objects.values("binding", "in_print").annotate(n=m.Count("id"), high=m.Max("price")),

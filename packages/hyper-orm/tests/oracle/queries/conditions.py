@@ -4,9 +4,9 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Final
 
-from oracle.compare import Case, Query, empty
+from oracle.compare import Queries, empty
 
-CHAINS: Final[dict[str, Query | Case]] = {
+CHAINS: Final[Queries] = {
     "all": lambda m: m.Author.objects.all(),
     "none": empty(lambda m: m.Author.objects.none()),
     "none and filter": empty(lambda m: m.Author.objects.none().filter(name="x")),
@@ -37,7 +37,7 @@ CHAINS: Final[dict[str, Query | Case]] = {
     "exclude compares columns": lambda m: m.Book.objects.exclude(cost__gt=m.F("price")).filter(pages__lt=100),
 }  # fmt: skip
 
-COMBINATIONS: Final[dict[str, Query | Case]] = {
+COMBINATIONS: Final[Queries] = {
     "or": lambda m: m.Author.objects.filter(m.Q(rating=1.0) | m.Q(is_active=False)),
     "and": lambda m: m.Author.objects.filter(m.Q(rating=1.0) & m.Q(is_active=False)),
     "xor": lambda m: m.Author.objects.filter(m.Q(rating__gt=2) ^ m.Q(is_active=False)),
@@ -75,7 +75,7 @@ COMBINATIONS: Final[dict[str, Query | Case]] = {
     "a condition as an expression": lambda m: m.Author.objects.filter(m.Q(rating__gt=m.Value(4.0))),
 }  # fmt: skip
 
-COLUMNS: Final[dict[str, Query | Case]] = {
+COLUMNS: Final[Queries] = {
     "column against column": lambda m: m.Book.objects.filter(cost__gt=m.F("price")),
     "column against itself with NULLs": lambda m: m.Author.objects.filter(rating=m.F("rating")),
     "sum": lambda m: m.Book.objects.filter(price__lt=m.F("cost") + 1),

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Final
 
-from oracle.compare import Case, Query, departs, ordered, shaped
+from oracle.compare import Case, Queries, Query, departs, ordered, shaped
 
 FEW: Final = 40
 
@@ -18,7 +18,7 @@ def value(query: Query) -> Case:
     return Case(lambda m: query(m).values_list("pk", "x"))
 
 
-TEXT_FUNCTIONS: Final[dict[str, Query | Case]] = {
+TEXT_FUNCTIONS: Final[Queries] = {
     "Lower": value(lambda m: m.Country.objects.annotate(x=m.Lower("name"))),
     "Upper": value(lambda m: m.Country.objects.annotate(x=m.Upper("name"))),
     "Length": value(lambda m: m.Country.objects.annotate(x=m.Length("name"))),
@@ -45,7 +45,7 @@ TEXT_FUNCTIONS: Final[dict[str, Query | Case]] = {
     "Collate": value(lambda m: m.Country.objects.annotate(x=m.Collate("name", "C"))),
 }  # fmt: skip
 
-NUMBER_FUNCTIONS: Final[dict[str, Query | Case]] = {
+NUMBER_FUNCTIONS: Final[Queries] = {
     "Abs": value(lambda m: m.Customer.objects.filter(pk__lt=99).annotate(x=m.Abs("balance"))),
     "Ceil": value(lambda m: m.Author.objects.filter(pk__lt=99).annotate(x=m.Ceil("rating"))),
     "Floor": value(lambda m: m.Author.objects.filter(pk__lt=99).annotate(x=m.Floor("rating"))),
@@ -89,27 +89,21 @@ NUMBER_FUNCTIONS: Final[dict[str, Query | Case]] = {
     "a condition": attribute(lambda m: m.Author.objects.annotate(x=m.typed(m.Q(rating__gt=2.5), "boolean"))),
 }  # fmt: skip
 
-DATES: Final[dict[str, Query | Case]] = {
-    f"Extract {part}": value(
-        lambda m, part=part: m.Order.objects.filter(pk__lt=99).annotate(x=getattr(m, f"Extract{part}")("placed"))
+
+def cut(model: str, function: str, column: str) -> Case:
+    """A part of a date or timestamp, or where it begins."""
+    return value(
+        lambda m: getattr(m, model).objects.filter(pk__lt=99).annotate(x=getattr(m, function)(column))
     )
-    for part in ("Year", "IsoYear", "Month", "Day", "Week", "WeekDay", "IsoWeekDay", "Quarter", "Hour", "Minute", "Second")
-} | {
-    f"Extract {part} of a date": value(
-        lambda m, part=part: m.Author.objects.filter(pk__lt=99).annotate(x=getattr(m, f"Extract{part}")("born"))
-    )
-    for part in ("Year", "IsoYear", "Month", "Day", "Week", "WeekDay", "IsoWeekDay", "Quarter")
-} | {
-    f"Trunc {part}": value(
-        lambda m, part=part: m.Order.objects.filter(pk__lt=99).annotate(x=getattr(m, f"Trunc{part}")("placed"))
-    )
-    for part in ("Year", "Quarter", "Month", "Week", "Day", "Hour", "Minute", "Second", "Date", "Time")
-} | {
-    f"Trunc {part} of a date": value(
-        lambda m, part=part: m.Author.objects.filter(pk__lt=99).annotate(x=getattr(m, f"Trunc{part}")("born"))
-    )
-    for part in ("Year", "Quarter", "Month", "Week")
-} | {
+
+
+CALENDAR: Final = ("Year", "IsoYear", "Month", "Day", "Week", "WeekDay", "IsoWeekDay", "Quarter")
+STARTS: Final = ("Year", "Quarter", "Month", "Week", "Day", "Hour", "Minute", "Second", "Date", "Time")
+DATES: Final[Queries] = {
+    **{f"Extract {part}": cut("Order", f"Extract{part}", "placed") for part in (*CALENDAR, "Hour", "Minute", "Second")},
+    **{f"Extract {part} of a date": cut("Author", f"Extract{part}", "born") for part in CALENDAR},
+    **{f"Trunc {part}": cut("Order", f"Trunc{part}", "placed") for part in STARTS},
+    **{f"Trunc {part} of a date": cut("Author", f"Trunc{part}", "born") for part in STARTS[:4]},
     "difference": attribute(lambda m: m.Order.objects.filter(pk__lt=99).annotate(x=m.F("shipped") - m.F("placed"))),
     "difference of dates": attribute(lambda m: m.Author.objects.filter(pk__lt=99).annotate(x=m.F("died") - m.F("born"))),
     "transform in values": lambda m: m.Order.objects.filter(pk__lt=99).values_list("pk", "placed__year", "placed__date"),
@@ -122,7 +116,7 @@ DATES: Final[dict[str, Query | Case]] = {
     "transform in order": ordered(lambda m: m.Author.objects.filter(born__isnull=False).order_by("born__month", "id")),
 }  # fmt: skip
 
-CASES: Final[dict[str, Query | Case]] = {
+CASES: Final[Queries] = {
     "Case": attribute(
         lambda m: m.Author.objects.annotate(
             x=m.Case(m.When(rating__gt=4, then=m.Value("good")), m.When(rating__gt=2, then=m.Value("fair")), default=m.Value("?"))
@@ -141,7 +135,7 @@ CASES: Final[dict[str, Query | Case]] = {
     ),
     "over a relation": attribute(
         lambda m: m.Book.objects.filter(pk__lt=99).annotate(
-            x=m.Case(m.When(editor__rating__gt=2, then=m.Value("e")), When_author(m), default=m.Value("-"))
+            x=m.Case(m.When(editor__rating__gt=2, then=m.Value("e")), m.When(author__rating__gt=2, then=m.Value("a")), default=m.Value("-"))
         )
     ),
     "in a filter": lambda m: m.Author.objects.filter(
@@ -159,11 +153,7 @@ CASES: Final[dict[str, Query | Case]] = {
 }  # fmt: skip
 
 
-def When_author(m):  # noqa: N802 - it stands for one
-    return m.When(author__rating__gt=2, then=m.Value("a"))
-
-
-SUBQUERIES: Final[dict[str, Query | Case]] = {
+SUBQUERIES: Final[Queries] = {
     "Exists": lambda m: m.Author.objects.filter(m.Exists(m.Book.objects.filter(author=m.OuterRef("pk"), price__lt=1))),
     "not Exists": lambda m: m.Author.objects.filter(~m.Exists(m.Book.objects.filter(author=m.OuterRef("pk")))),
     "Exists or a condition": lambda m: m.Author.objects.filter(
@@ -240,7 +230,7 @@ SUBQUERIES: Final[dict[str, Query | Case]] = {
     ),
 }  # fmt: skip
 
-WINDOWS: Final[dict[str, Query | Case]] = {
+WINDOWS: Final[Queries] = {
     "row number": attribute(
         lambda m: m.Book.objects.filter(pk__lt=300).annotate(x=m.Window(m.RowNumber(), partition_by=[m.F("genre")], order_by=["price", "id"]))
     ),

@@ -3,9 +3,9 @@
 from datetime import date
 from typing import Final
 
-from oracle.compare import Case, Query, empty, ordered, shaped
+from oracle.compare import Queries, empty, ordered, shaped
 
-VALUES: Final[dict[str, Query | Case]] = {
+VALUES: Final[Queries] = {
     "values": lambda m: m.Genre.objects.values(),
     "values of names": lambda m: m.Author.objects.values("name", "rating"),
     "values of a key": lambda m: m.Book.objects.filter(pk__lt=99).values("author", "editor"),
@@ -34,7 +34,7 @@ VALUES: Final[dict[str, Query | Case]] = {
     "values of a composite key": lambda m: m.OrderLine.objects.filter(order_id__lt=20).values("order_id", "position"),
 }  # fmt: skip
 
-ORDER: Final[dict[str, Query | Case]] = {
+ORDER: Final[Queries] = {
     "ascending": ordered(lambda m: m.Author.objects.order_by("name", "id")),
     "descending": ordered(lambda m: m.Author.objects.order_by("-name", "id")),
     "NULLs, ascending": ordered(lambda m: m.Author.objects.order_by("rating", "id")),
@@ -62,7 +62,7 @@ ORDER: Final[dict[str, Query | Case]] = {
     "by a one to one, reverse": ordered(lambda m: m.Author.objects.order_by("profile__bio", "id")),
 }  # fmt: skip
 
-SLICES: Final[dict[str, Query | Case]] = {
+SLICES: Final[Queries] = {
     "first ten": ordered(lambda m: m.Author.objects.order_by("id")[:10]),
     "some in the middle": ordered(lambda m: m.Author.objects.order_by("id")[10:20]),
     "from one on": ordered(lambda m: m.Author.objects.order_by("id")[590:]),
@@ -78,7 +78,7 @@ SLICES: Final[dict[str, Query | Case]] = {
     "exists beyond": lambda m: m.Author.objects.order_by("id")[5000:].exists(),
 }
 
-DISTINCT: Final[dict[str, Query | Case]] = {
+DISTINCT: Final[Queries] = {
     "values": lambda m: m.Book.objects.values("binding").distinct(),
     "values of two": lambda m: m.Book.objects.values_list("binding", "in_print").distinct(),
     "flat": lambda m: m.Author.objects.values_list("rating", flat=True).distinct(),
@@ -99,7 +99,7 @@ DISTINCT: Final[dict[str, Query | Case]] = {
     ),
 }
 
-SETS: Final[dict[str, Query | Case]] = {
+SETS: Final[Queries] = {
     "union": lambda m: m.Author.objects.filter(rating=5.0).union(m.Author.objects.filter(is_active=False)),
     "union all": lambda m: m.Author.objects.filter(rating=5.0).union(m.Author.objects.filter(is_active=False), all=True),
     "union of three": lambda m: m.Author.objects.filter(rating=5.0).union(
@@ -125,7 +125,7 @@ SETS: Final[dict[str, Query | Case]] = {
     .union(m.Author.objects.filter(pk=1)),
 }  # fmt: skip
 
-SINGLE: Final[dict[str, Query | Case]] = {
+SINGLE: Final[Queries] = {
     "get": lambda m: m.Author.objects.get(pk=7),
     "get by two": lambda m: m.Stock.objects.get(
         shop_id=1, book_id=m.Stock.objects.filter(shop_id=1).order_by("book_id").values("book_id")[:1]
