@@ -148,10 +148,15 @@ class Cursor:
         """Have the value at a position go through `adapter` whenever the operation is used."""
         known = self.adapters.get(index - self.first)
 
-        def both(value: Any) -> Any:
-            return adapter(known(value))
+        if known is None:
+            self.adapters[index - self.first] = adapter
+            return
+        first = known
 
-        self.adapters[index - self.first] = adapter if known is None else both
+        def both(value: Any) -> Any:
+            return adapter(first(value))
+
+        self.adapters[index - self.first] = both
 
     def seek(self, index: int) -> None:
         """Go on at a position that was skipped."""
