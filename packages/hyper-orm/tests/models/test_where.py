@@ -98,7 +98,8 @@ async def test_conditions_on_rows_and_on_aggregates(shelf: Database) -> None:
 
 def test_what_is_no_condition_is_refused() -> None:
     books: Any = Book.objects
-    for wrong in (5, "title", None, {"title": 1}):
+    wrongs: list[Any] = [5, "title", None, {"title": 1}]
+    for wrong in wrongs:
         with pytest.raises(FieldError):
             books.filter(wrong)
         with pytest.raises(FieldError):

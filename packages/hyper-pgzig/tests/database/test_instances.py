@@ -330,9 +330,10 @@ def test_column_gathers_the_values_of_a_slot() -> None:
     assert native.column(rows, NAME, "nothing") == ["x", "nothing", "nothing"]
     assert native.column(rows, ID, None) == [1, 2, None]
     assert native.column([], ID, None) == []
-    for wrong in ((rows[0],), [Foreign()], [rows[0], Other()]):
+    wrongs: list[Any] = [(rows[0],), [Foreign()], [rows[0], Other()]]
+    for wrong in wrongs:
         with pytest.raises(TypeError):
-            native.column(wrong, ID, None)  # type: ignore[arg-type, type-var, unused-ignore]
+            native.column(wrong, ID, None)
     with pytest.raises(TypeError):
         native.column(rows, slot(Longer, "more"), None)
 
@@ -373,7 +374,7 @@ def test_construct_refuses_what_it_cannot_use() -> None:
         raise ZeroDivisionError
 
     row = Row()
-    for arguments in (
+    wrongs: list[Any] = [
         (None, {}, {}, ()),
         (row, [], {}, ()),
         (row, {}, [], ()),
@@ -384,7 +385,8 @@ def test_construct_refuses_what_it_cannot_use() -> None:
         (row, {"id": 1}, {"id": slot(Other, "id")}, ()),
         (row, {"id": 1}, {"id": 5}, ()),
         (row, {}),
-    ):
+    ]
+    for arguments in wrongs:
         with pytest.raises(TypeError):
             construct(*arguments)
     for values, setters, defaults in (

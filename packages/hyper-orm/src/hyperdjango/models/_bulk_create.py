@@ -2,7 +2,8 @@
 
 Rows go as one array per column, and what the database makes comes back in their order: INSERT … SELECT inserts in
 the order of its SELECT. Where a column's values cannot go as an array (arrays, domains), the statement is run once
-for each row, pipelined. Many rows of which the database makes nothing but the key go by COPY. No hooks and no signals, as in Django.
+for each row, pipelined. Many rows of which the database makes nothing but the key go by COPY. No hooks and no signals,
+as in Django.
 PostgreSQL docs: sql-insert.
 """
 
@@ -209,7 +210,12 @@ async def _run(
     rows: list[tuple[Any, ...]]
     count = len(batch.instances)
     key = _bulk_copy.key_to_take(table, batch.made)
-    if not conflict.way and count >= _bulk_copy.ROWS_MIN and batch.columns and (key is not None or not batch.made):
+    if (
+        not conflict.way
+        and count >= _bulk_copy.ROWS_MIN
+        and batch.columns
+        and (key is not None or not batch.made)
+    ):
         numbers = await _bulk_copy.copied(table, batch.columns, batch.values, key, count, database)
         if numbers is not None:
             return text, list(zip(numbers))
@@ -229,8 +235,8 @@ async def _run(
         return text, []
     if not text.is_numbered and len(rows) != len(batch.instances):
         raise ModelError(
-            f"bulk_create() of {table.model.__name__}: {len(batch.instances)} rows were sent and {len(rows)} came back; a "
-            "trigger or rule has prevented some, and the others cannot be told apart"
+            f"bulk_create() of {table.model.__name__}: {len(batch.instances)} rows were sent and {len(rows)} came back; "
+            "a trigger or rule has prevented some, and the others cannot be told apart"
         )
     return text, rows
 
@@ -245,7 +251,7 @@ def _take(
 ) -> None:
     """Give the instances what the database has made."""
     instances: Sequence[Any] = batch.instances
-    positions: Sequence[int] = batch.positions
+    positions: list[int] = list(batch.positions)
     new: Sequence[bool] | None = None
     if text.is_numbered:
         places = [row[-1] - 1 for row in rows]

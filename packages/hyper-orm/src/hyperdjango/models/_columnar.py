@@ -5,9 +5,9 @@ something. Used by `_bulk_create` and `_bulk_update`.
 """
 
 import operator
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from itertools import filterfalse
-from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from hyperdjango.database._native import native
@@ -15,7 +15,7 @@ from hyperdjango.models._meta import UNSET, Column
 from hyperdjango.models._outgoing import checked, key_of_held, missing
 from hyperdjango.models.errors import ValidationError
 
-_MISSING: Final = type(UNSET)
+_MISSING: Final[Any] = UNSET.__class__
 _NONE: Final = type(None)
 ERRORS_MAX: Final = 20
 

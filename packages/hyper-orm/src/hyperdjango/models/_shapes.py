@@ -6,7 +6,7 @@ values. Calls with equal keys share one piece of SQL; the values travel beside i
 
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 from uuid import UUID
 
 from hyperdjango.models.errors import FieldError
@@ -75,7 +75,7 @@ class InstanceKind(NamedTuple):
 
 def shape(value: Any) -> tuple[Any, tuple[Any, ...]]:
     """Return a value's kind, and the parameters it comes to."""
-    kind: Any = type(value)
+    kind = cast("Any", type(value))
     if kind in PLAIN:
         if kind is int and not BIGINT_MIN <= value <= BIGINT_MAX:
             return (AboveBigint if value > 0 else BelowBigint), (value,)
@@ -147,7 +147,11 @@ class Cursor:
     def adapt(self, index: int, adapter: Any) -> None:
         """Have the value at a position go through `adapter` whenever the operation is used."""
         known = self.adapters.get(index - self.first)
-        self.adapters[index - self.first] = adapter if known is None else lambda value: adapter(known(value))
+
+        def both(value: Any) -> Any:
+            return adapter(known(value))
+
+        self.adapters[index - self.first] = adapter if known is None else both
 
     def seek(self, index: int) -> None:
         """Go on at a position that was skipped."""

@@ -132,12 +132,11 @@ def _check_word(name: Any) -> None:
 
 def _of_kind(registry: Mapping[str, list[_Registered]], name: str, kind: str) -> _Registered | None:
     """The newest entry for a kind; one for exactly it before one for all."""
-    entries = registry.get(name, [])
-    for wanted in (kind, ANY_KIND):
-        for entry in reversed(entries):
-            if wanted in entry.kinds:
-                return entry
-    return None
+    found: _Registered | None = None
+    for entry in registry.get(name, []):
+        if kind in entry.kinds or (ANY_KIND in entry.kinds and (found is None or ANY_KIND in found.kinds)):
+            found = entry
+    return found
 
 
 def _last_lookup(word: str, kind: str) -> _Registered | None:

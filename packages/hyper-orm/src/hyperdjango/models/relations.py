@@ -74,9 +74,9 @@ class ForeignKey(RelationDescriptor[T]):
         if self.getters is not None:
             held_of, key_of, their_key_of = self.getters
             try:
-                one = held_of(instance)
-                if one is not None and key_of(instance) == their_key_of(one):
-                    return one
+                found = held_of(instance)
+                if found is not None and key_of(instance) == their_key_of(found):
+                    return found
             except AttributeError:
                 pass  # one of them is not loaded, or has no value yet
         return self._whole(instance)
