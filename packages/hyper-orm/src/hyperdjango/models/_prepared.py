@@ -29,7 +29,7 @@ class Param:
     __slots__ = ("_adapters", "name", "type")
 
     def __init__(self, name: str, type: Any = None) -> None:
-        if not isinstance(name, str) or not name.isidentifier():
+        if name.__class__ is not str or not name.isidentifier():
             raise FieldError(f"Param() takes the name of a keyword, not {name!r}")
         self.name = name
         self.type = type

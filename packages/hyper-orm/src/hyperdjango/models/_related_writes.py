@@ -295,9 +295,8 @@ def _key(relation: "Relation", one: Any) -> Any:
                 f"{_said(relation)}: this {target.__name__} is not saved; save it first, or use create()"
             )
         return keys_of([one], columns)[0]
-    given: Any = type(one)
-    if relation.through is None or hasattr(given, "_table") or one is None:
-        raise FieldError(f"{_said(relation)} takes instances of {target.__name__}, not {given.__name__}")
+    if relation.through is None or hasattr(one, "_table") or one is None:
+        raise FieldError(f"{_said(relation)} takes instances of {target.__name__}, not {type(one).__name__}")
     return one
 
 

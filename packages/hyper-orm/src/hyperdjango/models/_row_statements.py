@@ -6,7 +6,7 @@ parameters. PostgreSQL docs: sql-insert, sql-update, sql-delete, sql-select.
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from hyperdjango.database._identifiers import quote_identifier
 from hyperdjango.database._native import native
@@ -71,8 +71,7 @@ def giving(sql: str, columns: "Sequence[Column]") -> RowStatement:
 def called(convert: Any) -> Any:
     """Return a conversion as a function."""
     if isinstance(convert, dict):
-        members: dict[Any, Any] = convert
-        return members.__getitem__
+        return cast("dict[Any, Any]", convert).__getitem__
     return convert
 
 
