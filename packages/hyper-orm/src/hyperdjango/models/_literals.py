@@ -84,8 +84,7 @@ def _range(value: Range[Any]) -> str:
 def _range_text(value: Range[Any]) -> str:
     if value.isempty:
         return "empty"
-    left, right = value.bounds
-    return f"{left}{_bound(value.lower)},{_bound(value.upper)}{right}"
+    return f"{value.bounds[0]}{_bound(value.lower)},{_bound(value.upper)}{value.bounds[1]}"
 
 
 def _bound(value: Any) -> str:
