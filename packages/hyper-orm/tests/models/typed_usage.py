@@ -94,7 +94,7 @@ def attributes(book: Book, author: Author, profile: Profile) -> None:
     book.title = 3  # type: ignore[assignment]
     book.author = Tag(name="x")  # type: ignore[assignment]
     book.editor = None
-    book.titel  # type: ignore[attr-defined]
+    print(book.titel)  # type: ignore[attr-defined]
 
 
 async def querysets() -> None:

@@ -8,8 +8,6 @@ Django docs: ref/models/querysets, "Aggregation functions".
 PostgreSQL docs: functions-aggregate, sql-expressions, "Aggregate Expressions".
 """
 
-# pyright: reportPrivateUsage=false
-
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 

@@ -5,7 +5,6 @@ is not there, because it is imported for type checkers alone or declared further
 the target of a relation it is looked up later, anywhere else it is an error.
 """
 # A model's underscored attributes are kept from users, not from the package:
-# pyright: reportPrivateUsage=false
 
 import builtins
 import importlib

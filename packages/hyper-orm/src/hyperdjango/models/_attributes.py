@@ -1,6 +1,5 @@
 """Reads the annotations of one class body into attributes: columns and relations that have no class yet."""
 # A model's underscored attributes are kept from users, not from the package:
-# pyright: reportPrivateUsage=false
 
 from typing import Any, ClassVar, Final, NamedTuple, cast, get_args, get_origin
 

@@ -235,8 +235,8 @@ async def _run(
         return text, []
     if not text.is_numbered and len(rows) != len(batch.instances):
         raise ModelError(
-            f"bulk_create() of {table.model.__name__}: {len(batch.instances)} rows were sent and {len(rows)} came back; "
-            "a trigger or rule has prevented some, and the others cannot be told apart"
+            f"bulk_create() of {table.model.__name__}: {len(batch.instances)} rows were sent and {len(rows)} came "
+            "back; a trigger or rule has prevented some, and the others cannot be told apart"
         )
     return text, rows
 

@@ -7,7 +7,7 @@ once. The values of the assignments stand behind those of the chain.
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hyperdjango.database._native import native
-from hyperdjango.models import _compile
+from hyperdjango.models import _compile_changes
 from hyperdjango.models._hydration import plan_of
 from hyperdjango.models._meta import UNSET
 from hyperdjango.models._nodes import Node, Parameter, Ref, Sql
@@ -118,7 +118,7 @@ def update(chain: "Chain[Any, Any]", values: dict[str, Any]) -> "tuple[_Change, 
         chain,
         ("update", tuple(key)),
         params,
-        lambda one, cursor: _compile.update(one, _assignments(one, columns, cursor), _returned(one)),
+        lambda one, cursor: _compile_changes.update(one, _assignments(one, columns, cursor), _returned(one)),
     )
 
 
@@ -163,7 +163,7 @@ def _adapter(column: "Column") -> "Callable[[Any], Any]":
 def delete(chain: "Chain[Any, Any]") -> "tuple[_Change, tuple[Any, ...]]":
     """Compile a DELETE; return it with the values that are sent."""
     _whole_rows(chain._state, "delete()")
-    return _compiled(chain, "delete", (), lambda one, _: _compile.delete(one, _returned(one)))
+    return _compiled(chain, "delete", (), lambda one, _: _compile_changes.delete(one, _returned(one)))
 
 
 def _whole_rows(state: State, method: str) -> None:

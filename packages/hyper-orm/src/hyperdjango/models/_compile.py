@@ -1,14 +1,14 @@
-"""Writes a State as a statement: SELECT in its several uses, UPDATE and DELETE.
+"""Writes a State as a SELECT in its several uses; `_compile_changes` writes UPDATE and DELETE.
 
 What is compiled is kept with the State, so a shape is compiled once.
-PostgreSQL docs: sql-select, sql-update, sql-delete.
+PostgreSQL docs: sql-select.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hyperdjango.models._hydration import Plan, plan_of
-from hyperdjango.models._nodes import FALSE, Lateral, Node, Ref, Select, Source, Sql
+from hyperdjango.models._nodes import FALSE, Node, Ref, Select, Sql
 from hyperdjango.models._state import OrderKey, State
 from hyperdjango.models._types import BIGINT
 from hyperdjango.models._writer import Frame, Text, Writer
@@ -140,7 +140,7 @@ class _Body:
         writer, state = self.writer, self.state
         held = writer.frame
         offset = held.offset if held is not None else 0
-        writer.frame = Frame(held, (state.root, *_extra_roots(state)), offset, None)
+        writer.frame = Frame(held, (state.root,), offset, None)
         try:
             self.write_ctes()
             if state.combined:
@@ -290,13 +290,14 @@ def primary_key_order(state: State) -> State:
     return known
 
 
-def _extra_roots(state: State) -> Iterator[Source]:
-    yield from ()
-
-
 def write_within(writer: Writer, state: State, offset: int) -> None:
     """Write a State as the rows of a FROM."""
     _within(writer, state, offset, is_inner=True)
+
+
+def write_alone(writer: Writer, state: State) -> None:
+    """Write a State with nothing around it."""
+    _Body(state, writer).write_statement()
 
 
 def write_apart(writer: Writer, state: State, node: Node) -> None:
@@ -329,6 +330,7 @@ def _write_named(writer: Writer, fields: list[tuple[str, Node]]) -> None:
 
 
 def output_fields(state: State) -> tuple[tuple[str, Node], ...]:
+    """Names and values of a row; of the first part, where several are put together."""
     if state.combined:
         return output_fields(state.combined[0].state)
     return state.fields
@@ -428,96 +430,3 @@ def _one_column(state: State) -> Node:
             f"a subquery gives one column; this queryset of {state.model.__name__} gives {names}"
         )
     return fields[0][1]
-
-
-# Writing
-
-
-def update(state: State, assignments: "tuple[tuple[Any, Node], ...]", returning: list[Node] | None) -> Text:
-    """UPDATE of all rows of a State."""
-    writer = Writer()
-
-    def write_head(alias: str) -> None:
-        writer.put("UPDATE ")
-        state.root.write_table(writer)
-        writer.put(f" AS {alias} SET ")
-        for position, (column, node) in enumerate(assignments):
-            writer.put(", " if position else "")
-            writer.name(column.column)
-            writer.put(" = ")
-            node.write(writer)
-
-    _write_change(state, writer, write_head, returning)
-    return writer.text()
-
-
-def delete(state: State, returning: list[Node] | None) -> Text:
-    """DELETE of all rows of a State."""
-    writer = Writer()
-
-    def write_head(alias: str) -> None:
-        writer.put("DELETE FROM ")
-        state.root.write_table(writer)
-        writer.put(f" AS {alias}")
-
-    _write_change(state, writer, write_head, returning)
-    return writer.text()
-
-
-def _write_change(
-    state: State, writer: Writer, write_head: "Callable[[str], None]", returning: list[Node] | None
-) -> None:
-    frame = Frame(None, (state.root,), 0)
-    writer.frame = frame
-    alias = writer.alias(state.root)
-    head = writer.capture(lambda: write_head(alias))
-    if len(frame.joins) > 1:
-        raise FieldError(
-            f"update() of {state.model.__name__}: a value goes through a relation; use a Subquery for it"
-        )
-    plain = not (state.is_sliced or state.distinct is not None or state.is_grouped or state.combined)
-    tail = writer.capture(lambda: _write_where(state, writer)) if plain else []
-    if len(frame.joins) > 1 or not plain:
-        del frame.joins[1:]
-        frame.aliases = {state.root: alias}
-        tail = writer.capture(lambda: _write_keys(state, writer, alias))
-    writer.pieces += head
-    writer.pieces += tail
-    if returning is not None:
-        writer.put(" RETURNING ")
-        writer.nodes(returning)
-        if len(frame.joins) > 1:
-            raise FieldError("returning() gives columns of the row itself; no relation is joined there")
-
-
-def _write_where(state: State, writer: Writer) -> None:
-    if state.is_empty:
-        writer.put(" WHERE false")
-        return
-    for position, node in enumerate(state.where):
-        writer.put(" AND " if position else " WHERE ")
-        node.write(writer)
-
-
-def _write_keys(state: State, writer: Writer, alias: str) -> None:
-    """The rows by their keys: for what WHERE alone cannot say."""
-    keys = state.model._table.primary_key
-    writer.put(" WHERE (")
-    for position, column in enumerate(keys):
-        writer.put(f"{', ' if position else ''}{alias}.")
-        writer.name(column.column)
-    writer.put(") IN (")
-    held, writer.frame = writer.frame, None
-    inner = state.evolve(mode="tuple", fields=tuple((c.name, Ref(state.root, c)) for c in keys), related={})
-    _Body(inner, writer).write_statement()
-    writer.frame = held
-    writer.put(")")
-
-
-def has_joins(nodes: "tuple[Node, ...]", root: Source) -> bool:
-    """Whether any value lies outside of the row itself."""
-    return any(
-        (isinstance(one, Ref) and one.source is not root) or isinstance(getattr(one, "source", None), Lateral)
-        for node in nodes
-        for one in node.walk()
-    )

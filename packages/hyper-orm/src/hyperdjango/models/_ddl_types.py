@@ -3,7 +3,6 @@
 PostgreSQL docs: sql-createtype, sql-createdomain.
 """
 # A model's underscored attributes are kept from users, not from the package:
-# pyright: reportPrivateUsage=false
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING

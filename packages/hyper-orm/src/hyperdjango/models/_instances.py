@@ -4,7 +4,6 @@ Values are written into slots directly, which marks nothing as changed; only att
 are.
 """
 # A model's underscored attributes are kept from users, not from the package:
-# pyright: reportPrivateUsage=false
 
 import copy
 from collections.abc import Callable

@@ -3,8 +3,6 @@
 Django docs: ref/models/querysets, "Field lookups".
 """
 
-# pyright: reportPrivateUsage=false
-
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final

@@ -1,7 +1,5 @@
 """The right side of a lookup while its SQL is built: a parameter, several, or an expression."""
 
-# pyright: reportPrivateUsage=false
-
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 

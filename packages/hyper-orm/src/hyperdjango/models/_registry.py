@@ -4,7 +4,6 @@ A class inside a function belongs to that function: it has a table to itself the
 runs, and is found by name from there alone.
 """
 # A model's underscored attributes are kept from users, not from the package:
-# pyright: reportPrivateUsage=false
 
 import weakref
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Finds what a name in a query means: an annotation, a column, or a column at the end of some relations."""
 
-# pyright: reportPrivateUsage=false
-
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 

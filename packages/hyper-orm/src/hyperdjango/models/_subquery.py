@@ -3,8 +3,6 @@
 Django docs: ref/models/expressions, "Subquery() expressions", "Exists() subqueries".
 """
 
-# pyright: reportPrivateUsage=false
-
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 

@@ -6,8 +6,6 @@ need a row of the relation are put into one EXISTS, together with the alternativ
 alternative alone, which may hold without any row, has its parts looked at one by one.
 """
 
-# pyright: reportPrivateUsage=false
-
 from typing import TYPE_CHECKING, Any
 
 from hyperdjango.models._nodes import (

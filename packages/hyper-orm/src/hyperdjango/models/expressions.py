@@ -6,8 +6,6 @@ resolved against a model only when a query of a new shape is built.
 Django docs: ref/models/expressions.
 """
 
-# pyright: reportPrivateUsage=false
-
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 

@@ -6,8 +6,6 @@ by name and by the column's kind; users add their own with `register_lookup` and
 Django docs: ref/models/querysets, "Field lookups"; howto/custom-lookups.
 """
 
-# pyright: reportPrivateUsage=false
-
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 

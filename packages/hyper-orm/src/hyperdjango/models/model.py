@@ -1,6 +1,5 @@
 """`Model`: the base of every model, and what its instances can do without a database."""
 # A model's underscored attributes are kept from users, not from the package:
-# pyright: reportPrivateUsage=false
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, overload
 

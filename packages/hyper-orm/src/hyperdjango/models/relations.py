@@ -4,7 +4,6 @@ Each is a descriptor, typed so that checkers know `book.author` for an Author wi
 no I/O: what was not fetched raises NotLoaded, which names what fetches it.
 """
 # A model's underscored attributes are kept from users, not from the package:
-# pyright: reportPrivateUsage=false
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload

@@ -4,7 +4,6 @@ Changes to tables that are there already are no business of this module: it make
 PostgreSQL docs: ddl.
 """
 # A model's underscored attributes are kept from users, not from the package:
-# pyright: reportPrivateUsage=false
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any

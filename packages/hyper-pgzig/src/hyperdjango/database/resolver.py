@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 DEFAULT_ALIAS = "default"
 
 
-class UnknownAlias(LookupError):
+class UnknownAlias(LookupError):  # noqa: N818 - says what it is
     """No database is configured under an alias."""
 
 
