@@ -258,7 +258,9 @@ async def test_a_table_that_copy_could_treat_otherwise_is_inserted_into(db: Data
         "CREATE FUNCTION b_upper() RETURNS trigger LANGUAGE plpgsql AS"
         " $$BEGIN NEW.name := upper(NEW.name); RETURN NEW; END$$"
     )
-    await db.execute("CREATE TRIGGER b_upper BEFORE INSERT ON b_maker FOR EACH ROW EXECUTE FUNCTION b_upper()")
+    await db.execute(
+        "CREATE TRIGGER b_upper BEFORE INSERT ON b_maker FOR EACH ROW EXECUTE FUNCTION b_upper()"
+    )
     makers = Maker.objects.using(db)
     made = await makers.bulk_create([Maker(name="m") for _ in range(ROWS_MIN)])
     assert await makers.filter(name="M").count() == ROWS_MIN

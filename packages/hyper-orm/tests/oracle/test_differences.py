@@ -162,7 +162,9 @@ def test_save_of_a_new_instance_inserts(ours: Ours) -> None:
     from hyperdjango.database import UniqueViolation
 
     with pytest.raises(UniqueViolation):
-        ours.undone(lambda m: m.Country(code="de", name="Another").save(), lambda m: m.Country.objects.count())
+        ours.undone(
+            lambda m: m.Country(code="de", name="Another").save(), lambda m: m.Country.objects.count()
+        )
 
 
 @row("Wrong values in `save()`")

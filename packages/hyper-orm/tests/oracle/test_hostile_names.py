@@ -174,7 +174,9 @@ def test_a_name_of_the_servers_is_quoted(ours: Ours, use: Callable[[Any, str], A
 
 
 @pytest.mark.parametrize("use", [pytest.param(use, id=name) for name, use in FREE.items()])
-def test_a_name_that_is_made_up_is_refused_or_comes_back_as_it_was(ours: Ours, use: Callable[[Any, str], Any]) -> None:
+def test_a_name_that_is_made_up_is_refused_or_comes_back_as_it_was(
+    ours: Ours, use: Callable[[Any, str], Any]
+) -> None:
     for name in HOSTILE:
         try:
             found = ours.runner.run(tried(ours, use, name))
@@ -188,13 +190,31 @@ def test_a_name_that_is_made_up_is_refused_or_comes_back_as_it_was(ours: Ours, u
 def test_two_long_names_that_differ_at_their_ends_stay_two(ours: Ours) -> None:
     first, second = "x" * 63 + "1", "x" * 63 + "2"
     try:
-        found = ours.run(lambda m: m.Genre.objects.filter(pk=1).annotate(**{first: m.Value(1), second: m.Value(2)}).values())
+        found = ours.run(
+            lambda m: (
+                m.Genre.objects.filter(pk=1).annotate(**{first: m.Value(1), second: m.Value(2)}).values()
+            )
+        )
     except REFUSALS:
         return
     assert (found[0][first], found[0][second]) == (1, 2)
 
 
-KEYS: Final = ("a'b", 'a"b', "a\\b", "a b", "a;--", "{a}", "a,b", "$1", "%s", "a\nb", "ü", "0x", "'||version()||'")
+KEYS: Final = (
+    "a'b",
+    'a"b',
+    "a\\b",
+    "a b",
+    "a;--",
+    "{a}",
+    "a,b",
+    "$1",
+    "%s",
+    "a\nb",
+    "ü",
+    "0x",
+    "'||version()||'",
+)
 
 
 @pytest.mark.parametrize("key", KEYS)

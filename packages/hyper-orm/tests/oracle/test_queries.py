@@ -18,7 +18,9 @@ SUBJECTS = {
 }
 
 
-ALL = table({f"{subject}: {name}": query for subject, found in SUBJECTS.items() for name, query in found.items()})
+ALL = table(
+    {f"{subject}: {name}": query for subject, found in SUBJECTS.items() for name, query in found.items()}
+)
 
 
 @pytest.mark.parametrize("case", ALL)

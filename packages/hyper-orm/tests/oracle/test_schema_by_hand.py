@@ -36,7 +36,8 @@ def catalogs(url: str) -> dict[str, Any]:
     with psycopg.connect(url) as connection:
         return {
             name: sorted(
-                re.sub(r"INDEX \S+ ON", "INDEX ON", repr(row)) for row in connection.execute(sql.encode()).fetchall()
+                re.sub(r"INDEX \S+ ON", "INDEX ON", repr(row))
+                for row in connection.execute(sql.encode()).fetchall()
             )
             for name, sql in CATALOGS.items()
         }

@@ -175,9 +175,7 @@ async def used(side: Ours, use: Use) -> None:
         await transaction.__aexit__(KeyError, KeyError(), None)
 
 
-@pytest.mark.parametrize(
-    "use", [pytest.param(use, id=name) for name, use in {**METHODS, **SHAPES}.items()]
-)
+@pytest.mark.parametrize("use", [pytest.param(use, id=name) for name, use in {**METHODS, **SHAPES}.items()])
 def test_a_value_is_in_bind_alone(runner: asyncio.Runner, tapped: tuple[Tap, Database], use: Use) -> None:
     tap, database = tapped
     tap.messages.clear()

@@ -209,7 +209,12 @@ async def _run(
     rows: list[tuple[Any, ...]]
     count = len(batch.instances)
     key = _bulk_copy.key_to_take(table, batch.made)
-    if not conflict.way and count >= _bulk_copy.ROWS_MIN and batch.columns and (key is not None or not batch.made):
+    if (
+        not conflict.way
+        and count >= _bulk_copy.ROWS_MIN
+        and batch.columns
+        and (key is not None or not batch.made)
+    ):
         numbers = await _bulk_copy.copied(table, batch.columns, batch.values, key, count, database)
         if numbers is not None:
             return text, list(zip(numbers))

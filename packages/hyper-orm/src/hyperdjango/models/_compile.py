@@ -177,7 +177,7 @@ class _Body:
         self.plan = plan_of(parts[0].state) if state.mode == "model" else None
         if self.ordered and state.order:
             writer.put(" ORDER BY ")
-            names = _output_names(parts[0].state)
+            names = _output_names(state)
             for position, key in enumerate(state.order):
                 writer.put(", " if position else "")
                 writer.put(str(_position_of(key, names, state)))
@@ -344,6 +344,14 @@ def _output_names(state: State) -> list[str]:
 
 def _position_of(key: OrderKey, names: list[str], state: State) -> int:
     node = key.node
+    if state.mode != "model":
+        for position, (_, field) in enumerate(output_fields(state)):
+            if field is node or (
+                isinstance(field, Ref)
+                and isinstance(node, Ref)
+                and (field.source, field.column) == (node.source, node.column)
+            ):
+                return position + 1
     word = node.column.name if isinstance(node, Ref) and node.source is state.root else None
     for name, annotation in state.annotations.items():
         if annotation is node:
@@ -370,18 +378,19 @@ def select_node(state: State, scope: "Scope", cursor: "Cursor") -> Select:
 def as_select(state: State, offset: int, outer: dict[Any, Node], *, all_columns: bool = False) -> Select:
     """A State as a node."""
     column = None if all_columns else _one_column(state)
-    body: list[_Body] = []
+    if state.combined or state.ctes:
+        return _Whole(state, offset, outer, None if column is None else column.type, is_key=not all_columns)
+    if column is not None and state.mode == "model":
+        # As values: DISTINCT ON and the order stay. Without names DISTINCT says nothing of keys.
+        fields = ((state.model._table.primary_key[0].name, column),)
+        state = state.evolve(mode="flat", fields=fields, related={}, distinct=state.distinct or None)
 
     def write_columns(writer: Writer) -> None:
-        one = _Body(state, writer, columns=[column] if column is not None and state.mode == "model" else None)
-        body.append(one)
-        one.write_columns()
+        _Body(state, writer).write_columns()
 
     def write_tail(writer: Writer) -> None:
         _Body(state, writer, ordered=state.is_sliced or state.distinct is not None).write_tail()
 
-    if state.combined or state.ctes:
-        return _Whole(state, offset, outer, column.type if column is not None else None)
     return Select(
         (state.root,),
         write_columns,
@@ -395,20 +404,26 @@ def as_select(state: State, offset: int, outer: dict[Any, Node], *, all_columns:
 class _Whole(Select):
     """A subquery that is more than one SELECT: put together, or with named ones in front."""
 
-    __slots__ = ("state",)
+    __slots__ = ("key", "state")
 
-    def __init__(self, state: State, offset: int, outer: dict[Any, Node], type_: Any) -> None:
+    def __init__(
+        self, state: State, offset: int, outer: dict[Any, Node], type_: Any, *, is_key: bool
+    ) -> None:
         super().__init__((), lambda _: None, lambda _: None, type_, offset=offset, outer=outer)
         self.state = state
+        # Of instances, the position of the key that alone is wanted.
+        self.key: int | None = None
+        if is_key and state.mode == "model":
+            self.key = _output_names(state).index(state.model._table.primary_key[0].name)
 
     def write(self, writer: Writer) -> None:
         held = writer.frame
         base = held.offset if held is not None else 0
         writer.frame = Frame(held, (), base + (self.offset or 0), self.outer)
         try:
-            writer.put("(")
+            writer.put("(" if self.key is None else f"(SELECT q.c{self.key:d} FROM (")
             _Body(self.state, writer, is_inner=True).write_statement()
-            writer.put(")")
+            writer.put(")" if self.key is None else ") AS q)")
         finally:
             writer.frame = held
 

@@ -223,11 +223,7 @@ _INTS: Final = frozenset((int,))
 
 def keys_of(values: list[Any]) -> list[Any]:
     """The keys of instances; values that are none stay."""
-    return [
-        value._shape()[1][0] if has(value, "_table") else value
-        for value in values
-        if value is not None
-    ]
+    return [value._shape()[1][0] if has(value, "_table") else value for value in values if value is not None]
 
 
 # Keys of several columns
@@ -276,11 +272,7 @@ def _key_text(value: Any) -> str:
 
 
 def _key_texts(values: list[Any]) -> str:
-    keys = [
-        value._shape()[1] if has(value, "_table") else value
-        for value in values
-        if value is not None
-    ]
+    keys = [value._shape()[1] if has(value, "_table") else value for value in values if value is not None]
     return json_text([[_scalar(part) for part in key] for key in keys])
 
 

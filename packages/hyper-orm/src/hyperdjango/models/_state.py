@@ -163,7 +163,7 @@ def next_state(state: State, key: Any, param_count: int, build: Callable[[State,
     new.param_count = state.param_count + param_count
     new.adapters = cursor.adapters or None
     if cursor.outers:
-        new.outers = {**state.outers, **cursor.outers}
+        new.outers = {**new.outers, **cursor.outers}
     _states[entry] = new
     while len(_states) > STATES_MAX:
         _states.popitem(last=False)

@@ -407,9 +407,16 @@ def combined(state: State, cursor: Cursor, others: tuple[State, ...], word: str)
                 f"{word}: {state.model.__name__} and {part.state.model.__name__} give different rows; "
                 "use values() on both"
             )
+        if state.mode == "model" and _fetched(part.state) != _fetched(state):
+            raise FieldError(
+                f"{word}: the first queryset fetches {', '.join(_fetched(state))}, another one "
+                f"{', '.join(_fetched(part.state))}; only(), defer() and select_related() must be the same"
+            )
     new = State(state.model)
     return new.evolve(
         root=state.root,
+        # Of all of them: what a part refers to around it, the whole refers to.
+        outers={key: outer for part in parts for key, outer in part.state.outers.items()},
         mode=state.mode,
         fields=state.fields,
         combined=tuple(parts),
@@ -426,11 +433,20 @@ def _width(state: State) -> int:
     return len(plan_of(state).nodes) if state.mode == "model" else len(state.fields)
 
 
+def _fetched(state: State) -> list[str]:
+    """The names of the columns that instances are made from; values of one's own have any."""
+    from hyperdjango.models._hydration import plan_of
+
+    if state.combined:
+        return _fetched(state.combined[0].state)
+    return ["an annotation" if name in state.selected else name for name in plan_of(state).names]
+
+
 def with_common_table(state: State, cursor: Cursor, name: str, other: State) -> State:
     """WITH name AS (…)."""
     check_alias(state, name)
     table = CommonTable(name, other, cursor.skip(other.param_count))
-    return state.evolve(ctes=(*state.ctes, table))
+    return state.evolve(ctes=(*state.ctes, table), outers={**state.outers, **other.outers})
 
 
 def returned(state: State, cursor: Cursor, names: tuple[Any, ...]) -> State:
