@@ -192,7 +192,8 @@ class _Body:
 
     def write_columns(self) -> None:
         state, writer = self.state, self.writer
-        if state.distinct is not None and self.columns is None:
+        # Instances differ by their keys, and not every type can be compared.
+        if state.distinct is not None and self.columns is None and (state.distinct or state.mode != "model"):
             writer.put("DISTINCT ")
             if state.distinct:
                 writer.put("ON (")
@@ -276,14 +277,38 @@ def order_of(state: State) -> tuple[OrderKey, ...]:
         return ()
     from hyperdjango.models._steps import order_keys
 
-    return order_keys(state, state.model._table.ordering)
+    keys = state.own_order or order_keys(state, state.model._table.ordering)
+    if state.distinct == () and state.mode != "model" and not all(_is_among(state, key) for key in keys):
+        # Nobody has asked for this order here, and rows that are one have no place in it.
+        return ()
+    return keys
+
+
+def _is_among(state: State, key: OrderKey) -> bool:
+    return any(_is_same(key.node, node) for _, node in state.fields)
+
+
+def _is_same(one: Node, other: Node) -> bool:
+    """Whether two values are one: the same node, or the same column of the same source."""
+    if not (isinstance(one, Ref) and isinstance(other, Ref)):
+        return one is other
+    return one.source is other.source and one.column is other.column
 
 
 def primary_key_order(state: State) -> State:
     """The State, ordered by the primary key where it has no order: for `first()` and `last()`."""
-    if order_of(state) or state.combined:
+    if order_of(state):
         return state
-    keys = tuple(OrderKey(Ref(state.root, column), "", " DESC") for column in state.model._table.primary_key)
+    model = state.model.__name__
+    if state.is_grouped or (state.distinct == () and state.mode != "model"):
+        raise FieldError(
+            f"first() and last() of {model}: groups and different values have no key to be ordered by; "
+            "use order_by() before"
+        )
+    if state.combined and (state.mode != "model" or state.is_sliced):
+        return state
+    own = tuple(Ref(state.root, column) for column in state.model._table.primary_key)
+    keys = tuple(OrderKey(node, "", " DESC") for node in (*(state.distinct or ()), *own))
     known: State | None = state.compiled.get("ordered")
     if known is None:
         known = state.compiled.setdefault("ordered", state.evolve(order=keys))
@@ -346,11 +371,7 @@ def _position_of(key: OrderKey, names: list[str], state: State) -> int:
     node = key.node
     if state.mode != "model":
         for position, (_, field) in enumerate(output_fields(state)):
-            if field is node or (
-                isinstance(field, Ref)
-                and isinstance(node, Ref)
-                and (field.source, field.column) == (node.source, node.column)
-            ):
+            if _is_same(field, node):
                 return position + 1
     word = node.column.name if isinstance(node, Ref) and node.source is state.root else None
     for name, annotation in state.annotations.items():
@@ -523,7 +544,8 @@ def _write_keys(state: State, writer: Writer, alias: str) -> None:
         writer.name(column.column)
     writer.put(") IN (")
     held, writer.frame = writer.frame, None
-    inner = state.evolve(mode="tuple", fields=tuple((c.name, Ref(state.root, c)) for c in keys), related={})
+    fields = tuple((c.name, Ref(state.root, c)) for c in keys)
+    inner = state.evolve(mode="tuple", fields=fields, related={}, distinct=state.distinct or None)
     _Body(inner, writer).write_statement()
     writer.frame = held
     writer.put(")")

@@ -368,9 +368,39 @@ def fetched_only(state: State, names: tuple[str, ...], *, defer: bool) -> State:
         everything = {column.name for column in table.columns}
         if defer:
             deferred[path] = frozenset((deferred.get(path, frozenset()) | given) - keep)
-        elif given:
+        else:
             deferred[path] = frozenset(everything - given - keep)
     return state.evolve(deferred=deferred)
+
+
+def unique_name(state: State, name: str) -> str:
+    """The name of a field that no two rows share, for in_bulk().
+
+    Raises:
+        FieldError: It is none, or is not fetched.
+    """
+    model, table = state.model, state.model._table
+    if state.mode != "model":
+        raise FieldError(f"in_bulk() of {model.__name__} gives instances; values() has none")
+    if name == "pk":
+        return name
+    column = table.column(name)
+    # DISTINCT ON it alone leaves one row for each value.
+    is_alone = [one.column for one in state.distinct or () if isinstance(one, Ref)] == [column]
+    named = {column.name, *([column.relation.name] if column.relation is not None else [])}
+    constraints = [
+        one
+        for one in table.constraints
+        if type(one).__name__ == "UniqueConstraint"
+        and getattr(one, "where", None) is None
+        and [name for name in getattr(one, "fields", ()) if not isinstance(name, str) or name not in named]
+        == []
+    ]
+    if not (column.is_unique or table.primary_key == (column,) or constraints or is_alone):
+        raise FieldError(f"in_bulk(field_name={name!r}): {model.__name__}.{column.name} is not unique")
+    if column.name in state.deferred.get((), ()):
+        raise FieldError(f"in_bulk(field_name={name!r}): only() or defer() leaves it out")
+    return column.name
 
 
 def locked(state: State, words: str, paths: tuple[str, ...]) -> State:
