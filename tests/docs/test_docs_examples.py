@@ -24,12 +24,14 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import pytest
 from hyperdjango.database import Database, DatabaseError, get_db
 from hyperdjango.database._conninfo_keys import ENVIRONMENT, RUN_TIME_ENVIRONMENT
 from hyperdjango.database._global import set_db
 from hyperdjango.database._sqlstate import BY_CLASS
+from hyperdjango.models._registry import registry
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PAGES: Final = sorted(
@@ -226,6 +228,9 @@ async def test_a_page_does_what_it_says(
     page: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url)
+    # A page's models are its own: other pages, and other tests, have an `author` as well.
+    monkeypatch.setattr(registry, "_by_table", WeakValueDictionary())
+    monkeypatch.setattr(registry, "_by_name", WeakValueDictionary())
     text = (ROOT / page).read_text(encoding="utf-8")
     async with Database(database_url, min_size=1) as db, as_global(db):
         namespace: dict[str, Any] = {

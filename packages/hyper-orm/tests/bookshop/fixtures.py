@@ -6,7 +6,6 @@ a second. Fixtures:
 - `bookshop_url`: on each server in turn, one database that all tests share: for reading only, or for writing in
   transactions that are rolled back.
 - `shop_url`: the same on the embedded server alone, for the many tests that no server's age makes different.
-- `own_shop_url`: a copy of the test's own on the embedded server, for tests that commit.
 - `empty_shop_url`: the tables without rows, on the embedded server, of the test's own.
 """
 
@@ -75,12 +74,6 @@ def bookshop_url(server: Server, bookshops: Bookshops) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def shop_url(embedded_server: Server, bookshops: Bookshops) -> Iterator[str]:
     """The bookshop on the embedded server, shared by all tests."""
-    yield from _url(embedded_server, bookshops)
-
-
-@pytest.fixture
-def own_shop_url(embedded_server: Server, bookshops: Bookshops) -> Iterator[str]:
-    """A bookshop of the test's own."""
     yield from _url(embedded_server, bookshops)
 
 

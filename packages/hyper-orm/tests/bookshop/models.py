@@ -52,7 +52,15 @@ class OrderStatus(StrEnum):
     RETURNED = "returned"
 
 
-class Country(Model):
+class OfTheBookshop(Model):
+    """The base of all: tables of their own, since other tests have an `author` and a `book` as well."""
+
+    class Meta:
+        abstract = True
+        database = "bookshop"
+
+
+class Country(OfTheBookshop):
     """A natural key of text."""
 
     code: str = Field(primary_key=True)
@@ -64,7 +72,7 @@ class Country(Model):
     customers: Related["Customer"]
 
 
-class Publisher(Model):
+class Publisher(OfTheBookshop):
     name: Annotated[str, MaxLen(100)]
     country: ForeignKey[Country] = Field(on_delete=RESTRICT, index=False)
     parent: ForeignKey["Publisher | None"] = Field(
@@ -76,7 +84,7 @@ class Publisher(Model):
     books: Related["Book"]
 
 
-class Author(Model):
+class Author(OfTheBookshop):
     """A key to itself, and three ways from a book to it."""
 
     name: Annotated[str, MaxLen(100)]
@@ -98,14 +106,14 @@ class Author(Model):
     contributions: Related["Contribution"]
 
 
-class Profile(Model):
+class Profile(OfTheBookshop):
     author: OneToOne[Author] = Field(on_delete=CASCADE)
     bio: str = Field(default="", db_default="''")
     social: dict[str, Any] | None = None
     seen_at: datetime | None = None
 
 
-class Genre(Model):
+class Genre(OfTheBookshop):
     name: Annotated[str, MaxLen(50)] = Field(unique=True)
     parent: ForeignKey["Genre | None"] = Field(
         related_name="children", on_delete=CASCADE, index=False, default=None
@@ -114,7 +122,7 @@ class Genre(Model):
     books: Related["Book"]
 
 
-class Tag(Model):
+class Tag(OfTheBookshop):
     """A key that the application makes."""
 
     id: UUID = Field(primary_key=True)
@@ -123,7 +131,7 @@ class Tag(Model):
     books: Related["Book"]
 
 
-class Book(Model):
+class Book(OfTheBookshop):
     title: Annotated[str, MaxLen(200)]
     subtitle: str | None = None
     isbn: Annotated[str, MaxLen(17)] = Field(unique=True)
@@ -155,7 +163,7 @@ class Book(Model):
         constraints = (UniqueConstraint("title", "author", "isbn", name="one_title"),)
 
 
-class Contribution(Model):
+class Contribution(OfTheBookshop):
     """The table between books and the others who worked on them, with data of its own."""
 
     book: ForeignKey[Book] = Field(on_delete=CASCADE, index=False)
@@ -168,7 +176,7 @@ class Contribution(Model):
         constraints = (UniqueConstraint("book", "author", "role", name="one_role"),)
 
 
-class Customer(Model):
+class Customer(OfTheBookshop):
     name: Annotated[str, MaxLen(100)]
     email: str = Field(unique=True)
     country: ForeignKey[Country | None] = Field(on_delete=SET_NULL, index=False, default=None)
@@ -185,7 +193,7 @@ class Customer(Model):
     managed_shop: RelatedOne["Shop"]
 
 
-class Review(Model):
+class Review(OfTheBookshop):
     book: ForeignKey[Book] = Field(on_delete=CASCADE)
     customer: ForeignKey[Customer | None] = Field(on_delete=SET_NULL, default=None)
     stars: Annotated[int, SmallInt]
@@ -194,7 +202,7 @@ class Review(Model):
     helpful: Annotated[int, Integer] = Field(default=0, db_default="0")
 
 
-class Order(Model):
+class Order(OfTheBookshop):
     """A table whose name is a word of SQL."""
 
     customer: ForeignKey[Customer] = Field(on_delete=CASCADE)
@@ -209,7 +217,7 @@ class Order(Model):
         table = "order"
 
 
-class OrderLine(Model):
+class OrderLine(OfTheBookshop):
     """A key of two columns, one of them a foreign key."""
 
     order: ForeignKey[Order] = Field(on_delete=CASCADE, index=False)
@@ -223,7 +231,7 @@ class OrderLine(Model):
         primary_key = ("order", "position")
 
 
-class Shop(Model):
+class Shop(OfTheBookshop):
     name: Annotated[str, MaxLen(60)]
     city: str
     opens: time | None = None
@@ -232,7 +240,7 @@ class Shop(Model):
     stock: Related["Stock"]
 
 
-class Stock(Model):
+class Stock(OfTheBookshop):
     """A key of two foreign keys."""
 
     shop: ForeignKey[Shop] = Field(on_delete=CASCADE, index=False)

@@ -29,6 +29,7 @@ FOUND: list[tuple[dict[str, Any], list[int]]] = [
     ({"data__owner": {"name": "bill", "age": 7}}, [2]),
     ({"data__tags__0": "y"}, [2]),
     ({"data__tags__1": "y"}, [1]),
+    ({"data__tags__-1": "y"}, [1, 2]),
     ({"data__tags": ["y"]}, [2]),
     ({"data__tags__contains": "x"}, [1]),
     ({"data__tags__contains": ["y"]}, [1, 2]),

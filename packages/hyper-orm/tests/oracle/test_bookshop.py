@@ -1,6 +1,7 @@
 """The bookshop itself: its rows are there, the same ones in every run, with the values that queries get wrong."""
 
 import hashlib
+from typing import Final
 
 import psycopg
 from bookshop import django_side, load
@@ -17,6 +18,24 @@ def test_it_has_more_than_100_000_rows(bookshop_url: str) -> None:
             ).fetchone()[0]  # type: ignore[index]
         )
     assert total > 100_000
+
+
+FOREIGN_KEYS: Final = """
+    SELECT conrelid::regclass::text, near.attname, confrelid::regclass::text, far.attname
+    FROM pg_constraint
+    JOIN pg_attribute near ON (near.attrelid, near.attnum) = (conrelid, conkey[1])
+    JOIN pg_attribute far ON (far.attrelid, far.attnum) = (confrelid, confkey[1])
+    WHERE contype = 'f'
+"""
+
+
+def test_every_foreign_key_leads_to_a_row(shop_url: str) -> None:
+    with psycopg.connect(shop_url) as connection:
+        keys = connection.execute(FOREIGN_KEYS).fetchall()
+        assert len(keys) == 24
+        for table, column, target, key in keys:
+            lost = f"SELECT count(*) FROM {table} WHERE {column} NOT IN (SELECT {key} FROM {target})"
+            assert connection.execute(lost.encode()).fetchone() == (0,), (table, column)
 
 
 def test_its_rows_are_the_same_in_every_run() -> None:

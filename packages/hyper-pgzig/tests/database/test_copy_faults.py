@@ -148,7 +148,9 @@ def test_what_follows_the_end_of_the_data(open_face: OpenFace, ending: list[byte
     def leave(_: Conversation) -> None:
         raise EndOfScript
 
-    script = answers(*after(Flush, *BEGUN, COPY_IN), *after(Sync, *ending), leave)
+    # Whoever has said that he is ready must not leave in the moment in which he is asked again.
+    then = serve() if ending[-1] == READY else leave
+    script = answers(*after(Flush, *BEGUN, COPY_IN), *after(Sync, *ending), then)
     error = run_against(open_face, script, copies_little)
     if ending[0] == BAD_LINE or len(ending) > 1:
         assert isinstance(error, InvalidTextRepresentation)

@@ -5,6 +5,7 @@ time, so all but the concurrent ones are exact.
 """
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
@@ -327,7 +328,9 @@ async def test_concurrent_quick_calls_share_round_trips(proxy: Proxy, url: str) 
         for n in range(30):
             await db.query_val(ADD, n)
         counts: list[int] = []
-        for _ in range(5):  # a machine that is busy with others may make them look slow once
+        ends_at = time.monotonic() + 60
+        # A machine that is busy with others may make them look slow for a while.
+        while len(counts) < 5 or (min(counts) > 20 and time.monotonic() < ends_at):
             before = proxy.round_trips
             assert await asyncio.gather(*(db.query_val(ADD, n) for n in range(100))) == list(range(1, 101))
             counts.append(proxy.round_trips - before)

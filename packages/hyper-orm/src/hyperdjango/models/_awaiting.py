@@ -233,11 +233,15 @@ class Awaiting(Chain[M_co, R_co]):
         return found
 
     async def in_bulk(self, keys: Any = None, *, field_name: str = "pk") -> dict[Any, M_co]:
-        """Rows by a unique field: all, or those of these keys."""
+        """Rows by a unique field: all, or those of these keys.
+
+        Raises:
+            FieldError: Rows may share a value of the field, or it is not fetched.
+        """
+        name = _steps.unique_name(self._state, field_name)
         queryset = cast("Any", self)
         if keys is not None:
-            queryset = queryset.filter(**{f"{field_name}__in": list(keys)})
-        name = self._state.model._table.column(field_name).name
+            queryset = queryset.filter(**{f"{name}__in": list(keys)})
         return {getattr(row, name): row for row in await queryset}
 
     async def explain(self, **options: Any) -> Any:
@@ -266,7 +270,8 @@ def _opposite(name: str) -> str:
 
 def _said(args: tuple[Any, ...], lookups: dict[str, Any]) -> str:
     """The conditions' names; values may be secret."""
-    words = [repr(one) for one in args] + [f"{name}=…" for name in lookups]
+    words = [f"{type(one).__name__}({', '.join(one.all_names())})" for one in args]
+    words += [f"{name}=…" for name in lookups]
     return ", ".join(words) if words else "the queryset"
 
 

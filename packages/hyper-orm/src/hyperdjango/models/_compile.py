@@ -178,7 +178,7 @@ class _Body:
         self.plan = plan_of(parts[0].state) if state.mode == "model" else None
         if self.ordered and state.order:
             writer.put(" ORDER BY ")
-            names = _output_names(parts[0].state)
+            names = _output_names(state)
             for position, key in enumerate(state.order):
                 writer.put(", " if position else "")
                 writer.put(str(_position_of(key, names, state)))
@@ -193,7 +193,8 @@ class _Body:
 
     def write_columns(self) -> None:
         state, writer = self.state, self.writer
-        if state.distinct is not None and self.columns is None:
+        # Instances differ by their keys, and not every type can be compared.
+        if state.distinct is not None and self.columns is None and (state.distinct or state.mode != "model"):
             writer.put("DISTINCT ")
             if state.distinct:
                 writer.put("ON (")
@@ -277,14 +278,38 @@ def order_of(state: State) -> tuple[OrderKey, ...]:
         return ()
     from hyperdjango.models._steps import order_keys
 
-    return order_keys(state, state.model._table.ordering)
+    keys = state.own_order or order_keys(state, state.model._table.ordering)
+    if state.distinct == () and state.mode != "model" and not all(_is_among(state, key) for key in keys):
+        # Nobody has asked for this order here, and rows that are one have no place in it.
+        return ()
+    return keys
+
+
+def _is_among(state: State, key: OrderKey) -> bool:
+    return any(_is_same(key.node, node) for _, node in state.fields)
+
+
+def _is_same(one: Node, other: Node) -> bool:
+    """Whether two values are one: the same node, or the same column of the same source."""
+    if not (isinstance(one, Ref) and isinstance(other, Ref)):
+        return one is other
+    return one.source is other.source and one.column is other.column
 
 
 def primary_key_order(state: State) -> State:
     """The State, ordered by the primary key where it has no order: for `first()` and `last()`."""
-    if order_of(state) or state.combined:
+    if order_of(state):
         return state
-    keys = tuple(OrderKey(Ref(state.root, column), "", " DESC") for column in state.model._table.primary_key)
+    model = state.model.__name__
+    if state.is_grouped or (state.distinct == () and state.mode != "model"):
+        raise FieldError(
+            f"first() and last() of {model}: groups and different values have no key to be ordered by; "
+            "use order_by() before"
+        )
+    if state.combined and (state.mode != "model" or state.is_sliced):
+        return state
+    own = tuple(Ref(state.root, column) for column in state.model._table.primary_key)
+    keys = tuple(OrderKey(node, "", " DESC") for node in (*(state.distinct or ()), *own))
     known: State | None = state.compiled.get("ordered")
     if known is not None:
         return known
@@ -348,6 +373,10 @@ def _output_names(state: State) -> list[str]:
 
 def _position_of(key: OrderKey, names: list[str], state: State) -> int:
     node = key.node
+    if state.mode != "model":
+        for position, (_, field) in enumerate(output_fields(state)):
+            if _is_same(field, node):
+                return position + 1
     word = node.column.name if isinstance(node, Ref) and node.source is state.root else None
     for name, annotation in state.annotations.items():
         if annotation is node:
@@ -374,18 +403,19 @@ def select_node(state: State, scope: "Scope", cursor: "Cursor") -> Select:
 def as_select(state: State, offset: int, outer: dict[Any, Node], *, all_columns: bool = False) -> Select:
     """A State as a node."""
     column = None if all_columns else _one_column(state)
-    body: list[_Body] = []
+    if state.combined or state.ctes:
+        return _Whole(state, offset, outer, None if column is None else column.type, is_key=not all_columns)
+    if column is not None and state.mode == "model":
+        # As values: DISTINCT ON and the order stay. Without names DISTINCT says nothing of keys.
+        fields = ((state.model._table.primary_key[0].name, column),)
+        state = state.evolve(mode="flat", fields=fields, related={}, distinct=state.distinct or None)
 
     def write_columns(writer: Writer) -> None:
-        one = _Body(state, writer, columns=[column] if column is not None and state.mode == "model" else None)
-        body.append(one)
-        one.write_columns()
+        _Body(state, writer).write_columns()
 
     def write_tail(writer: Writer) -> None:
         _Body(state, writer, ordered=state.is_sliced or state.distinct is not None).write_tail()
 
-    if state.combined or state.ctes:
-        return _Whole(state, offset, outer, column.type if column is not None else None)
     return Select(
         (state.root,),
         write_columns,
@@ -399,20 +429,26 @@ def as_select(state: State, offset: int, outer: dict[Any, Node], *, all_columns:
 class _Whole(Select):
     """A subquery that is more than one SELECT: put together, or with named ones in front."""
 
-    __slots__ = ("state",)
+    __slots__ = ("key", "state")
 
-    def __init__(self, state: State, offset: int, outer: dict[Any, Node], type_: Any) -> None:
+    def __init__(
+        self, state: State, offset: int, outer: dict[Any, Node], type_: Any, *, is_key: bool
+    ) -> None:
         super().__init__((), lambda _: None, lambda _: None, type_, offset=offset, outer=outer)
         self.state = state
+        # Of instances, the position of the key that alone is wanted.
+        self.key: int | None = None
+        if is_key and state.mode == "model":
+            self.key = _output_names(state).index(state.model._table.primary_key[0].name)
 
     def write(self, writer: Writer) -> None:
         held = writer.frame
         base = held.offset if held is not None else 0
         writer.frame = Frame(held, (), base + (self.offset or 0), self.outer)
         try:
-            writer.put("(")
+            writer.put("(" if self.key is None else f"(SELECT q.c{self.key:d} FROM (")
             _Body(self.state, writer, is_inner=True).write_statement()
-            writer.put(")")
+            writer.put(")" if self.key is None else ") AS q)")
         finally:
             writer.frame = held
 

@@ -88,7 +88,8 @@ def _write_keys(state: State, writer: Writer, alias: str) -> None:
         writer.name(column.column)
     writer.put(") IN (")
     held, writer.frame = writer.frame, None
-    inner = state.evolve(mode="tuple", fields=tuple((c.name, Ref(state.root, c)) for c in keys), related={})
+    fields = tuple((c.name, Ref(state.root, c)) for c in keys)
+    inner = state.evolve(mode="tuple", fields=fields, related={}, distinct=state.distinct or None)
     write_alone(writer, inner)
     writer.frame = held
     writer.put(")")

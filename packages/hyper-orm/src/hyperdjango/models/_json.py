@@ -44,9 +44,9 @@ class KeyPath(Sql):
 
 
 def _path(keys: tuple[str, ...], arrow: str) -> str:
-    """An index finds elements of arrays; behind other keys also keys of digits, as in Django."""
-    if len(keys) == 1:
-        return f"-{arrow} {keys[0] if _INDEX.fullmatch(keys[0]) else key_constant(keys[0])}"
+    """Digits are the index of an array's element as well as the key of an object: a path takes them for both."""
+    if len(keys) == 1 and not _INDEX.fullmatch(keys[0]):
+        return f"-{arrow} {key_constant(keys[0])}"
     return f"#{arrow} ARRAY[{', '.join(key_constant(key) for key in keys)}]"
 
 

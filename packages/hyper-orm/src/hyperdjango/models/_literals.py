@@ -84,8 +84,7 @@ def _range(value: Range[Any]) -> str:
 def _range_text(value: Range[Any]) -> str:
     if value.isempty:
         return "empty"
-    bounds = value.bounds
-    return f"{bounds[0]}{_bound(value.lower)},{_bound(value.upper)}{bounds[1]}"
+    return f"{value.bounds[0]}{_bound(value.lower)},{_bound(value.upper)}{value.bounds[1]}"
 
 
 def _bound(value: Any) -> str:

@@ -117,6 +117,15 @@ _SPECIAL: Final = ("__isnull", "__range")
 PAIR: Final = 2
 
 
+def _both(first: Any, second: Any) -> Any:
+    """One adapter after another."""
+
+    def adapt(value: Any) -> Any:
+        return second(first(value))
+
+    return adapt
+
+
 class Cursor:
     """Hands out the positions of one operation's values, in the order in which `shape` gave them.
 
@@ -147,16 +156,7 @@ class Cursor:
     def adapt(self, index: int, adapter: Any) -> None:
         """Have the value at a position go through `adapter` whenever the operation is used."""
         known = self.adapters.get(index - self.first)
-
-        if known is None:
-            self.adapters[index - self.first] = adapter
-            return
-        first = known
-
-        def both(value: Any) -> Any:
-            return adapter(first(value))
-
-        self.adapters[index - self.first] = both
+        self.adapters[index - self.first] = adapter if known is None else _both(known, adapter)
 
     def seek(self, index: int) -> None:
         """Go on at a position that was skipped."""

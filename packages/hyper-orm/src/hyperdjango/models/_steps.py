@@ -369,9 +369,39 @@ def fetched_only(state: State, names: tuple[str, ...], *, defer: bool) -> State:
         everything = {column.name for column in table.columns}
         if defer:
             deferred[path] = frozenset((deferred.get(path, frozenset()) | given) - keep)
-        elif given:
+        else:
             deferred[path] = frozenset(everything - given - keep)
     return state.evolve(deferred=deferred)
+
+
+def unique_name(state: State, name: str) -> str:
+    """The name of a field that no two rows share, for in_bulk().
+
+    Raises:
+        FieldError: It is none, or is not fetched.
+    """
+    model, table = state.model, state.model._table
+    if state.mode != "model":
+        raise FieldError(f"in_bulk() of {model.__name__} gives instances; values() has none")
+    if name == "pk":
+        return name
+    column = table.column(name)
+    # DISTINCT ON it alone leaves one row for each value.
+    is_alone = [one.column for one in state.distinct or () if isinstance(one, Ref)] == [column]
+    named = {column.name, *([column.relation.name] if column.relation is not None else [])}
+    constraints = [
+        one
+        for one in table.constraints
+        if type(one).__name__ == "UniqueConstraint"
+        and getattr(one, "where", None) is None
+        and [name for name in getattr(one, "fields", ()) if not isinstance(name, str) or name not in named]
+        == []
+    ]
+    if not (column.is_unique or table.primary_key == (column,) or constraints or is_alone):
+        raise FieldError(f"in_bulk(field_name={name!r}): {model.__name__}.{column.name} is not unique")
+    if column.name in state.deferred.get((), ()):
+        raise FieldError(f"in_bulk(field_name={name!r}): only() or defer() leaves it out")
+    return column.name
 
 
 def locked(state: State, words: str, paths: tuple[str, ...]) -> State:
@@ -408,9 +438,16 @@ def combined(state: State, cursor: Cursor, others: tuple[State, ...], word: str)
                 f"{word}: {state.model.__name__} and {part.state.model.__name__} give different rows; "
                 "use values() on both"
             )
+        if state.mode == "model" and _fetched(part.state) != _fetched(state):
+            raise FieldError(
+                f"{word}: the first queryset fetches {', '.join(_fetched(state))}, another one "
+                f"{', '.join(_fetched(part.state))}; only(), defer() and select_related() must be the same"
+            )
     new = State(state.model)
     return new.evolve(
         root=state.root,
+        # Of all of them: what a part refers to around it, the whole refers to.
+        outers={key: outer for part in parts for key, outer in part.state.outers.items()},
         mode=state.mode,
         fields=state.fields,
         combined=tuple(parts),
@@ -427,11 +464,20 @@ def _width(state: State) -> int:
     return len(plan_of(state).nodes) if state.mode == "model" else len(state.fields)
 
 
+def _fetched(state: State) -> list[str]:
+    """The names of the columns that instances are made from; values of one's own have any."""
+    from hyperdjango.models._hydration import plan_of
+
+    if state.combined:
+        return _fetched(state.combined[0].state)
+    return ["an annotation" if name in state.selected else name for name in plan_of(state).names]
+
+
 def with_common_table(state: State, cursor: Cursor, name: str, other: State) -> State:
     """WITH name AS (…)."""
     check_alias(state, name)
     table = CommonTable(name, other, cursor.skip(other.param_count))
-    return state.evolve(ctes=(*state.ctes, table))
+    return state.evolve(ctes=(*state.ctes, table), outers={**state.outers, **other.outers})
 
 
 def returned(state: State, cursor: Cursor, names: tuple[Any, ...]) -> State:
