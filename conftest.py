@@ -1,3 +1,3 @@
-"""Loads the plugins for every package's tests: their PostgreSQL servers, and the processes they run in."""
+"""Loads the plugins for every package's tests: their servers, the processes they run in, and the bookshop."""
 
-pytest_plugins = ["postgres_servers", "workers"]
+pytest_plugins = ["postgres_servers", "workers", "bookshop.fixtures"]

@@ -232,6 +232,7 @@ class Target:
     against_face: Face
     measure: Measure
     limit: float
+    ours: str = OURS
 
 
 @dataclass(frozen=True)
@@ -403,7 +404,7 @@ def judge(samples: Samples, targets: Sequence[Target]) -> list[Verdict]:
         Verdict(
             target.text,
             target.limit,
-            ratio(samples, (OURS, target.face), (target.against, target.against_face), target.measure),
+            ratio(samples, (target.ours, target.face), (target.against, target.against_face), target.measure),
         )
         for target in targets
     ]

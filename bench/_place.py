@@ -79,6 +79,14 @@ def started(transport: Transport = "unix", pinning: Pinning = "none") -> Iterato
         os.sched_setaffinity(0, allowed)
 
 
+def host_and_port(place: Place) -> tuple[str, int]:
+    """Return the two as libpq means them: the host of a Unix socket is its folder."""
+    if isinstance(place.address, tuple):
+        return place.address
+    path = Path(place.address)
+    return str(path.parent), int(path.suffix[1:])
+
+
 def build_mode() -> str:
     """Return how the extension was compiled: `safe`, `debug` …, or `unknown`."""
     found = re.search(r", (\w+), python", native.BUILD_INFO)

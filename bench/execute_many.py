@@ -76,6 +76,8 @@ class Emptied:
 
     inner: Contender
     other: psycopg.Connection[Any]
+    table: str = TABLE
+    summary: str = "count(*), sum(id), sum(amount), max(name)"
 
     @property
     def driver(self) -> str:
@@ -91,7 +93,7 @@ class Emptied:
         """Return what is in the table after one operation."""
         self._empty()
         self.inner.show(key)
-        found = self.other.execute(f"SELECT count(*), sum(id), sum(amount), max(name) FROM {TABLE}".encode())
+        found = self.other.execute(f"SELECT {self.summary} FROM {self.table}".encode())
         return found.fetchone()
 
     def turn(self, keys: Sequence[int]) -> Measured:
@@ -100,7 +102,7 @@ class Emptied:
         return self.inner.turn(keys)
 
     def _empty(self) -> None:
-        self.other.execute(f"TRUNCATE {TABLE}".encode())
+        self.other.execute(f"TRUNCATE {self.table}".encode())
 
 
 def _peer(face: Face) -> Who:

@@ -29,6 +29,13 @@ ORDER: Final = (
     "copy_records",
     "execute_many",
     "arrow",
+    "flat_memory",
+    "stream",
+    "orm_hydrate",
+    "orm_get",
+    "orm_bulk_create",
+    "orm_prefetch",
+    "orm_compile",
 )  # others follow by name
 
 

@@ -15,6 +15,11 @@ import gather
 import lookup
 import memory
 import mixed
+import orm_bulk_create
+import orm_compile
+import orm_get
+import orm_hydrate
+import orm_prefetch
 import pipeline
 import query_json
 import report
@@ -39,6 +44,11 @@ QUESTIONS: Final[dict[str, Question]] = {
     "execute_many": execute_many.QUESTION,
     "stream": stream.QUESTION,
     "flat_memory": flat_memory.QUESTION,
+    "orm_hydrate": orm_hydrate.QUESTION,
+    "orm_get": orm_get.QUESTION,
+    "orm_bulk_create": orm_bulk_create.QUESTION,
+    "orm_prefetch": orm_prefetch.QUESTION,
+    "orm_compile": orm_compile.QUESTION,
 }
 
 

@@ -15,6 +15,7 @@ from postgres_servers import Server
 sys.path.insert(0, str(Path(__file__).parent))
 
 import _latency
+import _orm
 import _overheard
 import arrow
 import copy_records
@@ -24,6 +25,11 @@ import gather
 import lookup
 import memory
 import mixed
+import orm_bulk_create
+import orm_compile
+import orm_get
+import orm_hydrate
+import orm_prefetch
 import pipeline
 import profile_concurrent
 import profile_rows
@@ -50,7 +56,7 @@ from _harness import (
     ratio,
     take_turns,
 )
-from _place import Place
+from _place import Place, Transport, host_and_port
 from _replay import Recording, Replayer
 
 BRIEF = Plan(rounds=2, operations=2, warmup=1)
@@ -68,6 +74,11 @@ QUESTIONS = {
     "execute_many": (execute_many.QUESTION, replace(BRIEF, operations=1)),
     "stream": (stream.QUESTION, replace(BRIEF, operations=1)),
     "flat_memory": (flat_memory.QUESTION, Plan(rounds=1, operations=3000, warmup=0)),
+    "orm_hydrate": (orm_hydrate.QUESTION, replace(BRIEF, operations=1)),
+    "orm_get": (orm_get.QUESTION, BRIEF),
+    "orm_bulk_create": (orm_bulk_create.QUESTION, replace(BRIEF, operations=1)),
+    "orm_prefetch": (orm_prefetch.QUESTION, replace(BRIEF, operations=1)),
+    "orm_compile": (orm_compile.QUESTION, replace(BRIEF, operations=20)),
 }
 
 
@@ -101,6 +112,8 @@ def test_a_question_is_answered_and_its_report_names_every_contender(
     drivers = {line.driver for line in answer.lines}
     if name == "flat_memory":  # about us alone
         assert all(driver.startswith(OURS) for driver in drivers)
+    elif name.startswith("orm_"):  # the peers need not be installed, and some have two ways
+        assert {_orm.ORM, *_orm.installed()} <= {driver.partition(",")[0] for driver in drivers}
     else:
         assert {OURS} | PEERS.get(name, {"asyncpg", "psycopg"}) <= drivers
     assert answer.verdicts
@@ -213,6 +226,41 @@ def test_a_ratio_is_taken_within_rounds() -> None:
     assert ratio(samples, ("ours", "blocking"), ("theirs", "blocking"), "wall") == 0.5
     with pytest.raises(Failed, match="more operations"):
         ratio(samples, ("ours", "blocking"), ("theirs", "blocking"), "cpu")
+
+
+def test_the_best_peer_is_the_quickest_other_orm_on_the_loop_or_blocking() -> None:
+    samples: Samples = {
+        (_orm.ORM, "asyncio"): [Turn(1, 1)] * 3,
+        (_orm.DICTS, "asyncio"): [Turn(2, 2)] * 3,
+        ("slow", "asyncio"): [Turn(5, 1), Turn(9, 1), Turn(8, 1)],
+        ("quick", "asyncio"): [Turn(99, 9), Turn(6, 9), Turn(7, 9)],
+        ("quick", "uvloop"): [Turn(3, 1)] * 3,
+        ("blocks", "blocking"): [Turn(4, 1)] * 3,
+    }
+    assert _orm.best_peer(samples, "uvloop") == ("quick", "uvloop")
+    assert _orm.best_peer(samples, "asyncio") == _orm.best_peer(samples, "blocking") == ("blocks", "blocking")
+    (target,) = _orm.best_targets(samples, "something", 2.5)
+    assert (target.ours, target.face, target.limit) == (_orm.ORM, "asyncio", 0.4)
+    assert (target.against, target.against_face) == ("blocks", "blocking")
+    del samples["blocks", "blocking"]
+    assert _orm.best_peer(samples, "asyncio") == ("quick", "asyncio")
+
+
+def test_without_another_orm_there_is_nothing_to_reach_and_no_ratio() -> None:
+    samples: Samples = {(_orm.ORM, "asyncio"): [Turn(1, 1)], (_orm.DICTS, "asyncio"): [Turn(2, 2)]}
+    assert _orm.best_targets(samples, "something", 2) == []
+    assert [line.ratios for line in _orm.lines(samples)] == [{}, {}]
+
+
+@pytest.mark.parametrize("transport", ["unix", "tcp"])
+def test_an_orm_is_told_host_and_port_as_libpq_means_them(
+    transport: Transport, embedded_server: Server
+) -> None:
+    assert embedded_server.embedded is not None
+    place = Place.of(embedded_server.embedded, transport)
+    host, port = host_and_port(place)
+    assert port == embedded_server.embedded.port
+    assert host == ("127.0.0.1" if transport == "tcp" else str(embedded_server.embedded.socket_folder))
 
 
 def test_one_call_in_a_hundred_is_slow_and_the_seed_says_which() -> None:

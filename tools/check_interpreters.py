@@ -45,6 +45,7 @@ NOT_FREE_THREADED: Final = (
     "database/test_memory.py",
     "database/test_values.py::test_nothing_is_left_behind_by_repeats",
     "database/test_event_loop.py::test_a_long_result_is_decoded_in_slices",
+    "database/test_hydration_faults.py::test_a_hydrator_keeps_its_classes_and_goes_with_them",
 )
 ASK: Final = """
 import sys, sysconfig

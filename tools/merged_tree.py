@@ -47,6 +47,11 @@ def make(*, pyright: bool = False) -> Path:
         (MERGED / "typed_usage").mkdir()
         for path in ROOT.glob("packages/*/tests/**/typed_usage.py"):
             shutil.copy2(path, MERGED / "typed_usage" / f"{path.parents[2].name.replace('-', '_')}.py")
+        # A queryset's, a table's and a model's insides are hidden from users, not from the modules beside them.
+        settings["executionEnvironments"] = [
+            {"root": "hyperdjango/models", "extraPaths": ["."], "reportPrivateUsage": False},
+            {"root": "."},
+        ]
         for here_only in ("venvPath", "venv", "exclude"):
             settings.pop(here_only, None)
         (MERGED / "pyrightconfig.json").write_text(json.dumps(settings), encoding="utf-8")

@@ -19,16 +19,19 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import pytest
-from hyperdjango.database import Database, DatabaseError
+from hyperdjango.database import Database, DatabaseError, get_db
 from hyperdjango.database._conninfo_keys import ENVIRONMENT, RUN_TIME_ENVIRONMENT
+from hyperdjango.database._global import set_db
 from hyperdjango.database._sqlstate import BY_CLASS
+from hyperdjango.models._registry import registry
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PAGES: Final = sorted(
@@ -208,13 +211,28 @@ async def run_row(row: Row, namespace: dict[str, Any]) -> None:
         raise Wrong(f"{row.page}, line {row.line}: the page says {row.value}, it is {value!r}")
 
 
+@asynccontextmanager
+async def as_global(db: Database) -> AsyncIterator[None]:
+    """Have the page's models find its database; one that the page has opened by itself is closed with it."""
+    set_db(db)
+    try:
+        yield
+    finally:
+        if get_db() is not db:
+            await get_db().disconnect()
+        set_db(None)
+
+
 @pytest.mark.parametrize("page", PAGES)
 async def test_a_page_does_what_it_says(
     page: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url)
+    # A page's models are its own: other pages, and other tests, have an `author` as well.
+    monkeypatch.setattr(registry, "_by_table", WeakValueDictionary())
+    monkeypatch.setattr(registry, "_by_name", WeakValueDictionary())
     text = (ROOT / page).read_text(encoding="utf-8")
-    async with Database(database_url, min_size=1) as db:
+    async with Database(database_url, min_size=1) as db, as_global(db):
         namespace: dict[str, Any] = {
             "__name__": "example",
             "db": db,

@@ -107,6 +107,7 @@ fn moveTo(object: *Object, target: ?*Object) py.Error!void {
     py.hd_locked(object, &Move.run, &move);
     py.xdecref(move.source);
     if (move.failed) return raise.outOfMemory();
+    if (target != null) py.hd_track(object);
 }
 
 /// From one Origin to another, in one step for other threads.
@@ -141,6 +142,7 @@ fn getHeld(object: *Object, field: *?*Object) ?*Object {
 
 fn setHeld(object: *Object, field: *?*Object, value: ?*Object) c_int {
     const given = if (value == py.hd_none()) null else value;
+    if (given != null) py.hd_track(object);
     py.xdecref(py.hd_field_swap(object, field, if (given) |held| py.incref(held) else null));
     return 0;
 }

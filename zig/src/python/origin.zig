@@ -3,6 +3,10 @@
 //!
 //! It knows them by address alone, in the order of their rows, so that one instance does not keep the others alive;
 //! each remembers its place and empties it when it is deallocated. An instance holds a reference to its Origin.
+//!
+//! The collector does not look at instances of plain values (`model_sink.zig`), so it cannot see that reference: a cycle
+//! from the database to its instances and back, by a function of the user's say, lasts until somebody opens it. From
+//! the context, which is of one result, such cycles are likely; one that can lead anywhere has all instances looked at.
 const std = @import("std");
 const py = @import("py.zig");
 const instance = @import("instance.zig");

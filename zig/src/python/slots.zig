@@ -1,5 +1,6 @@
-//! `set_slot`, `fill` and `group`: an instance's slots by their member descriptors. For the ORM, which has these at
-//! hand, and for whom a value that it writes itself is no change of the user's.
+//! `set_slot`, `fill`, `construct`, `group` and `column`: an instance's slots by their member descriptors. For the
+//! ORM, which has these at hand, and for whom a value that it writes itself is no change of the user's. A descriptor's
+//! own `__set__` is no substitute: the collector is not told by it.
 const std = @import("std");
 const py = @import("py.zig");
 const module = @import("module.zig");
@@ -19,6 +20,18 @@ pub const table = [_]py.MethodDef{
         .function = &fill,
         .flags = py.METH_FASTCALL,
         .doc = signature.ofFunction("fill", &.{ "instance", "descriptors", "values" }, "Write many slots, without marking them as changed."),
+    },
+    .{
+        .name = "construct",
+        .function = &construct,
+        .flags = py.METH_FASTCALL,
+        .doc = signature.ofFunction("construct", &.{ "instance", "values", "setters", "defaults" }, "Fill a new instance; the name that there is no setter for, or None."),
+    },
+    .{
+        .name = "column",
+        .function = &column,
+        .flags = py.METH_FASTCALL,
+        .doc = signature.ofFunction("column", &.{ "instances", "descriptor", "default" }, "What a slot of each instance holds, the default where it holds nothing."),
     },
     .{
         .name = "group",
@@ -62,6 +75,32 @@ fn write(object: *Object, descriptor: *Object, value: *Object) py.Error!void {
     py.xdecref(py.hd_field_swap(object, fieldAt(object, offset), py.incref(value)));
 }
 
+/// Reads one slot of many instances.
+const Reader = struct {
+    module: *Object,
+    descriptor: *Object,
+    /// The last class that was met: mostly there is but one. Held, so that no other can get its address.
+    class: ?*Object = null,
+    offset: isize = 0,
+
+    /// A new reference, or null where the slot holds nothing.
+    fn read(self: *Reader, object: *Object) py.Error!?*Object {
+        const class: *Object = @ptrCast(py.hd_type(object));
+        if (class != self.class) {
+            try checkInstance(self.module, object);
+            self.offset = try offsetIn(py.hd_type(object), self.descriptor);
+            const former = self.class;
+            self.class = py.incref(class);
+            py.xdecref(former);
+        }
+        return py.hd_field_get(object, fieldAt(object, self.offset));
+    }
+
+    fn deinit(self: *Reader) void {
+        py.xdecref(self.class);
+    }
+};
+
 fn setSlot(self: *Object, arguments: [*]const *Object, count: isize) callconv(.c) ?*Object {
     if (count != 3) return raise.asNull(raise.typeError("set_slot() takes an instance, a member descriptor and a value"));
     checkInstance(self, arguments[0]) catch return null;
@@ -92,6 +131,77 @@ fn fillChecked(self: *Object, object: *Object, descriptors: *Object, values: *Ob
     return py.none();
 }
 
+/// `setters` has for each name a slot, or what is called with the instance and the value. `defaults` are tuples: a name,
+/// another name or None, a slot, a value, and what makes one or None; for those whose names are not among the values.
+fn construct(self: *Object, arguments: [*]const *Object, count: isize) callconv(.c) ?*Object {
+    if (count != 4) return raise.asNull(raise.typeError("construct() takes an instance, values, setters and defaults"));
+    return constructChecked(self, arguments[0], arguments[1], arguments[2], arguments[3]) catch null;
+}
+
+fn constructChecked(self: *Object, object: *Object, values: *Object, setters: *Object, defaults: *Object) py.Error!*Object {
+    try checkInstance(self, object);
+    if (py.hd_dict_check(values) == 0 or py.hd_dict_check(setters) == 0) return raise.typeError("values and setters must be dicts");
+    if (py.hd_tuple_check(defaults) == 0) return raise.typeError("the defaults must be a tuple");
+    // A setter may run Python code, which may do anything to the values.
+    const given = try py.checked(py.PyDict_Copy(values));
+    defer py.decref(given);
+    var place: isize = 0;
+    var name: ?*Object = null;
+    var value: ?*Object = null;
+    while (py.PyDict_Next(given, &place, &name, &value) != 0) {
+        const setter = py.PyDict_GetItemWithError(setters, name.?) orelse {
+            if (py.PyErr_Occurred() != null) return error.PythonError;
+            return py.incref(name.?);
+        };
+        if (py.hd_slot_check(setter) != 0) {
+            try write(object, setter, value.?);
+        } else {
+            const held = py.incref(setter);
+            defer py.decref(held);
+            py.decref(try py.checked(py.PyObject_CallFunctionObjArgs(held, object, value.?, @as(?*Object, null))));
+        }
+    }
+    var i: isize = 0;
+    while (i < py.hd_tuple_size(defaults)) : (i += 1) try setDefault(object, given, py.hd_tuple_get(defaults, i));
+    return py.none();
+}
+
+fn setDefault(object: *Object, given: *Object, default: *Object) py.Error!void {
+    if (py.hd_tuple_check(default) == 0 or py.hd_tuple_size(default) != 5) return raise.typeError("a default is a tuple of five");
+    for ([_]isize{ 0, 1 }) |i| {
+        if (py.PyDict_GetItemWithError(given, py.hd_tuple_get(default, i)) != null) return;
+        if (py.PyErr_Occurred() != null) return error.PythonError;
+    }
+    const factory = py.hd_tuple_get(default, 4);
+    if (factory == py.hd_none()) return write(object, py.hd_tuple_get(default, 2), py.hd_tuple_get(default, 3));
+    const made = try py.checked(py.PyObject_CallNoArgs(factory));
+    defer py.decref(made);
+    try write(object, py.hd_tuple_get(default, 2), made);
+}
+
+fn column(self: *Object, arguments: [*]const *Object, count: isize) callconv(.c) ?*Object {
+    if (count != 3) return raise.asNull(raise.typeError("column() takes a list of instances, a member descriptor and a default"));
+    return columnChecked(self, arguments[0], arguments[1], arguments[2]) catch null;
+}
+
+fn columnChecked(self: *Object, instances: *Object, descriptor: *Object, default: *Object) py.Error!*Object {
+    if (py.hd_list_check(instances) == 0) return raise.typeError("the instances must be a list");
+    // To make the list can set off a collection, which runs what may shorten the other one.
+    const found = try py.checked(py.PyList_New(0));
+    errdefer py.decref(found);
+    var reader: Reader = .{ .module = self, .descriptor = descriptor };
+    defer reader.deinit();
+    var i: isize = 0;
+    while (i < py.PyList_Size(instances)) : (i += 1) {
+        const object = try py.checked(py.hd_list_item(instances, i));
+        defer py.decref(object);
+        const value = try reader.read(object) orelse py.incref(default);
+        defer py.decref(value);
+        try py.ok(py.PyList_Append(found, value));
+    }
+    return found;
+}
+
 fn group(self: *Object, arguments: [*]const *Object, count: isize) callconv(.c) ?*Object {
     if (count != 2) return raise.asNull(raise.typeError("group() takes a list of instances and a member descriptor"));
     return groupChecked(self, arguments[0], arguments[1]) catch null;
@@ -101,24 +211,15 @@ fn groupChecked(self: *Object, instances: *Object, descriptor: *Object) py.Error
     if (py.hd_list_check(instances) == 0) return raise.typeError("the instances must be a list");
     const groups = try py.checked(py.PyDict_New());
     errdefer py.decref(groups);
-    // Of the last class that was met: mostly there is but one. Held, so that no other can get its address.
-    var class: ?*py.TypeObject = null;
-    defer py.xdecref(@ptrCast(class));
-    var offset: isize = 0;
+    var reader: Reader = .{ .module = self, .descriptor = descriptor };
+    defer reader.deinit();
     var i: isize = 0;
     // To hash and compare the values may run Python code, which may do anything to the list.
     while (i < py.PyList_Size(instances)) : (i += 1) {
         const object = try py.checked(py.hd_list_item(instances, i));
         defer py.decref(object);
-        if (py.hd_type(object) != class) {
-            try checkInstance(self, object);
-            offset = try offsetIn(py.hd_type(object), descriptor);
-            const former = class;
-            class = @ptrCast(py.incref(@ptrCast(py.hd_type(object))));
-            py.xdecref(@ptrCast(former));
-        }
-        const key = py.hd_field_get(object, fieldAt(object, offset)) orelse {
-            _ = py.PyErr_Format(py.PyExc_ValueError, "%U of an instance of %.200s is not loaded", py.hd_slot_name(descriptor), py.hd_type_title(class.?));
+        const key = try reader.read(object) orelse {
+            _ = py.PyErr_Format(py.PyExc_ValueError, "%U of an instance of %.200s is not loaded", py.hd_slot_name(descriptor), py.hd_type_title(py.hd_type(object)));
             return error.PythonError;
         };
         defer py.decref(key);

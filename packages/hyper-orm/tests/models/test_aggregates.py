@@ -30,7 +30,9 @@ from hyperdjango.models.aggregates import (
 from hyperdjango.models.expressions import F, Value
 from hyperdjango.models.functions import Coalesce
 from hyperdjango.models.query_words import Q
-from shelf import Book, Review, values
+from shelf import Book, Review, label, values
+
+WRONG: Any = "stars"
 
 
 async def test_two_aggregates_over_relations_do_not_multiply_each_other(shelf: Database) -> None:
@@ -134,7 +136,7 @@ async def test_groups(shelf: Database) -> None:
         (Sum(F("price") * F("small")), Decimal("100.75")),
         (Sum("price") / Count("*"), Decimal("25.1875000000000000")),
     ],
-    ids=repr,
+    ids=label,
 )
 async def test_values_are_as_python_has_them(shelf: Database, aggregate: Any, expected: Any) -> None:
     found = (await Book.objects.using(shelf).aggregate(found=aggregate))["found"]
@@ -152,19 +154,19 @@ async def test_an_enum_keeps_its_class(shelf: Database) -> None:
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: Count("reviews", filter="stars"), "takes a Q or a boolean expression, not str"),
+        (lambda: Count("reviews", filter=WRONG), "takes a Q or a boolean expression, not str"),
         (lambda: Sum("title"), "takes numbers and intervals, not character varying"),
         (lambda: Count("reviwes"), "no field 'reviwes'; did you mean 'reviews'"),
         (lambda: Count("reviews", filter=Q(reviews__starz=1)), "no field 'starz'"),
         (lambda: Sum(F("reviews__stars") * F("tags__id")), "more than one relation, of 'tags'"),
         (lambda: Count("*", distinct=True), "distinct=True needs a field"),
-        (lambda: Count("pk", filter=5), "not int"),
+        (lambda: Count("pk", filter=WRONG), "not str"),
         (lambda: Max("price", order_by="pk"), "no order_by"),
         (lambda: ArrayAgg("title", distinct=True, order_by="pk"), "order_by can only be what is gathered"),
         (lambda: Sum(Count("pk")), "an aggregate already"),
         (lambda: BoolAnd("title"), "takes booleans"),
         (lambda: Max("data"), "what has an order"),
-        (lambda: Corr("price"), "missing 1 required"),
+        (lambda: ArrayAgg("title", "pk"), "takes 1 expressions, not 2"),
     ],
 )
 def test_mistakes_are_found_when_the_query_is_built(build: Any, message: str) -> None:

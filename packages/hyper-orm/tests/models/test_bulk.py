@@ -34,6 +34,7 @@ from hyperdjango.models import (
     ValidationError,
     Varbit,
 )
+from hyperdjango.models._bulk_copy import ROWS_MIN
 from hyperdjango.models.schema import create_schema
 
 
@@ -70,7 +71,7 @@ class Listed(Model):
     code: str = Field(unique=True)
     tags: list[str] = Field(default_factory=list)
     grid: list[list[int]] | None = None
-    version: int = Field(version=True)
+    version: int = Field(version=True, init=False)
 
     class Meta:
         table = "b_listed"
@@ -80,7 +81,7 @@ class Place(Model):
     x: int
     y: int
     note: str = ""
-    version: int = Field(version=True)
+    version: int = Field(version=True, init=False)
 
     class Meta:
         table = "b_place"
@@ -136,7 +137,7 @@ VALUES: dict[str, list[Any]] = {
     "day": [dt.date(1, 1, 1), dt.date(9999, 12, 31)],
     "hour": [dt.time(0), dt.time(23, 59, 59, 999999)],
     "moment": [dt.datetime(2020, 1, 1, tzinfo=dt.UTC), dt.datetime(1900, 5, 5, 1, 2, 3, 4, tzinfo=dt.UTC)],
-    "local": [dt.datetime(2020, 1, 1), dt.datetime(1900, 5, 5, 1, 2, 3, 4)],  # noqa: DTZ001 - without a zone
+    "local": [dt.datetime(2020, 1, 1), dt.datetime(1900, 5, 5, 1, 2, 3, 4)],
     "span": [dt.timedelta(days=1), dt.timedelta(microseconds=-1)],
     "uid": [uuid.UUID(int=0), uuid.UUID(int=2**128 - 1)],
     "colour": [Colour.RED, Colour.BLUE],
@@ -155,6 +156,10 @@ VALUES: dict[str, list[Any]] = {
     "grid": [[["a", "b"], ["c", 'd"']], [["NULL"]]],
     "even": [2, -4],
 }
+
+
+def numbered(number: int) -> dict[str, Any]:
+    return {"id": number, "name": "given"}
 
 
 @pytest.fixture
@@ -223,6 +228,57 @@ async def test_a_column_of_every_type_goes_through_every_way_of_writing(db: Data
         assert getattr(row, name) == value
 
 
+async def test_many_rows_go_by_copy_and_no_other_way_of_writing_differs(db: Database) -> None:
+    count = ROWS_MIN + 5
+    makers = Maker.objects.using(db)
+    await makers.create(name="before")
+    with capture_queries(db) as queries:
+        made = await makers.bulk_create([Maker(name=f"m{number}") for number in range(count)])
+    assert [query.call for query in queries] == ["query_val", "copy_records"]
+    assert made.inserted == [True] * count
+    rows = await db.query("SELECT id, name FROM b_maker ORDER BY id", into=tuple)
+    assert rows[1:] == [(maker.id, maker.name) for maker in made]
+    assert (await makers.create(name="after")).id > made[-1].id
+    await makers.bulk_create([Maker(**numbered(number)) for number in range(10_000, 10_000 + count)])
+    with pytest.raises(UniqueViolation):
+        await makers.bulk_create([Maker(**numbered(number)) for number in range(10_100, 9_900, -1)])
+    assert await makers.filter(id__gte=9_000).count() == count
+    async with db.transaction():
+        await makers.create(name="inside")
+        await makers.bulk_create([Maker(name="inside") for _ in range(count)])
+    assert await makers.filter(name="inside").count() == count + 1
+
+
+@pytest.mark.parametrize("name", VALUES)
+async def test_a_column_of_every_type_goes_by_copy(db: Database, name: str) -> None:
+    values = [*VALUES[name], None] * (ROWS_MIN // 2)
+    rows = Every.objects.using(db)
+    await rows.bulk_create([Every(**{name: value}) for value in values])
+    assert [getattr(row, name) for row in await rows.order_by("id")] == values
+
+
+async def test_a_table_that_copy_could_treat_otherwise_is_inserted_into(db: Database) -> None:
+    await db.execute(
+        "CREATE FUNCTION b_upper() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN NEW.name := upper(NEW.name); RETURN NEW; END$$"
+    )
+    await db.execute(
+        "CREATE TRIGGER b_upper BEFORE INSERT ON b_maker FOR EACH ROW EXECUTE FUNCTION b_upper()"
+    )
+    makers = Maker.objects.using(db)
+    made = await makers.bulk_create([Maker(name="m") for _ in range(ROWS_MIN)])
+    assert await makers.filter(name="M").count() == ROWS_MIN
+    assert len({maker.id for maker in made}) == ROWS_MIN
+
+
+async def test_a_value_that_only_a_parameter_can_be_is_written_all_the_same(db: Database) -> None:
+    rows = Every.objects.using(db)
+    days: Any = ["2020-01-02"] * ROWS_MIN
+    for count in (2, ROWS_MIN):
+        await rows.bulk_create([Every(day=day) for day in days[:count]])
+    assert await rows.filter(day=dt.date(2020, 1, 2)).count() == ROWS_MIN + 2
+
+
 async def test_batches_are_all_or_nothing(db: Database) -> None:
     parts = [Part(code=f"c{number}") for number in range(10)]
     parts[7].code = "c1"
@@ -272,7 +328,7 @@ async def test_ignored_conflicts_say_which_rows_are_new(db: Database) -> None:
     created = await parts.bulk_create(new, ignore_conflicts=True)
     assert created.inserted == [True, False, True, False, True, False]
     assert [part._origin is not None for part in new] == created.inserted
-    rows = dict(await db.query("SELECT code, id FROM b_part", into=tuple))
+    rows: dict[str, int] = dict(await db.query("SELECT code, id FROM b_part", into=tuple))
     assert [part.id for part in new if part._origin] == [rows["a"], rows["c"], rows["e"]]
     assert all(part.doubled == 4 for part in new if part._origin)
     listed = Listed.objects.using(db)
@@ -368,14 +424,14 @@ async def test_arguments_that_do_not_fit_are_refused(db: Database) -> None:
         (parts.bulk_update([Part(code="x")], ["code"]), "save it first"),
     ):
         with pytest.raises(FieldError, match=text):
-            await awaited  # type: ignore[misc]
+            await awaited
     with pytest.raises(ValidationError, match=r"\[0\].price: has no value"):
         await parts.bulk_update([same], ["price"])
     part.price = F("price") + 1  # type: ignore[assignment]
     with pytest.raises(ValidationError, match="is an expression"):
         await parts.bulk_update([part], ["price"])
+    part.price = None  # type: ignore[assignment]
     with pytest.raises(ValidationError, match="must not be None"):
-        part.price = None  # type: ignore[assignment]
         await parts.bulk_update([part], ["price"])
 
 

@@ -47,6 +47,7 @@ from hyperdjango.models import (
     Varbit,
     create_schema_sync,
 )
+from hyperdjango.models._outgoing import sender
 from typing_extensions import TypeAliasType
 
 
@@ -183,7 +184,8 @@ def test_every_type_is_made_and_gives_back_what_it_is_given(db: SyncDatabase) ->
             create_schema_sync([model], db)
             assert db.query_val(FORMAT) == expected, annotation
             for value in values:
-                sent = value if column.check is None else column.check(value)
+                send = sender(column)
+                sent = value if send is None or value is None else send(value)
                 read = db.query_val("INSERT INTO sample (value) VALUES ($1) RETURNING value", sent)
                 assert read is not None or value is None, annotation
                 convert = column.type.convert

@@ -124,7 +124,7 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: declare(ForeignKey), "Wrong.field: ForeignKey of which model? Write ForeignKey[Author]"),
     (lambda: declare(ForeignKey[Plain]), "Wrong.field: ForeignKey[Plain] points at no model"),
     (lambda: declare(ForeignKey[Base]), "Wrong.field points at Base, which is abstract: it has no table"),
-    (lambda: declare(ManyToMany[Author | None]), "Wrong.field: ManyToMany[…] has no None"),
+    (lambda: declare(ManyToMany[Author | None]), "Wrong.field: ManyToMany[…] has no None"),  # type: ignore[type-var]
     (
         lambda: declare(ForeignKey[Author], Field(related_name="name")),
         "related_name='name' is a column of Author",

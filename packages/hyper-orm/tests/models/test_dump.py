@@ -86,14 +86,18 @@ def test_a_relation_is_in_it_when_it_is_named_and_loaded() -> None:
         owner.model_dump(include={"items"})
 
 
+def arguments(name: str, value: Any) -> Any:
+    return {name: value}
+
+
 @pytest.mark.parametrize("argument", ["include", "exclude"])
 def test_an_unknown_name_is_an_error_with_the_nearest(argument: str) -> None:
     with pytest.raises(FieldError, match="DumpItem has no field 'titel'; did you mean 'title'"):
-        item().model_dump(**{argument: {"titel"}})
+        item().model_dump(**arguments(argument, {"titel"}))
     with pytest.raises(TypeError, match="a set of names"):
-        item().model_dump(**{argument: "title"})
+        item().model_dump(**arguments(argument, "title"))
     with pytest.raises(FieldError, match=r"DumpItem\.title is no relation"):
-        item().model_dump(**{argument: {"title": {"x"}}})
+        item().model_dump(**arguments(argument, {"title": {"x"}}))
 
 
 def test_what_is_dumped_as_json_is_read_back_as_the_same_values() -> None:

@@ -15,7 +15,7 @@ from hyperdjango.models._func import ExpressionWrapper, Func
 from hyperdjango.models.expressions import F, Value
 from hyperdjango.models.functions.math import Trunc as TruncNumber
 from hyperdjango.models.query_words import Q
-from shelf import values
+from shelf import label, values
 
 EMMA: list[tuple[Any, Any]] = [
     (fn.Lower("title"), "emma"),
@@ -156,7 +156,7 @@ EMMA: list[tuple[Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("expression", "expected"), EMMA, ids=lambda one: repr(one)[:60])
+@pytest.mark.parametrize(("expression", "expected"), EMMA, ids=label)
 async def test_values_are_as_python_has_them(shelf: Database, expression: Any, expected: Any) -> None:
     found = (await values(shelf, expression))[0]
     assert found == expected

@@ -92,7 +92,7 @@ async def test_hooks_run_for_rows_that_are_got_or_created_and_not_for_many(db: D
 
 async def test_receivers_are_told_and_awaited(db: Database) -> None:
     @receiver([pre_save, post_save], Plain)
-    async def saved(signal: Signal, instance: Any, created: bool, **named: Any) -> None:  # noqa: FBT001
+    async def saved(signal: Signal, instance: Any, created: bool, **named: Any) -> None:
         assert named["using"] is db
         LOG.append((signal.name, instance.name, created, named["update_fields"]))
 

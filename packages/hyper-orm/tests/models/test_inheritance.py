@@ -4,8 +4,11 @@ import gc
 import textwrap
 import types
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
-from typing import Annotated, Any, ClassVar, Self
+from enum import StrEnum
+from threading import Barrier
+from typing import Annotated, Any, ClassVar, Optional, Self
 
 import pytest
 from hyperdjango.models import (
@@ -19,6 +22,7 @@ from hyperdjango.models import (
     OneToOne,
     Related,
     RelatedOne,
+    Version,
 )
 from hyperdjango.models._registry import registry
 from hyperdjango.models.manager import Manager
@@ -313,12 +317,58 @@ def test_a_model_of_a_function_goes_with_it() -> None:
     assert gone() is None
 
 
+def test_strings_may_stand_anywhere_in_an_annotation() -> None:
+    class Tint(StrEnum):
+        RED = "red"
+
+    class Sample(Model):
+        one: "date"
+        two: "date | None"
+        three: Annotated["date", "anything"]
+        four: list["Tint"]
+        five: Optional["Tint"]
+        six: ClassVar["int"] = 5
+        seven: "ClassVar[int]" = 6
+
+    types_of = [column.type.sql for column in Sample._table.columns]
+    assert types_of == ["bigint", "date", "date", "date", '"tint"[]', '"tint"']
+    assert [column.is_nullable for column in Sample._table.columns] == [
+        False,
+        False,
+        True,
+        False,
+        False,
+        True,
+    ]
+
+
 def test_versions_begin_at_one() -> None:
     class Counted(Model):
         version: int = Field(version=True)
 
+    class Marked(Model):
+        version: Version = 1
+
     assert Counted._table.column("version").is_version
-    assert Counted().version == 1  # type: ignore[call-arg]
+    assert Marked._table.column("version").is_version
+    assert (Counted().version, Marked().version) == (1, 1)  # type: ignore[call-arg]
+
+
+def test_two_threads_declare_the_model_between_once() -> None:
+    class Left(Model):
+        pass
+
+    class Right(Model):
+        lefts: ManyToMany[Left]
+
+    barrier = Barrier(4)
+
+    def through(_: int) -> object:
+        barrier.wait()
+        return Right._table.relations["lefts"].through
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(through, range(4)))) == 1
 
 
 def test_values_are_checked_as_declared() -> None:

@@ -6,10 +6,12 @@ import gc
 from typing import Any
 
 import pytest
+from cancel_points import MOMENTS, Cancel, Point, cancel_everywhere
 from hyperdjango.database import Database
 from hyperdjango.database.testing import assert_num_queries, capture_queries
 from hyperdjango.models import ONE, PEERS, RAISE, FieldError, NotLoaded
 from lending_library import Author, Book, Note, Publisher, Review, library
+from pgkit.until import until_async
 
 
 async def test_a_relation_comes_for_all_peers_in_one_statement(database_url: str) -> None:
@@ -157,7 +159,7 @@ async def test_raise_refuses_and_is_inherited(database_url: str) -> None:
             await books[0].load("tags")
         with pytest.raises(NotLoaded, match="RAISE"):
             await books[0].author.load("publisher")
-        assert PEERS == "peers"
+        assert PEERS.value == "peers"
         with pytest.raises(FieldError, match="no fetch mode 'peer'; did you mean 'peers'"):
             Book.objects.all().fetch_mode("peer")
 
@@ -234,6 +236,21 @@ async def test_in_a_transaction_it_runs_there(database_url: str) -> None:
             await db.execute("INSERT INTO lib_review (book_id, stars) VALUES (4, 2)")
             await books[0].load("reviews")
         assert len(books[3].reviews) == 1
+
+
+async def test_wherever_a_caller_is_cancelled_the_pool_stays_whole(database_url: str) -> None:
+    async with library(database_url) as db:
+
+        async def attempt(cancel: Cancel) -> Point:
+            books = await Book.objects.order_by("id").only("title")
+            point = await cancel(books[0].load("author", "blurb", "tags"))
+            await books[1].load("author", "tags")
+            assert [book.author.name for book in books] == ["Ann", "Ann", "Ann", "Ben"]
+            return point
+
+        for moment in MOMENTS:
+            await cancel_everywhere(attempt, moment)
+        await until_async(lambda: db.pool_stats()["busy"] == 0)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hyperdjango.models.expressions import F, Value
 from hyperdjango.models.functions import Lower, Upper
 from hyperdjango.models.lookups import register_lookup, register_transform
 from hyperdjango.models.query_words import Q
-from shelf import Author, Binding, Book, Review, keys
+from shelf import Author, Binding, Book, Review, keys, label
 
 FOUND: list[tuple[dict[str, Any], list[int]]] = [
     ({"pk": 1}, [1]),
@@ -132,7 +132,7 @@ FOUND: list[tuple[dict[str, Any], list[int]]] = [
 ]
 
 
-@pytest.mark.parametrize(("lookups", "expected"), FOUND, ids=repr)
+@pytest.mark.parametrize(("lookups", "expected"), FOUND, ids=label)
 async def test_a_lookup_finds_its_rows(shelf: Database, lookups: dict[str, Any], expected: list[int]) -> None:
     if "title__gt" in lookups:
         # The order of letters is the collation's business.
@@ -141,7 +141,7 @@ async def test_a_lookup_finds_its_rows(shelf: Database, lookups: dict[str, Any],
     assert await keys(shelf, **lookups) == expected
 
 
-@pytest.mark.parametrize(("lookups", "expected"), FOUND, ids=repr)
+@pytest.mark.parametrize(("lookups", "expected"), FOUND, ids=label)
 async def test_exclude_finds_the_others(
     shelf: Database, lookups: dict[str, Any], expected: list[int]
 ) -> None:
@@ -184,7 +184,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("lookups", "message"), WRONG, ids=repr)
+@pytest.mark.parametrize(("lookups", "message"), WRONG, ids=label)
 def test_mistakes_are_found_when_the_query_is_built(lookups: dict[str, Any], message: str) -> None:
     with pytest.raises(FieldError, match=message):
         Book.objects.filter(**lookups)

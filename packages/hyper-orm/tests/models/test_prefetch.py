@@ -1,13 +1,15 @@
 """prefetch_related: one statement for each relation and queryset, whatever the number of parents."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from hyperdjango.database import Database
+from cancel_points import MOMENTS, Cancel, Point, cancel_everywhere
 from hyperdjango.database.testing import assert_num_queries, capture_queries
-from hyperdjango.models import FieldError, NotLoaded
+from hyperdjango.models import CiText, Field, FieldError, ForeignKey, Model, NotLoaded, Related, create_schema
+from hyperdjango.models._loader import batch_of
 from hyperdjango.models.prefetch import Prefetch, prefetch_related_objects
 from lending_library import Author, Book, Chapter, Note, Publisher, Reader, Review, Tag, library
+from pgkit.until import until_async
 
 
 def titles(books: Any) -> list[str]:
@@ -288,6 +290,51 @@ async def test_none_forgets_what_was_asked_before(database_url: str) -> None:
             await Book.objects.all().prefetch_related("tags").prefetch_related(None)
 
 
-def test_a_database_is_not_needed_to_build() -> None:
-    assert isinstance(Book.objects.all().prefetch_related("tags__books"), object)
-    assert Database is not None
+class Country(Model):
+    code: Annotated[str, CiText] = Field(primary_key=True)
+    towns = Related["Town"]()
+
+    class Meta:
+        table = "pre_country"
+
+
+class Town(Model):
+    country: ForeignKey[Country]
+    name: str
+
+    class Meta:
+        table = "pre_town"
+
+
+async def test_keys_that_the_database_takes_for_equal_are_equal(database_url: str) -> None:
+    async with library(database_url) as db:
+        await db.execute("CREATE EXTENSION citext")
+        await create_schema([Country, Town], db)
+        await db.execute("INSERT INTO pre_country VALUES ('de'), ('FR')")
+        await db.execute(
+            "INSERT INTO pre_town (country_id, name) VALUES ('DE', 'Ulm'), ('fr', 'Nice'), ('De', 'Jena')"
+        )
+        countries = await Country.objects.order_by("code").prefetch_related("towns")
+        assert [sorted(town.name for town in one.towns) for one in countries] == [["Jena", "Ulm"], ["Nice"]]
+        towns = await Town.objects.order_by("name").prefetch_related("country")
+        assert [town.country.code for town in towns] == ["de", "FR", "de"]
+        assert [len(group) for group in await batch_of(Town.objects, "country", many=True)(["dE", "x"])] == [
+            2,
+            0,
+        ]
+
+
+async def test_wherever_it_is_cancelled_the_pool_stays_whole(database_url: str) -> None:
+    async with library(database_url) as db:
+
+        async def attempt(cancel: Cancel) -> Point:
+            point = await cancel(fetched())
+            assert await db.query_val("SELECT 1") == 1
+            return point
+
+        async def fetched() -> Any:
+            return await Book.objects.all().prefetch_related("tags", "author__publisher", "reviews")
+
+        for moment in MOMENTS:
+            await cancel_everywhere(attempt, moment)
+        await until_async(lambda: db.pool_stats()["busy"] == 0)

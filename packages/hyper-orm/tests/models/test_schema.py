@@ -129,8 +129,10 @@ async def test_columns_are_as_declared(db: Database) -> None:
     ]
     comments = "SELECT obj_description('place'::regclass), col_description('place'::regclass, 2)"
     assert await db.query(comments, into=tuple) == [("places", "it's a name")]
-    collation = "SELECT attcollation::regcollation::text FROM pg_attribute WHERE attrelid = 'place'::regclass AND attnum = 2"
-    assert await db.query_val(collation) == '"C"'
+    collation = (
+        "SELECT collation_name FROM information_schema.columns WHERE table_name = $1 AND column_name = $2"
+    )
+    assert await db.query_val(collation, "place", "name") == "C"
     labels = "SELECT array_agg(enumlabel::text ORDER BY enumsortorder) FROM pg_enum"
     assert await db.query_val(labels) == ["good", "it's \\bad"]
     assert await indexes(db, "place") == {
@@ -311,6 +313,11 @@ async def test_indexes_and_constraints_of_meta_are_as_declared(db: Database) -> 
     assert generated[0][4:] == ("s", "(price * ((2)::bigint)::numeric)")
 
 
+def test_a_column_that_the_database_makes_is_not_given() -> None:
+    with pytest.raises(TypeError, match=r"Room\(\) takes no 'doubled': it is made by the database"):
+        Room(number=1, name="a", price=Decimal(1), place=Place.ref("x"), doubled=Decimal(2))  # type: ignore[call-arg]
+
+
 def test_the_sync_face_makes_and_drops_the_same(database_url: str) -> None:
     with SyncDatabase(database_url) as db:
         create_schema_sync(ALL, db)
@@ -362,6 +369,32 @@ def test_two_indexes_of_one_name_are_refused() -> None:
 
     with pytest.raises(ModelDeclarationError, match="Twice has two indexes of the name 'twice_title_idx'"):
         schema_sql([Twice])
+
+
+def test_a_table_and_a_type_of_one_name_are_refused() -> None:
+    class Status(StrEnum):
+        ON = "on"
+
+    def declare() -> type[Model]:
+        namespace = {"__module__": __name__, "__annotations__": {"status": Status}}
+        made: Any = ModelMeta("Status", (Model,), namespace)
+        return made  # type: ignore[no-any-return]
+
+    with pytest.raises(
+        ModelDeclarationError, match="the table of Status and a type are both called 'status'"
+    ):
+        schema_sql([declare()])
+
+
+def test_a_foreign_key_to_a_field_that_is_not_unique_is_refused() -> None:
+    class Country(Model):
+        code: str
+
+    class City(Model):
+        country: ForeignKey[Country] = Field(to_field="code")
+
+    with pytest.raises(FieldError, match=r"City.country: to_field='code' is not unique in Country"):
+        schema_sql([Country, City])
 
 
 def test_two_enums_of_one_name_are_refused() -> None:

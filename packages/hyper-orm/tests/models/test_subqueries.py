@@ -34,7 +34,7 @@ from hyperdjango.models.window import (
     Window,
     WindowFrameExclusion,
 )
-from shelf import Author, Book, Review, Tag, Vote, keys, values
+from shelf import Author, Book, Review, Tag, Vote, keys, label, values
 
 BOOKS: Any = Book.objects
 REVIEWS: Any = Review.objects
@@ -140,6 +140,7 @@ def test_mistakes_in_case() -> None:
         BOOKS.annotate(n=Case(When(titel="x", then=1)))
 
 
+WRONG: Any = "TIES"
 BY_AUTHOR: dict[str, Any] = {"partition_by": "author", "order_by": "-price"}
 
 
@@ -176,7 +177,7 @@ BY_AUTHOR: dict[str, Any] = {"partition_by": "author", "order_by": "-price"}
             [3, 3, 3, 3],
         ),
     ],
-    ids=repr,
+    ids=label,
 )
 async def test_windows(shelf: Database, window: Any, expected: list[Any]) -> None:
     assert await values(shelf, window) == expected
@@ -194,11 +195,11 @@ async def test_windows_in_expressions(shelf: Database) -> None:
     [
         (lambda: BOOKS.annotate(n=Rank()), "is a window function: Window"),
         (lambda: Window(F("pk")), "takes a window function or an aggregate"),
-        (lambda: Window(Rank(), frame="x"), "frame takes a RowRange"),
+        (lambda: Window(Rank(), frame=WRONG), "frame takes a RowRange"),
         (lambda: RowRange("1; DROP TABLE x", 1), "a bound is an int or None"),
         (lambda: RowRange(1, -1), "before it begins"),
         (lambda: RowRange(True, 1), "a bound is an int or None"),
-        (lambda: RowRange(exclusion="TIES"), "takes a WindowFrameExclusion"),
+        (lambda: RowRange(exclusion=WRONG), "takes a WindowFrameExclusion"),
         (lambda: Ntile(0), "an int from 1 on"),
         (lambda: BOOKS.annotate(n=Window(Sum("reviews__stars"))), "annotate it first"),
         (lambda: BOOKS.annotate(n=Window(Rank(), order_by="x")), "no field 'x'"),

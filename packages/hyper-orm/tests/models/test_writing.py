@@ -57,7 +57,7 @@ class Counter(Model):
     day: str
     hour: int
     hits: int = 0
-    version: int = Field(version=True)
+    version: int = Field(version=True, init=False)
 
     class Meta:
         table = "w_counter"

@@ -7,7 +7,7 @@ ignore that nothing needs is an error itself.
 
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Self, assert_type
 
 from hyperdjango.models import (
     F,
@@ -24,7 +24,6 @@ from hyperdjango.models import (
     RelatedOne,
 )
 from hyperdjango.models.relations import RelatedSet
-from typing_extensions import Self, assert_type
 
 
 class Author(Model):
@@ -95,7 +94,7 @@ def attributes(book: Book, author: Author, profile: Profile) -> None:
     book.title = 3  # type: ignore[assignment]
     book.author = Tag(name="x")  # type: ignore[assignment]
     book.editor = None
-    book.titel  # type: ignore[attr-defined]
+    print(book.titel)  # type: ignore[attr-defined]
 
 
 async def querysets() -> None:

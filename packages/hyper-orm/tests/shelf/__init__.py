@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -256,3 +257,8 @@ async def values(db: Database, expression: Any) -> list[Any]:
     queryset: Any = Book.objects.using(db).annotate(found=expression).order_by("pk")
     found: list[Any] = await queryset.values_list("found", flat=True)
     return found
+
+
+def label(value: Any) -> str:
+    """A test's name: without addresses, which every process has other ones of."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))[:80]

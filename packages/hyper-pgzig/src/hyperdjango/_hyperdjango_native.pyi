@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar, final, typ
 from typing_extensions import disjoint_base
 
 _I = TypeVar("_I", bound=Instance)
+_D = TypeVar("_D")
 _Converter: TypeAlias = dict[Any, Any] | Callable[[Any], Any] | None
 _Column: TypeAlias = tuple[MemberDescriptorType | str | None, _Converter]
 _Node: TypeAlias = tuple[
@@ -186,6 +187,14 @@ def fill(
     values: tuple[object, ...] | list[object],
     /,
 ) -> None: ...
+def construct(
+    instance: Instance,
+    values: dict[str, Any],
+    setters: dict[str, Any],  # a slot, or what is called with the instance and the value
+    defaults: tuple[tuple[str, str | None, MemberDescriptorType, Any, Any], ...],
+    /,
+) -> str | None: ...  # the name that there is no setter for
+def column(instances: list[_I], descriptor: MemberDescriptorType, default: _D, /) -> list[Any | _D]: ...
 def group(
     instances: list[_I], descriptor: MemberDescriptorType, /
 ) -> dict[Any, list[_I]]: ...  # ValueError: a slot holds nothing

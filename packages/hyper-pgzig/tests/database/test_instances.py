@@ -180,6 +180,14 @@ def test_classes_inherit_and_instances_compare_by_identity() -> None:
     assert type(native.Instance()) is native.Instance
 
 
+def test_a_long_chain_of_instances_is_freed() -> None:
+    row: Row | None = None
+    for _ in range(100_000):
+        before, row = row, Row()
+        native.set_slot(row, NAME, before)
+    row = before = None
+
+
 # Slots by their descriptors
 
 

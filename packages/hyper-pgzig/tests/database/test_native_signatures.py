@@ -30,6 +30,8 @@ FUNCTIONS = [
     native.md5_password,
     native.set_slot,
     native.fill,
+    native.construct,
+    native.column,
     native.group,
     native.quicken,
 ]

@@ -68,12 +68,16 @@ class Server:
 
     def create_database(self) -> str:
         """Create an empty database and return its name."""
+        return self.create_database_from("template0")
+
+    def create_database_from(self, template: str) -> str:
+        """Create a copy of a database that nobody is connected to and return its name."""
         name = f"hyper_test_{secrets.token_hex(6)}"
         # Copying the files takes a third of the time of copying through the WAL.
         strategy = sql.SQL("STRATEGY file_copy" if self.major >= 15 else "")
         self._admin(
-            sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8' {}").format(
-                sql.Identifier(name), strategy
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} ENCODING 'UTF8' {}").format(
+                sql.Identifier(name), sql.Identifier(template), strategy
             )
         )
         return name

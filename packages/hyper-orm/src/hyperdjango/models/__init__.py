@@ -40,9 +40,13 @@ from hyperdjango.models._markers import (
     Varbit,
     Vector,
     VectorSize,
+    Version,
     Xml,
 )
 from hyperdjango.models._meta import UNSET, OnDelete
+from hyperdjango.models._page_cursor import InvalidCursor
+from hyperdjango.models._paging import Page
+from hyperdjango.models._prepared import Param, Prepared
 from hyperdjango.models._subquery import ArraySubquery, Exists, Subquery
 from hyperdjango.models.aggregates import (
     AnyValue,
@@ -173,6 +177,7 @@ __all__ = [
     "Inet",
     "Integer",
     "Interval",
+    "InvalidCursor",
     "JSONBAgg",
     "Json",
     "Jsonb",
@@ -200,8 +205,11 @@ __all__ = [
     "OneToOne",
     "OrderBy",
     "OuterRef",
+    "Page",
+    "Param",
     "Predicate",
     "Prefetch",
+    "Prepared",
     "Q",
     "QuerySet",
     "Range",
@@ -239,6 +247,7 @@ __all__ = [
     "Variance",
     "Vector",
     "VectorSize",
+    "Version",
     "When",
     "Window",
     "WindowFrame",

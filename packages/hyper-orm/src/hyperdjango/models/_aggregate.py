@@ -11,6 +11,7 @@ PostgreSQL docs: functions-aggregate, sql-expressions, "Aggregate Expressions".
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from hyperdjango.models._checks import is_a
 from hyperdjango.models._nodes import (
     AggregateCall,
     Identifier,
@@ -80,7 +81,7 @@ class Aggregate(Expression):
         name = type(self).__name__
         if len(expressions) != self.arity:
             raise FieldError(f"{name}() takes {self.arity} expressions, not {len(expressions)}")
-        if filter is not None and not isinstance(filter, Q | Expression):
+        if filter is not None and not is_a(filter, Q, Expression):
             raise FieldError(
                 f"{name}(filter=…) takes a Q or a boolean expression, not {type(filter).__name__}"
             )

@@ -12,6 +12,7 @@ from hyperdjango.models._nodes import Named, Node, Source
 from hyperdjango.models._scope import Scope
 from hyperdjango.models._shapes import Cursor
 from hyperdjango.models._state import State
+from hyperdjango.models._steps import ALIAS_BYTES_MAX
 from hyperdjango.models._writer import Frame, Writer
 from hyperdjango.models.errors import FieldError
 from hyperdjango.models.expressions import first_many
@@ -75,6 +76,8 @@ def _check_name(name: str) -> None:
         raise FieldError(
             f"{name!r} is no name for a value: a Python identifier that begins with no underscore"
         )
+    if len(name.encode()) > ALIAS_BYTES_MAX:
+        raise FieldError(f"{name!r} is longer than PostgreSQL's {ALIAS_BYTES_MAX} bytes")
 
 
 def _outside(state: State) -> Scope:

@@ -5,7 +5,6 @@ is not there, because it is imported for type checkers alone or declared further
 the target of a relation it is looked up later, anywhere else it is an error.
 """
 # A model's underscored attributes are kept from users, not from the package:
-# pyright: reportPrivateUsage=false
 
 import builtins
 import importlib
@@ -71,6 +70,8 @@ class Scope(dict[str, Any]):
         )
 
     def __missing__(self, name: str) -> Unknown:
+        if name.startswith("__"):
+            raise KeyError(name)  # tracebacks look for such among the locals of an `eval`
         return Unknown(name)
 
     def resolve(self, annotation: Any) -> Any:
@@ -82,7 +83,7 @@ class Scope(dict[str, Any]):
         while isinstance(annotation, str | ForwardRef):
             text = annotation if isinstance(annotation, str) else annotation.__forward_arg__
             try:
-                annotation = eval(text, {"__builtins__": {}}, self)  # noqa: S307 - an annotation of the application's own source
+                annotation = eval(text, {"__builtins__": vars(builtins)}, self)  # noqa: S307 - an annotation of the application's own source
             except AttributeError:
                 if not all(part.isidentifier() for part in text.split(".")):
                     raise

@@ -1,8 +1,7 @@
 """Reads the annotations of one class body into attributes: columns and relations that have no class yet."""
 # A model's underscored attributes are kept from users, not from the package:
-# pyright: reportPrivateUsage=false
 
-from typing import Any, ClassVar, Final, NamedTuple, get_args, get_origin
+from typing import Any, ClassVar, Final, NamedTuple, cast, get_args, get_origin
 
 from hyperdjango.models._annotations import Scope, Unknown
 from hyperdjango.models._meta import UNSET
@@ -63,8 +62,9 @@ def read_attributes(
         if isinstance(value, RelationDescriptor):
             refuse_name(model, name)
             del namespace[name]
-            annotation: Any = getattr(value, "__orig_class__", type(value))
-            attributes[name] = _read(model, name, annotation, value.field, scope)
+            descriptor = cast("RelationDescriptor[object]", value)
+            said: Any = getattr(descriptor, "__orig_class__", type(descriptor))
+            attributes[name] = _read(model, name, said, descriptor.field, scope)
     return attributes
 
 
@@ -120,7 +120,10 @@ def _options(model: str, name: str, value: Any) -> FieldOptions:
 
 
 def _read(model: str, name: str, annotation: Any, options: FieldOptions, scope: Scope) -> Attribute:
-    inner, _, is_nullable = unwrap(annotation)
+    def resolve(one: Any) -> Any:
+        return _resolved(model, name, one, scope)
+
+    inner, _, is_nullable = unwrap(annotation, resolve)
     kind = KINDS.get(get_origin(inner) or inner)
     if kind is not None:
         return _relation(model, name, kind, inner, options, scope, is_nullable=is_nullable)
@@ -135,7 +138,7 @@ def _read(model: str, name: str, annotation: Any, options: FieldOptions, scope: 
             f"{model}.{name}: {inner.__name__} is a model: write ForeignKey[{inner.__name__}]"
         )
     try:
-        parsed = parse(scope.resolve(annotation))
+        parsed = parse(annotation, resolve)
     except UnsupportedAnnotation as error:
         raise ModelDeclarationError(
             f"{model}.{name}: {_shown(inner)} has no column type; write {error}"
@@ -157,8 +160,7 @@ def _relation(
         raise ModelDeclarationError(
             f"{model}.{name}: {kind} of which model? Write {kind}[Author], or {kind}['Author']"
         )
-    wanted, _, may_be_none = unwrap(_resolved(model, name, args[0], scope))
-    wanted = _resolved(model, name, wanted, scope)
+    wanted, _, may_be_none = unwrap(args[0], lambda one: _resolved(model, name, one, scope))
     if may_be_none and kind in {"ManyToMany", "Related"}:
         raise ModelDeclarationError(
             f"{model}.{name}: {kind}[…] has no None: it is empty where there are none"

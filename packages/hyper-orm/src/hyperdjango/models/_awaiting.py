@@ -232,11 +232,15 @@ class Awaiting(Chain[M_co, R_co]):
         return found
 
     async def in_bulk(self, keys: Any = None, *, field_name: str = "pk") -> dict[Any, M_co]:
-        """Rows by a unique field: all, or those of these keys."""
+        """Rows by a unique field: all, or those of these keys.
+
+        Raises:
+            FieldError: Rows may share a value of the field, or it is not fetched.
+        """
+        name = _steps.unique_name(self._state, field_name)
         queryset: Any = self
         if keys is not None:
-            queryset = self.filter(**{f"{field_name}__in": list(keys)})  # type: ignore[attr-defined]
-        name = self._state.model._table.column(field_name).name
+            queryset = self.filter(**{f"{name}__in": list(keys)})  # type: ignore[attr-defined]
         return {getattr(row, name): row for row in await queryset}
 
     async def explain(self, **options: Any) -> Any:
@@ -265,7 +269,8 @@ def _opposite(name: str) -> str:
 
 def _said(args: tuple[Any, ...], lookups: dict[str, Any]) -> str:
     """The conditions' names; values may be secret."""
-    words = [repr(one) for one in args] + [f"{name}=…" for name in lookups]
+    words = [f"{type(one).__name__}({', '.join(one.all_names())})" for one in args]
+    words += [f"{name}=…" for name in lookups]
     return ", ".join(words) if words else "the queryset"
 
 

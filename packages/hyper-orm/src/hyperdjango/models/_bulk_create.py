@@ -2,7 +2,8 @@
 
 Rows go as one array per column, and what the database makes comes back in their order: INSERT … SELECT inserts in
 the order of its SELECT. Where a column's values cannot go as an array (arrays, domains), the statement is run once
-for each row, pipelined. No hooks and no signals, as in Django.
+for each row, pipelined. Many rows of which the database makes nothing but the key go by COPY. No hooks and no signals,
+as in Django.
 PostgreSQL docs: sql-insert.
 """
 
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from hyperdjango.database._native import native
-from hyperdjango.models import _in_place, _unnest
+from hyperdjango.models import _bulk_copy, _in_place, _unnest
 from hyperdjango.models._bulk_texts import Conflict, Insertion, insertion
 from hyperdjango.models._columnar import Gathered
 from hyperdjango.models._meta import UNSET, Column, Table
@@ -52,7 +53,7 @@ class _Batch(NamedTuple):
     columns: tuple[Column, ...]
     made: tuple[Column, ...]
     values: list[list[Any]]
-    instances: Sequence[Any]
+    instances: list[Any]
     positions: Sequence[int]
 
 
@@ -141,7 +142,7 @@ def checked_instances(model: Any, objects: Iterable[Any], method: str) -> list[A
     return instances
 
 
-def _batches(table: Table, instances: Sequence[Any], positions: Sequence[int]) -> list[_Batch]:
+def _batches(table: Table, instances: list[Any], positions: Sequence[int]) -> list[_Batch]:
     """Gather and check all values. Instances that differ in what the database has to make come apart."""
     gathered = Gathered(table.model, instances, positions)
     columns: list[Column] = []
@@ -207,6 +208,17 @@ async def _run(
 ) -> tuple[Insertion, list[tuple[Any, ...]]]:
     text = insertion(table, batch.columns, batch.made, conflict)
     rows: list[tuple[Any, ...]]
+    count = len(batch.instances)
+    key = _bulk_copy.key_to_take(table, batch.made)
+    if (
+        not conflict.way
+        and count >= _bulk_copy.ROWS_MIN
+        and batch.columns
+        and (key is not None or not batch.made)
+    ):
+        numbers = await _bulk_copy.copied(table, batch.columns, batch.values, key, count, database)
+        if numbers is not None:
+            return text, list(zip(numbers))
     if text.is_by_row:
         lists = [
             _unnest.by_row(column, values) for column, values in zip(batch.columns, batch.values, strict=True)
@@ -223,8 +235,8 @@ async def _run(
         return text, []
     if not text.is_numbered and len(rows) != len(batch.instances):
         raise ModelError(
-            f"bulk_create() of {table.model.__name__}: {len(batch.instances)} rows were sent and {len(rows)} came back; a "
-            "trigger or rule has prevented some, and the others cannot be told apart"
+            f"bulk_create() of {table.model.__name__}: {len(batch.instances)} rows were sent and {len(rows)} came "
+            "back; a trigger or rule has prevented some, and the others cannot be told apart"
         )
     return text, rows
 
@@ -239,7 +251,7 @@ def _take(
 ) -> None:
     """Give the instances what the database has made."""
     instances: Sequence[Any] = batch.instances
-    positions: Sequence[int] = batch.positions
+    positions: list[int] = list(batch.positions)
     new: Sequence[bool] | None = None
     if text.is_numbered:
         places = [row[-1] - 1 for row in rows]

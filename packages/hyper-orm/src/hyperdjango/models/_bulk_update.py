@@ -109,8 +109,8 @@ def _refuse_stale(table: Table, count: int, expected: int) -> None:
     """Where rows have versions, all are written or none."""
     if statements.version_of(table) is not None and count < expected:
         raise StaleObject(
-            f"bulk_update() of {table.model.__name__}: {expected - count} of {expected} rows were written or deleted by "
-            "somebody else; nothing was written"
+            f"bulk_update() of {table.model.__name__}: {expected - count} of {expected} rows were written or deleted "
+            "by somebody else; nothing was written"
         )
 
 

@@ -7,12 +7,12 @@ once. The values of the assignments stand behind those of the chain.
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hyperdjango.database._native import native
-from hyperdjango.models import _compile
+from hyperdjango.models import _compile_changes
 from hyperdjango.models._hydration import plan_of
 from hyperdjango.models._meta import UNSET
 from hyperdjango.models._nodes import Node, Parameter, Ref, Sql
 from hyperdjango.models._outgoing import refuse_unwritable, sender, slot_value
-from hyperdjango.models._row_statements import version_of
+from hyperdjango.models._row_statements import called, version_of
 from hyperdjango.models._shapes import Cursor, shape
 from hyperdjango.models._state import State, adapted, next_state
 from hyperdjango.models._steps import resolved
@@ -87,15 +87,16 @@ def _keys_of(table: "Table", relation: "Relation", value: Any) -> "list[tuple[Co
         raise FieldError(f"{where} is no column of its table")
     if value is None:
         return [(column, None) for column in relation.locals]
-    if hasattr(type(value), "_table"):
+    if hasattr(value.__class__, "_table"):
         if not isinstance(value, relation.target):
             raise FieldError(f"{where} is a {relation.target.__name__}, not a {type(value).__name__}")
         keys = [slot_value(value, column) for column in relation.remotes]
         if None in keys or UNSET in keys:
             raise FieldError(f"{where}: this {type(value).__name__} has no key yet; save it first")
         return list(zip(relation.locals, keys, strict=True))
-    if len(relation.locals) > 1:
-        raise FieldError(f"{where} has a key of {len(relation.locals)} columns; give an instance")
+    keys_count = len(relation.locals)
+    if keys_count != 1:
+        raise FieldError(f"{where} has a key of {keys_count} columns; give an instance")
     return [(relation.locals[0], value)]
 
 
@@ -109,7 +110,7 @@ def update(chain: "Chain[Any, Any]", values: dict[str, Any]) -> "tuple[_Change, 
     for column, value in columns.items():
         # A value of a plain column is one parameter, whatever it is: a list is an array.
         kind, given = (
-            shape(value) if value is None or hasattr(type(value), "resolve") else ("value", (value,))
+            shape(value) if value is None or hasattr(value.__class__, "resolve") else ("value", (value,))
         )
         key.append((column.name, kind))
         params += given
@@ -117,7 +118,7 @@ def update(chain: "Chain[Any, Any]", values: dict[str, Any]) -> "tuple[_Change, 
         chain,
         ("update", tuple(key)),
         params,
-        lambda one, cursor: _compile.update(one, _assignments(one, columns, cursor), _returned(one)),
+        lambda one, cursor: _compile_changes.update(one, _assignments(one, columns, cursor), _returned(one)),
     )
 
 
@@ -130,7 +131,7 @@ def _assignments(
         node: Node
         if value is None:
             node = NULL
-        elif hasattr(type(value), "resolve"):
+        elif hasattr(value.__class__, "resolve"):
             node = resolved(state, value, scope, cursor, f"update({column.name}=…)")
         else:
             index = cursor.take()
@@ -162,7 +163,7 @@ def _adapter(column: "Column") -> "Callable[[Any], Any]":
 def delete(chain: "Chain[Any, Any]") -> "tuple[_Change, tuple[Any, ...]]":
     """Compile a DELETE; return it with the values that are sent."""
     _whole_rows(chain._state, "delete()")
-    return _compiled(chain, "delete", (), lambda one, _: _compile.delete(one, _returned(one)))
+    return _compiled(chain, "delete", (), lambda one, _: _compile_changes.delete(one, _returned(one)))
 
 
 def _whole_rows(state: State, method: str) -> None:
@@ -184,7 +185,8 @@ def _plain(state: State) -> State:
         return state
     known: State | None = state.compiled.get("plain")
     if known is None:
-        known = state.compiled.setdefault("plain", state.evolve(related={}, selected=()))
+        known = state.evolve(related={}, selected=())
+        state.compiled["plain"] = known
     return known
 
 
@@ -199,7 +201,7 @@ def _compiled(
         fields = state.returning or ()
         hydrator = plan_of(_plain(state)).hydrator if state.returning == () else None
         converters = tuple(
-            (position, _callable(node.type.convert))
+            (position, called(node.type.convert))
             for position, (_, node) in enumerate(fields)
             if node.type is not None and node.type.convert is not None
         )
@@ -212,10 +214,6 @@ def _compiled(
     change: _Change = state.compiled[USE]
     values = chain._params + (params if state.adapters is None else adapted(state, params))
     return change, tuple([values[index] for index in change.used])
-
-
-def _callable(convert: Any) -> Any:
-    return convert.__getitem__ if isinstance(convert, dict) else convert
 
 
 async def run(

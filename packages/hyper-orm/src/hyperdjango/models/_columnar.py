@@ -6,6 +6,8 @@ something. Used by `_bulk_create` and `_bulk_update`.
 
 import operator
 from collections.abc import Callable, Sequence
+from decimal import Decimal
+from itertools import filterfalse
 from typing import Any, Final
 
 from hyperdjango.database._native import native
@@ -13,25 +15,14 @@ from hyperdjango.models._meta import UNSET, Column
 from hyperdjango.models._outgoing import checked, key_of_held, missing
 from hyperdjango.models.errors import ValidationError
 
-_MISSING: Final = type(UNSET)
+_MISSING: Final[Any] = UNSET.__class__
 _NONE: Final = type(None)
 ERRORS_MAX: Final = 20
 
 
-def gather(instances: Sequence[Any], column: Column) -> list[Any]:
+def gather(instances: list[Any], column: Column) -> list[Any]:
     """Return what the slot of a column holds in each instance, UNSET where it holds nothing."""
-    get = column.slot.__get__
-    try:
-        return list(map(get, instances))
-    except AttributeError:
-        return [_value(get, instance) for instance in instances]
-
-
-def _value(get: Callable[[Any], Any], instance: Any) -> Any:
-    try:
-        return get(instance)
-    except AttributeError:
-        return UNSET
+    return native.column(instances, column.slot, UNSET)
 
 
 class Gathered:
@@ -45,7 +36,7 @@ class Gathered:
 
     __slots__ = ("errors", "instances", "model", "positions")
 
-    def __init__(self, model: Any, instances: Sequence[Any], positions: Sequence[int]) -> None:
+    def __init__(self, model: Any, instances: list[Any], positions: Sequence[int]) -> None:
         self.model = model
         self.instances = instances
         self.positions = positions
@@ -69,6 +60,9 @@ class Gathered:
         """Return the values as they are written; notes what is wrong with any."""
         if _MISSING in kinds or not fulfils(column, values, kinds):
             values = [self._one(column, position, value) for position, value in enumerate(values)]
+        prepare = column.type.prepare
+        if prepare is not None:
+            return [None if value is None else prepare(value) for value in values]
         return values
 
     def _one(self, column: Column, position: int, value: Any) -> Any:
@@ -121,8 +115,13 @@ def fulfils(column: Column, values: list[Any], kinds: set[type]) -> bool:
 def _digits(values: list[Any], bound: tuple[int, int]) -> bool:
     precision, scale = bound
     above = 10 ** (precision - scale)
-    smallest = min([value.as_tuple().exponent for value in values])
-    return bool(smallest >= -scale and -above < min(values) and max(values) < above)
+    # As many digits behind the point as there may be, or one less, and so on: comparing exponents makes no objects.
+    rest = values
+    for places in range(scale, -1, -1):
+        rest = list(filterfalse(Decimal(1).scaleb(-places).same_quantum, rest))
+        if not rest:
+            break
+    return not rest and bool(-above < min(values) and max(values) < above)
 
 
 def _compared(

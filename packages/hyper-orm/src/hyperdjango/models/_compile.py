@@ -1,14 +1,14 @@
-"""Writes a State as a statement: SELECT in its several uses, UPDATE and DELETE.
+"""Writes a State as a SELECT in its several uses; `_compile_changes` writes UPDATE and DELETE.
 
 What is compiled is kept with the State, so a shape is compiled once.
-PostgreSQL docs: sql-select, sql-update, sql-delete.
+PostgreSQL docs: sql-select.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hyperdjango.models._hydration import Plan, plan_of
-from hyperdjango.models._nodes import FALSE, Lateral, Node, Ref, Select, Source, Sql
+from hyperdjango.models._nodes import FALSE, Node, Ref, Select, Sql
 from hyperdjango.models._state import OrderKey, State
 from hyperdjango.models._types import BIGINT
 from hyperdjango.models._writer import Frame, Text, Writer
@@ -140,7 +140,7 @@ class _Body:
         writer, state = self.writer, self.state
         held = writer.frame
         offset = held.offset if held is not None else 0
-        writer.frame = Frame(held, (state.root, *_extra_roots(state)), offset, None)
+        writer.frame = Frame(held, (state.root,), offset, None)
         try:
             self.write_ctes()
             if state.combined:
@@ -177,7 +177,7 @@ class _Body:
         self.plan = plan_of(parts[0].state) if state.mode == "model" else None
         if self.ordered and state.order:
             writer.put(" ORDER BY ")
-            names = _output_names(parts[0].state)
+            names = _output_names(state)
             for position, key in enumerate(state.order):
                 writer.put(", " if position else "")
                 writer.put(str(_position_of(key, names, state)))
@@ -192,7 +192,8 @@ class _Body:
 
     def write_columns(self) -> None:
         state, writer = self.state, self.writer
-        if state.distinct is not None and self.columns is None:
+        # Instances differ by their keys, and not every type can be compared.
+        if state.distinct is not None and self.columns is None and (state.distinct or state.mode != "model"):
             writer.put("DISTINCT ")
             if state.distinct:
                 writer.put("ON (")
@@ -276,27 +277,52 @@ def order_of(state: State) -> tuple[OrderKey, ...]:
         return ()
     from hyperdjango.models._steps import order_keys
 
-    return order_keys(state, state.model._table.ordering)
+    keys = state.own_order or order_keys(state, state.model._table.ordering)
+    if state.distinct == () and state.mode != "model" and not all(_is_among(state, key) for key in keys):
+        # Nobody has asked for this order here, and rows that are one have no place in it.
+        return ()
+    return keys
+
+
+def _is_among(state: State, key: OrderKey) -> bool:
+    return any(_is_same(key.node, node) for _, node in state.fields)
+
+
+def _is_same(one: Node, other: Node) -> bool:
+    """Whether two values are one: the same node, or the same column of the same source."""
+    if not (isinstance(one, Ref) and isinstance(other, Ref)):
+        return one is other
+    return one.source is other.source and one.column is other.column
 
 
 def primary_key_order(state: State) -> State:
     """The State, ordered by the primary key where it has no order: for `first()` and `last()`."""
-    if order_of(state) or state.combined:
+    if order_of(state):
         return state
-    keys = tuple(OrderKey(Ref(state.root, column), "", " DESC") for column in state.model._table.primary_key)
+    model = state.model.__name__
+    if state.is_grouped or (state.distinct == () and state.mode != "model"):
+        raise FieldError(
+            f"first() and last() of {model}: groups and different values have no key to be ordered by; "
+            "use order_by() before"
+        )
+    if state.combined and (state.mode != "model" or state.is_sliced):
+        return state
+    own = tuple(Ref(state.root, column) for column in state.model._table.primary_key)
+    keys = tuple(OrderKey(node, "", " DESC") for node in (*(state.distinct or ()), *own))
     known: State | None = state.compiled.get("ordered")
     if known is None:
         known = state.compiled.setdefault("ordered", state.evolve(order=keys))
     return known
 
 
-def _extra_roots(state: State) -> Iterator[Source]:
-    yield from ()
-
-
 def write_within(writer: Writer, state: State, offset: int) -> None:
     """Write a State as the rows of a FROM."""
     _within(writer, state, offset, is_inner=True)
+
+
+def write_alone(writer: Writer, state: State) -> None:
+    """Write a State with nothing around it."""
+    _Body(state, writer).write_statement()
 
 
 def write_apart(writer: Writer, state: State, node: Node) -> None:
@@ -329,6 +355,7 @@ def _write_named(writer: Writer, fields: list[tuple[str, Node]]) -> None:
 
 
 def output_fields(state: State) -> tuple[tuple[str, Node], ...]:
+    """Names and values of a row; of the first part, where several are put together."""
     if state.combined:
         return output_fields(state.combined[0].state)
     return state.fields
@@ -344,6 +371,10 @@ def _output_names(state: State) -> list[str]:
 
 def _position_of(key: OrderKey, names: list[str], state: State) -> int:
     node = key.node
+    if state.mode != "model":
+        for position, (_, field) in enumerate(output_fields(state)):
+            if _is_same(field, node):
+                return position + 1
     word = node.column.name if isinstance(node, Ref) and node.source is state.root else None
     for name, annotation in state.annotations.items():
         if annotation is node:
@@ -370,18 +401,19 @@ def select_node(state: State, scope: "Scope", cursor: "Cursor") -> Select:
 def as_select(state: State, offset: int, outer: dict[Any, Node], *, all_columns: bool = False) -> Select:
     """A State as a node."""
     column = None if all_columns else _one_column(state)
-    body: list[_Body] = []
+    if state.combined or state.ctes:
+        return _Whole(state, offset, outer, None if column is None else column.type, is_key=not all_columns)
+    if column is not None and state.mode == "model":
+        # As values: DISTINCT ON and the order stay. Without names DISTINCT says nothing of keys.
+        fields = ((state.model._table.primary_key[0].name, column),)
+        state = state.evolve(mode="flat", fields=fields, related={}, distinct=state.distinct or None)
 
     def write_columns(writer: Writer) -> None:
-        one = _Body(state, writer, columns=[column] if column is not None and state.mode == "model" else None)
-        body.append(one)
-        one.write_columns()
+        _Body(state, writer).write_columns()
 
     def write_tail(writer: Writer) -> None:
         _Body(state, writer, ordered=state.is_sliced or state.distinct is not None).write_tail()
 
-    if state.combined or state.ctes:
-        return _Whole(state, offset, outer, column.type if column is not None else None)
     return Select(
         (state.root,),
         write_columns,
@@ -395,20 +427,26 @@ def as_select(state: State, offset: int, outer: dict[Any, Node], *, all_columns:
 class _Whole(Select):
     """A subquery that is more than one SELECT: put together, or with named ones in front."""
 
-    __slots__ = ("state",)
+    __slots__ = ("key", "state")
 
-    def __init__(self, state: State, offset: int, outer: dict[Any, Node], type_: Any) -> None:
+    def __init__(
+        self, state: State, offset: int, outer: dict[Any, Node], type_: Any, *, is_key: bool
+    ) -> None:
         super().__init__((), lambda _: None, lambda _: None, type_, offset=offset, outer=outer)
         self.state = state
+        # Of instances, the position of the key that alone is wanted.
+        self.key: int | None = None
+        if is_key and state.mode == "model":
+            self.key = _output_names(state).index(state.model._table.primary_key[0].name)
 
     def write(self, writer: Writer) -> None:
         held = writer.frame
         base = held.offset if held is not None else 0
         writer.frame = Frame(held, (), base + (self.offset or 0), self.outer)
         try:
-            writer.put("(")
+            writer.put("(" if self.key is None else f"(SELECT q.c{self.key:d} FROM (")
             _Body(self.state, writer, is_inner=True).write_statement()
-            writer.put(")")
+            writer.put(")" if self.key is None else ") AS q)")
         finally:
             writer.frame = held
 
@@ -428,96 +466,3 @@ def _one_column(state: State) -> Node:
             f"a subquery gives one column; this queryset of {state.model.__name__} gives {names}"
         )
     return fields[0][1]
-
-
-# Writing
-
-
-def update(state: State, assignments: "tuple[tuple[Any, Node], ...]", returning: list[Node] | None) -> Text:
-    """UPDATE of all rows of a State."""
-    writer = Writer()
-
-    def write_head(alias: str) -> None:
-        writer.put("UPDATE ")
-        state.root.write_table(writer)
-        writer.put(f" AS {alias} SET ")
-        for position, (column, node) in enumerate(assignments):
-            writer.put(", " if position else "")
-            writer.name(column.column)
-            writer.put(" = ")
-            node.write(writer)
-
-    _write_change(state, writer, write_head, returning)
-    return writer.text()
-
-
-def delete(state: State, returning: list[Node] | None) -> Text:
-    """DELETE of all rows of a State."""
-    writer = Writer()
-
-    def write_head(alias: str) -> None:
-        writer.put("DELETE FROM ")
-        state.root.write_table(writer)
-        writer.put(f" AS {alias}")
-
-    _write_change(state, writer, write_head, returning)
-    return writer.text()
-
-
-def _write_change(
-    state: State, writer: Writer, write_head: "Callable[[str], None]", returning: list[Node] | None
-) -> None:
-    frame = Frame(None, (state.root,), 0)
-    writer.frame = frame
-    alias = writer.alias(state.root)
-    head = writer.capture(lambda: write_head(alias))
-    if len(frame.joins) > 1:
-        raise FieldError(
-            f"update() of {state.model.__name__}: a value goes through a relation; use a Subquery for it"
-        )
-    plain = not (state.is_sliced or state.distinct is not None or state.is_grouped or state.combined)
-    tail = writer.capture(lambda: _write_where(state, writer)) if plain else []
-    if len(frame.joins) > 1 or not plain:
-        del frame.joins[1:]
-        frame.aliases = {state.root: alias}
-        tail = writer.capture(lambda: _write_keys(state, writer, alias))
-    writer.pieces += head
-    writer.pieces += tail
-    if returning is not None:
-        writer.put(" RETURNING ")
-        writer.nodes(returning)
-        if len(frame.joins) > 1:
-            raise FieldError("returning() gives columns of the row itself; no relation is joined there")
-
-
-def _write_where(state: State, writer: Writer) -> None:
-    if state.is_empty:
-        writer.put(" WHERE false")
-        return
-    for position, node in enumerate(state.where):
-        writer.put(" AND " if position else " WHERE ")
-        node.write(writer)
-
-
-def _write_keys(state: State, writer: Writer, alias: str) -> None:
-    """The rows by their keys: for what WHERE alone cannot say."""
-    keys = state.model._table.primary_key
-    writer.put(" WHERE (")
-    for position, column in enumerate(keys):
-        writer.put(f"{', ' if position else ''}{alias}.")
-        writer.name(column.column)
-    writer.put(") IN (")
-    held, writer.frame = writer.frame, None
-    inner = state.evolve(mode="tuple", fields=tuple((c.name, Ref(state.root, c)) for c in keys), related={})
-    _Body(inner, writer).write_statement()
-    writer.frame = held
-    writer.put(")")
-
-
-def has_joins(nodes: "tuple[Node, ...]", root: Source) -> bool:
-    """Whether any value lies outside of the row itself."""
-    return any(
-        (isinstance(one, Ref) and one.source is not root) or isinstance(getattr(one, "source", None), Lateral)
-        for node in nodes
-        for one in node.walk()
-    )

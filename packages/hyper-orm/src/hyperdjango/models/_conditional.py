@@ -6,6 +6,7 @@ Django docs: ref/models/conditional-expressions.
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from hyperdjango.models._checks import is_a
 from hyperdjango.models._nodes import Node, Sql
 from hyperdjango.models._shapes import Cursor
 from hyperdjango.models._sql import as_type, common_type
@@ -32,7 +33,7 @@ class When(Expression):
     def __init__(
         self, condition: Q | Expression | None = None, *, then: object = None, **lookups: Any
     ) -> None:
-        if condition is not None and not isinstance(condition, Q | Expression):
+        if condition is not None and not is_a(condition, Q, Expression):
             raise FieldError(f"When() takes a Q or a boolean expression, not {type(condition).__name__}")
         q = Q(*(() if condition is None else (condition,)), **lookups)
         if not q:
@@ -65,7 +66,7 @@ class Case(Expression):
 
     def __init__(self, *cases: When, default: object = None, output_field: Any = None) -> None:
         for case in cases:
-            if not isinstance(case, When):  # pyright: ignore[reportUnnecessaryIsInstance] - users without a checker
+            if not is_a(case, When):
                 raise FieldError(f"Case() takes When(…)s, not {type(case).__name__}")
         self.cases = cases
         self.default = as_expression(default)

@@ -4,7 +4,6 @@ They come as SQL text of the application's own, or as the Qs and Expressions tha
 those are written as constants, for DDL takes no parameters.
 """
 # A model's underscored attributes are kept from users, not from the package:
-# pyright: reportPrivateUsage=false
 
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from hyperdjango.models.expressions import Expression
 from hyperdjango.models.query_words import Q
 
 if TYPE_CHECKING:
+    from hyperdjango.models._nodes import Select
     from hyperdjango.models.model import Model
 
 
@@ -45,7 +45,7 @@ def compile_for_ddl(model: "type[Model]", expression: "Q | Expression") -> str:
         FieldError: A name in it is not known, or leads to another table.
     """
     table = model._table
-    source, cursor, writer = Source(table), Cursor(0), Writer()
+    source, cursor, writer = Source(table), Cursor(0), _DdlWriter(model)
     try:
         node = expression.resolve(Scope(source, {}), cursor)
     except Many as many:
@@ -61,6 +61,17 @@ def compile_for_ddl(model: "type[Model]", expression: "Q | Expression") -> str:
         piece if isinstance(piece, str) else literal(_adapted(cursor, piece, expression.params[piece]))
         for piece in writer.pieces
     )
+
+
+class _DdlWriter(Writer):
+    """Writes what DDL takes: no subqueries, which would look at other rows."""
+
+    def __init__(self, model: "type[Model]") -> None:
+        super().__init__()
+        self.model = model
+
+    def select(self, select: "Select") -> None:
+        raise _elsewhere(self.model, select.roots[0].table.name if select.roots else "a subquery")
 
 
 def _adapted(cursor: Cursor, index: int, value: Any) -> Any:

@@ -3,7 +3,6 @@
 PostgreSQL docs: sql-createtable.
 """
 # A model's underscored attributes are kept from users, not from the package:
-# pyright: reportPrivateUsage=false
 
 from typing import TYPE_CHECKING
 

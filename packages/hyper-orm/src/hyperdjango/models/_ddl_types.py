@@ -3,14 +3,13 @@
 PostgreSQL docs: sql-createtype, sql-createdomain.
 """
 # A model's underscored attributes are kept from users, not from the package:
-# pyright: reportPrivateUsage=false
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from hyperdjango.database._identifiers import quote_identifier
 from hyperdjango.models._literals import quoted
-from hyperdjango.models._types import ColumnType
+from hyperdjango.models._types import ColumnType, qualified
 from hyperdjango.models.errors import ModelDeclarationError
 
 if TYPE_CHECKING:
@@ -68,6 +67,19 @@ def made_types(models: "Iterable[type[Model]]") -> dict[str, tuple[str, str]]:
             )
         first.setdefault(column_type.sql, where)
     return made
+
+
+def refuse_equal_names(models: "Iterable[type[Model]]") -> None:
+    """Refuse a type and a table of one name: every table has a type of its name."""
+    models = list(models)
+    made = made_types(models)
+    for model in models:
+        table = model._table
+        if qualified(table.schema, table.name) in made:
+            raise ModelDeclarationError(
+                f"the table of {model.__name__} and a type are both called {table.name!r}: name the type by EnumName or"
+                f" Domain, or the table by class Meta: table"
+            )
 
 
 def _statement(column_type: ColumnType) -> tuple[str, str] | None:

@@ -4,7 +4,6 @@
 keeps what it declares for those below it, and has neither slots nor a table, so that several can be combined.
 """
 # A model's underscored attributes are kept from users, not from the package:
-# pyright: reportPrivateUsage=false
 
 from typing import Any
 

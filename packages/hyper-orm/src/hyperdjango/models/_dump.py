@@ -73,10 +73,10 @@ def _tree(instance: "Model", names: Names) -> dict[str, Any]:
     for name in names:
         tree[name] = names[name] if isinstance(names, Mapping) else True
     table = instance._table
-    for name in tree:
+    for name, below in tree.items():
         if name not in table.by_name and name not in table.relations and name not in (instance._extra or {}):
             raise table.unknown(name)
-        if tree[name] is not True and name not in table.relations:
+        if below is not True and name not in table.relations:
             raise FieldError(f"{table.model.__name__}.{name} is no relation: it has no names below it")
     return tree
 

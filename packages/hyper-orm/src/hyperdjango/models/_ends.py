@@ -3,7 +3,6 @@
 `Relation.ends` calls `resolve` when it is first asked for, by which time every class is declared.
 """
 # A model's underscored attributes are kept from users, not from the package:
-# pyright: reportPrivateUsage=false
 
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +66,7 @@ def resolve(relation: Relation) -> Ends:
 def _keys_of(relation: Relation, target: "type[Model]") -> tuple[Column, ...]:
     """Return the target's columns that a foreign key holds."""
     to_field = relation.field.to_field
-    keys = (target._table.column(to_field),) if to_field else target._table.primary_key
+    keys = target._table.primary_key if to_field is None else _unique_field(relation, target, to_field)
     if len(keys) != len(relation.keys):
         names = ", ".join(key.name for key in keys)
         raise FieldError(
@@ -76,6 +75,17 @@ def _keys_of(relation: Relation, target: "type[Model]") -> tuple[Column, ...]:
             f" Field(columns=({', '.join(repr(f'{relation.name}_{key.name}') for key in keys)}))"
         )
     return keys
+
+
+def _unique_field(relation: Relation, target: "type[Model]", name: str) -> tuple[Column, ...]:
+    """Return the column of `to_field`, which the database wants to be unique."""
+    column = target._table.column(name)
+    alone = [one for one in target._table.constraints if getattr(one, "fields", None) == (name,)]
+    if not (column.is_unique or target._table.primary_key == (column,) or alone):
+        raise FieldError(
+            f"{where(relation)}: to_field={name!r} is not unique in {target.__name__}: declare it Field(unique=True)"
+        )
+    return (column,)
 
 
 def _way_back(relation: Relation, target: "type[Model]") -> Relation | None:

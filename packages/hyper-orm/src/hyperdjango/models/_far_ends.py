@@ -4,7 +4,7 @@ Used by what prefetches and loads. Slots are written without marking anything as
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, repeat
 from operator import attrgetter
 from types import MemberDescriptorType
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hyperdjango.models.model import Model
 
 
-def held(instance: "Model", relation: Relation) -> Any:
+def held(instance: Any, relation: Relation) -> Any:
     """Return what is loaded at the far end: an instance, None, a list; UNSET where nothing is, or it is out of date."""
     try:
         found = relation.slot.__get__(instance, type(instance))
@@ -25,14 +25,19 @@ def held(instance: "Model", relation: Relation) -> Any:
         return UNSET
     if not relation.is_forward:
         return found
-    keys = [value_in(column, instance) for column in relation.locals]
     if found is None:
-        return None if None in keys else UNSET
-    theirs = [value_in(column, found) for column in relation.remotes]
-    fits = all(
-        key is UNSET or other is UNSET or key == other for key, other in zip(keys, theirs, strict=True)
-    )
-    return found if fits else UNSET
+        return None if None in [value_in(column, instance) for column in relation.locals] else UNSET
+    for column, remote in zip(relation.locals, relation.remotes, strict=True):
+        key, theirs = value_in(column, instance), value_in(remote, found)
+        # Without a key the instance that is held is what is meant.
+        if (
+            key != theirs
+            and key is not UNSET
+            and theirs is not UNSET
+            and folded([key], (remote,)) != folded([theirs], (remote,))
+        ):
+            return UNSET
+    return found
 
 
 def value_in(column: Column, instance: Any) -> Any:
@@ -55,12 +60,31 @@ def keys_of(instances: "Sequence[Model]", columns: tuple[Column, ...]) -> list[A
     return [None if None in key else key for key in keys]
 
 
+def folded(keys: list[Any], columns: tuple[Column, ...]) -> list[Any]:
+    """Return keys so that those which the database takes for equal are equal here: citext looks at no case."""
+    blind = [column.type.sql == "citext" for column in columns]
+    if not any(blind):
+        return keys
+    if len(columns) == 1:
+        return [key if key is None else key.lower() for key in keys]
+    return [
+        key
+        if key is None
+        else tuple(part.lower() if is_blind else part for part, is_blind in zip(key, blind, strict=True))
+        for key in keys
+    ]
+
+
+def setter_of(slot: Any) -> "Callable[[Any, Any, Any], None]":
+    """Return a function of an instance, its slot and a value, which marks nothing as changed."""
+    if type(slot) is MemberDescriptorType:
+        return native.set_slot
+    return lambda instance, late, value: late.__set__(instance, value)
+
+
 def put_all(instances: "Iterable[Model]", slot: Any, values: Iterable[Any]) -> None:
     """Write one value into the slot of each instance."""
-    if type(slot) is MemberDescriptorType:
-        deque(map(native.set_slot, instances, repeat(slot), values), 0)
-    else:
-        deque(map(slot.__set__, instances, values), 0)
+    deque(map(setter_of(slot), instances, repeat(slot), values), 0)
 
 
 def put_beside(instances: "Iterable[Model]", name: str, values: Iterable[Any]) -> None:
@@ -79,4 +103,4 @@ def reached(values: Iterable[Any], *, is_many: bool) -> "list[Model]":
     return list({id(one): one for one in found}.values())
 
 
-__all__ = ["held", "keys_of", "put_all", "put_beside", "reached", "value_in"]
+__all__ = ["folded", "held", "keys_of", "put_all", "put_beside", "reached", "setter_of", "value_in"]

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from hyperdjango.models._checks import is_a
 from hyperdjango.models._nodes import Identifier, Node, Sql
 from hyperdjango.models._shapes import Cursor
 from hyperdjango.models._sql import as_type, separated
@@ -133,7 +134,7 @@ def function_name(name: str) -> tuple[str, ...]:
     Raises:
         FieldError: It is anything but one or two words of letters, digits and underscores.
     """
-    words = tuple(name.split(".")) if isinstance(name, str) else ()
+    words = tuple(name.split(".")) if is_a(name, str) else ()
     if not 1 <= len(words) <= 2 or not all(_WORD.fullmatch(word) for word in words):
         raise FieldError(f"{name!r} is no name of a function: a word, or a schema, a dot and a word")
     return tuple(word.lower() for word in words)

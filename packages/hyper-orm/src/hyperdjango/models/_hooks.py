@@ -79,7 +79,7 @@ async def _awaited(answer: Any) -> None:
 
 async def before_save(instance: Any, database: Any, names: Any, *, created: bool) -> None:
     """The hook, then the signal, as in Django's order of an overridden save()."""
-    if hooks_of(type(instance)).before_save:
+    if hooks_of(instance.__class__).before_save:
         await _awaited(instance.before_save(created=created))
     if pre_save:
         await _send(pre_save, instance, database, created=created, update_fields=names)
@@ -89,13 +89,13 @@ async def after_save(instance: Any, database: Any, names: Any, *, created: bool)
     """The signal, then the hook."""
     if post_save:
         await _send(post_save, instance, database, created=created, update_fields=names)
-    if hooks_of(type(instance)).after_save:
+    if hooks_of(instance.__class__).after_save:
         await _awaited(instance.after_save(created=created))
 
 
 async def before_delete(instance: Any, database: Any) -> None:
     """The hook, then the signal."""
-    if hooks_of(type(instance)).before_delete:
+    if hooks_of(instance.__class__).before_delete:
         await _awaited(instance.before_delete())
     if pre_delete:
         await _send(pre_delete, instance, database)
@@ -105,7 +105,7 @@ async def after_delete(instance: Any, database: Any) -> None:
     """The signal, then the hook."""
     if post_delete:
         await _send(post_delete, instance, database)
-    if hooks_of(type(instance)).after_delete:
+    if hooks_of(instance.__class__).after_delete:
         await _awaited(instance.after_delete())
 
 

@@ -76,7 +76,12 @@ def loaded_columns(state: State, source: Source, path: tuple[str, ...]) -> "list
     deferred = state.deferred.get(path)
     if deferred is None:
         return list(source.table.columns)
-    return [column for column in source.table.columns if column.name not in deferred]
+    tree = state.related
+    for word in path:
+        tree = tree[word]
+    # A related row that is fetched has its key beside it.
+    keys = {column for name in tree for column in source.table.relations[name].locals}
+    return [column for column in source.table.columns if column.name not in deferred or column in keys]
 
 
 def plan_of(state: State) -> Plan:

@@ -88,7 +88,7 @@ def changed_in_place(instance: Any) -> list[str]:
     found: list[str] = []
     for name, look in seen.items():
         try:
-            value = type(instance)._table.by_name[name].slot.__get__(instance)
+            value = instance._table.by_name[name].slot.__get__(instance)
         except AttributeError:
             continue
         if value is not None and look_of(value) != look:

@@ -4,12 +4,12 @@ Values are written into slots directly, which marks nothing as changed; only att
 are.
 """
 # A model's underscored attributes are kept from users, not from the package:
-# pyright: reportPrivateUsage=false
 
 import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from hyperdjango.database._native import native
 from hyperdjango.models._in_place import changed_in_place
 from hyperdjango.models._meta import UNSET, Column, Relation
 from hyperdjango.models._nearest import nearest
@@ -28,28 +28,29 @@ class Plan:
     """How instances of one model are filled.
 
     Attributes:
-        setters: Name to a function of the instance and the value.
-        defaults: Name, the relation that gives it too, the slot's setter, the value, and the function that makes one.
+        setters: Name to a slot, or to a function of the instance and the value.
+        defaults: Name, the relation that gives it too, the slot, the value, and the function that makes one or None.
     """
 
     __slots__ = ("defaults", "setters")
 
     def __init__(self, model: "type[Model]") -> None:
         table = model._table
-        self.setters: dict[str, Callable[[Any, Any], None]] = {}
-        self.defaults: list[
-            tuple[str, str | None, Callable[[Any, Any], None], Any, Callable[[], Any] | None]
-        ] = []
+        self.setters: dict[str, Any] = {}
+        defaults: list[tuple[str, str | None, Any, Any, Callable[[], Any] | None]] = []
         for column in table.columns:
             name = column.name
             self.setters[name] = (
-                _refuser(model, name, "is made by the database") if column.generated else column.slot.__set__
+                _refuser(model, name, "is made by the database")
+                if column.generated is not None
+                else column.slot
             )
             is_optional = column.is_nullable and not column.is_database_made
             if column.default is not UNSET or column.default_factory or is_optional:
                 default = None if column.default is UNSET else column.default
                 given_by = column.relation.name if column.relation else None
-                self.defaults.append((name, given_by, column.slot.__set__, default, column.default_factory))
+                defaults.append((name, given_by, column.slot, default, column.default_factory))
+        self.defaults = tuple(defaults)
         for name, relation in table.relations.items():
             if relation.is_forward:
                 self.setters[name] = _relation_setter(relation)
@@ -93,15 +94,9 @@ def plan_of(model: "type[Model]") -> Plan:
 def fill(instance: "Model", values: dict[str, Any]) -> None:
     """Fill a new instance; see `Model.__init__`."""
     plan = plan_of(type(instance))
-    setters = plan.setters
-    for name, value in values.items():
-        setter = setters.get(name)
-        if setter is None:
-            raise _unknown_argument(type(instance), name)
-        setter(instance, value)
-    for name, given_by, setter, default, factory in plan.defaults:
-        if name not in values and given_by not in values:
-            setter(instance, default if factory is None else factory())
+    unknown = native.construct(instance, values, plan.setters, plan.defaults)
+    if unknown is not None:
+        raise _unknown_argument(type(instance), unknown)
 
 
 def _unknown_argument(model: "type[Model]", name: str) -> TypeError:
@@ -136,8 +131,10 @@ def key_of(instance: Any) -> Any:
     """Return the primary key, None where there is none yet."""
     keys = instance._table.primary_key
     if len(keys) == 1:
-        value = value_of(keys[0], instance)
-        return None if value is UNSET else value
+        try:
+            return keys[0].slot.__get__(instance)
+        except AttributeError:
+            return None
     values = tuple(value_of(column, instance) for column in keys)
     return None if UNSET in values or None in values else values
 
@@ -146,10 +143,11 @@ def _key_parts(instance: Any, key: Any) -> list[tuple[Column, Any]]:
     columns = instance._table.primary_key
     if len(columns) == 1:
         return [(columns[0], key)]
-    if not isinstance(key, tuple) or len(cast("tuple[Any, ...]", key)) != len(columns):
+    parts = cast("tuple[object, ...]", key) if isinstance(key, tuple) else ()
+    if len(parts) != len(columns):
         names = ", ".join(column.name for column in columns)
         raise TypeError(f"the key of {type(instance).__name__} is a tuple of {names}")
-    return list(zip(columns, cast("tuple[Any, ...]", key), strict=True))
+    return list(zip(columns, parts, strict=True))
 
 
 def set_key(instance: Any, key: Any) -> None:
@@ -164,7 +162,7 @@ def set_key_slots(instance: Any, key: Any) -> None:
         column.slot.__set__(instance, value)
 
 
-def are_equal(one: "Model", other: "Model") -> bool:
+def are_equal(one: Any, other: Any) -> bool:
     """Whether both, of one model, are the same row. Without a key an instance equals itself alone."""
     if one is other:
         return True
@@ -251,14 +249,14 @@ def slots_of(model: "type[Model]") -> dict[str, Any]:
 def state_of(instance: Any) -> dict[str, Any]:
     """Return all that an instance holds, by slot; what is not loaded is left out."""
     state: dict[str, Any] = {}
-    for name, slot in slots_of(type(instance)).items():
+    for name, slot in slots_of(instance.__class__).items():
         try:
             state[name] = slot.__get__(instance)
         except AttributeError:
             continue
     # What was changed in place is known to this object alone.
-    changed = {*(instance._changed or ()), *changed_in_place(instance)}
-    extra = instance._extra
+    changed: set[str] = set(instance._changed or ()) | set(changed_in_place(instance))
+    extra: dict[str, Any] | None = instance._extra
     state["_changed"] = changed or None
     state["_extra"] = dict(extra) if extra else None
     # Where it came from has sockets, which go nowhere; that it came from somewhere matters.
@@ -268,7 +266,7 @@ def state_of(instance: Any) -> dict[str, Any]:
 
 def set_state(instance: Any, state: dict[str, Any]) -> None:
     """Write what `state_of` returned; what the model has no slot for any more is dropped."""
-    slots = slots_of(type(instance))
+    slots = slots_of(instance.__class__)
     for name, value in state.items():
         if name in slots:
             slots[name].__set__(instance, value)
@@ -296,5 +294,5 @@ def shape_of(instance: Any) -> tuple[Any, tuple[Any, ...]]:
     model = cast("type[Model]", type(instance))
     if key is None:
         raise FieldError(f"this {model.__name__} has no key yet: save it before it is used in a query")
-    keys = cast("tuple[Any, ...]", key) if isinstance(key, tuple) else (key,)
+    keys = cast("tuple[object, ...]", key) if isinstance(key, tuple) else (key,)
     return InstanceKind(model), keys

@@ -1,9 +1,5 @@
-"""What `Jsonb[T]` holds: plain JSON as it is, and classes by pydantic, where that is installed.
+"""What `Jsonb[T]` holds: plain JSON as it is, and classes by pydantic, where that is installed. Called by `_types`."""
 
-Called by `_types`. A str needs help on its way out: the driver takes one for JSON text.
-"""
-
-import json
 import types
 import typing
 from collections.abc import Callable
@@ -19,7 +15,7 @@ class JsonType(NamedTuple):
 
     Attributes:
         convert: From what `json.loads` gives to the annotated class, or None.
-        prepare: From the annotated class to what the driver takes, or None.
+        prepare: From the annotated class to what `json.dumps` takes, or None.
     """
 
     convert: Callable[[Any], Any] | None = None
@@ -33,13 +29,7 @@ def json_type(annotation: Any) -> JsonType:
         ImportError: It is a class, and pydantic is not installed.
     """
     if _is_plain(annotation):
-        # Only what may be a str itself needs help.
-        is_container = (typing.get_origin(annotation) or annotation) in {dict, list}
-        return (
-            JsonType()
-            if is_container or typing_extensions.is_typeddict(annotation)
-            else JsonType(prepare=text_of_str)
-        )
+        return JsonType()
     try:
         from pydantic import TypeAdapter
     except ImportError as error:
@@ -48,8 +38,8 @@ def json_type(annotation: Any) -> JsonType:
         ) from error
     adapter: TypeAdapter[Any] = TypeAdapter(annotation)
 
-    def prepare(value: Any) -> str:
-        return adapter.dump_json(value).decode()
+    def prepare(value: Any) -> Any:
+        return adapter.dump_python(value, mode="json")
 
     return JsonType(adapter.validate_python, prepare)
 
@@ -62,8 +52,3 @@ def _is_plain(annotation: Any) -> bool:
     if origin is typing.Literal:
         return True
     return origin in {dict, list, typing.Union, types.UnionType} and all(map(_is_plain, args))
-
-
-def text_of_str(value: Any) -> Any:
-    """Return a str as JSON text; all else is left to the driver."""
-    return json.dumps(value) if isinstance(value, str) else value

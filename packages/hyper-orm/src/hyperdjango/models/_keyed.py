@@ -82,7 +82,7 @@ def arrays_of(keys: list[Any], width: int) -> tuple[list[Any], ...]:
     """Return keys as one list for each of their columns."""
     if width == 1:
         return (keys,)
-    return tuple(map(list, zip(*keys, strict=True))) if keys else ([],) * width
+    return tuple([key[position] for key in keys] for position in range(width))
 
 
 def of_one(state: State, relation: Relation) -> State:
@@ -181,7 +181,11 @@ def _with(state: State, columns: tuple[Column, ...]) -> State:
 
 def array_element(column: Column) -> str:
     """Return a column's type without its length: keys are compared, not stored."""
-    sql = column.type.sql
+    return element_sql(column.type.sql)
+
+
+def element_sql(sql: str) -> str:
+    """Return a type without its length, precision and scale."""
     if sql.startswith("character("):
         return "bpchar"
     return sql if sql.startswith("bit(") else _MODIFIER.sub("", sql)
@@ -204,4 +208,4 @@ def _lateral(state: State, columns: tuple[Column, ...]) -> _compile.Statement:
     return _compile.Statement(text.sql, picks, plan_of(state))
 
 
-__all__ = ["KEY_NAME", "Keyed", "among", "array_element", "arrays_of", "keyed", "of_one"]
+__all__ = ["KEY_NAME", "Keyed", "among", "array_element", "arrays_of", "element_sql", "keyed", "of_one"]

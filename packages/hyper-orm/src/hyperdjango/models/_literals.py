@@ -21,6 +21,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from hyperdjango.database.errors import DataError
+from hyperdjango.database.types import Multirange, Range
 
 
 def quoted(text: str) -> str:
@@ -75,6 +76,29 @@ def _list(values: list[Any] | tuple[Any, ...]) -> str:
     return f"ARRAY[{', '.join(map(literal, values))}]"
 
 
+def _range(value: Range[Any]) -> str:
+    """A range, or a multirange, of whatever type the place has."""
+    return quoted(_range_text(value))
+
+
+def _range_text(value: Range[Any]) -> str:
+    if value.isempty:
+        return "empty"
+    return f"{value.bounds[0]}{_bound(value.lower)},{_bound(value.upper)}{value.bounds[1]}"
+
+
+def _bound(value: Any) -> str:
+    if value is None:
+        return ""
+    text = value.isoformat() if isinstance(value, date) else str(value)
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _multirange(value: Multirange[Any]) -> str:
+    return quoted(f"{{{','.join(map(_range_text, value))}}}")
+
+
 # The first that fits: a bool is an int, a datetime is a date.
 _WRITERS: Final[tuple[tuple[Any, Callable[[Any], str]], ...]] = (
     (bool, lambda value: "true" if value else "false"),
@@ -91,5 +115,7 @@ _WRITERS: Final[tuple[tuple[Any, Callable[[Any], str]], ...]] = (
     ((IPv4Network, IPv6Network), lambda value: f"'{value}'::cidr"),
     ((IPv4Interface, IPv6Interface, IPv4Address, IPv6Address), lambda value: f"'{value}'::inet"),
     (dict, lambda value: f"{quoted(json.dumps(value, sort_keys=True))}::jsonb"),
+    (Range, _range),
+    (Multirange, _multirange),
     ((list, tuple), _list),
 )

@@ -141,7 +141,7 @@ def _parts(model: "type[Model]", names: tuple[str, ...]) -> tuple[Part, ...]:
     columns: list[Column] = []
     lookups: dict[str, list[str]] = {}
     for name in names:
-        if not isinstance(name, str):
+        if type(name) is not str:
             raise FieldError(f"load() takes names, not {type(name).__name__}")
         head = name.split(SEPARATOR)[0]
         if head in table.relations:

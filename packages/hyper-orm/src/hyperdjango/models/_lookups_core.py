@@ -3,9 +3,11 @@
 Django docs: ref/models/querysets, "Field lookups".
 """
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final
 
+from hyperdjango.models._checks import has, is_a
 from hyperdjango.models._nodes import FALSE, Named, Node, Ref, Row, Sql, condition, joined
 from hyperdjango.models._operand import Operand
 from hyperdjango.models._shapes import (
@@ -17,7 +19,7 @@ from hyperdjango.models._shapes import (
     MixedKind,
     PairKind,
 )
-from hyperdjango.models._sql import as_text, cast, separated
+from hyperdjango.models._sql import as_text, as_type, cast, separated
 from hyperdjango.models._types import ColumnType
 from hyperdjango.models._values import array_of, bare_sql, json_text, type_of_kind
 from hyperdjango.models.errors import FieldError
@@ -42,6 +44,10 @@ _FITS: Final[dict[str, frozenset[str]]] = {
 }
 
 
+# Kinds of columns that values of other kinds can be compared with as they are.
+_CROSS: Final = _NUMBERS | {"date", "timestamp"}
+
+
 def fitting(left: Node, operand: Operand) -> Node:
     """The value of a comparison, typed so that it fits the column.
 
@@ -51,6 +57,10 @@ def fitting(left: Node, operand: Operand) -> Node:
     column = left.type
     if operand.is_expression:
         node = operand.node()
+        as_text_of: Callable[[], Node] | None = getattr(node, "as_text", None)
+        if as_text_of is not None and column is not None and column.kind != "json":
+            # A key of JSON beside a column: what is in it, as the column's type.
+            return as_type(as_text_of(), column)
         check(column, node.type, operand)
         return node
     own = type_of_kind(operand.kind)
@@ -58,7 +68,7 @@ def fitting(left: Node, operand: Operand) -> Node:
         return operand.node(own.sql if own is not None else None)
     check(column, own, operand)
     if own is not None and (
-        own.kind == column.kind == "integer" or column.kind not in {own.kind, "enum", "array"}
+        own.kind == column.kind == "integer" or (column.kind in _CROSS and own.kind != column.kind)
     ):
         # An int beyond the column's own size is just a value that no row has.
         return operand.node(own.sql)
@@ -166,12 +176,20 @@ def is_in(left: Node, operand: Operand) -> Node:
     for one in types:
         check(left.type, type_of_kind(one), _element(operand, one))
     has_instances = any(hasattr(one, "_table") for one in types)
-    adapt = keys_of if has_instances else _bigints if types == {int} else _without_none
-    return condition(left, " = ANY(", operand.node(_list_type(left.type, types), adapt), ")")
+    adapt = keys_of if has_instances else _bigints if types == _INTS else _without_none
+    values = operand.bare_node(_list_type(left.type, types), adapt)
+    if not operand.wrappers:
+        return condition(left, " = ANY(", values, ")")
+    element: Node = Sql("v", type=left.type)
+    for wrapper in operand.wrappers:
+        element = wrapper(element)
+    return condition(left, " IN (SELECT ", element, " FROM unnest(", values, ") AS v)")
 
 
 def _element(operand: Operand, kind: Any) -> Operand:
     """The operand, for an error about one value of the list."""
+    if hasattr(operand.value, "_through"):
+        return operand  # a Param: there is no value yet
     one = next(value for value in operand.value if type(value) is kind)
     shown = Operand.__new__(Operand)
     shown.value, shown.said, shown.kind = one, operand.said, kind
@@ -184,7 +202,7 @@ def _list_type(column: ColumnType | None, types: frozenset[type]) -> str | None:
     if column is None:
         return own.sql if own is not None else None
     element = own.element if own is not None else None
-    if element is None or column.kind == "enum" or (element.kind == column.kind != "integer"):
+    if element is None or column.kind not in _CROSS or (element.kind == column.kind != "integer"):
         return array_of(column).sql
     return own.sql if own is not None else None
 
@@ -198,13 +216,12 @@ def _bigints(values: list[Any]) -> list[Any]:
     return [value for value in values if value is not None and BIGINT_MIN <= value <= BIGINT_MAX]
 
 
+_INTS: Final = frozenset((int,))
+
+
 def keys_of(values: list[Any]) -> list[Any]:
     """The keys of instances; values that are none stay."""
-    return [
-        value._shape()[1][0] if hasattr(type(value), "_table") else value
-        for value in values
-        if value is not None
-    ]
+    return [value._shape()[1][0] if has(value, "_table") else value for value in values if value is not None]
 
 
 # Keys of several columns
@@ -215,7 +232,7 @@ def _row_compared(left: Row, sql: str, operand: Operand) -> Node:
         return condition(left, f" {sql} ", operand.node())
     if operand.is_instance:
         values = operand.parameters()
-    elif isinstance(operand.value, tuple) and len(operand.value) == len(left.nodes):
+    elif is_a(operand.value, tuple) and len(operand.value) == len(left.nodes):
         values = _unpacked(operand.node("jsonb", _key_text), left)
     else:
         raise operand.wrong(f"an instance or a tuple of {len(left.nodes)} values")
@@ -229,7 +246,7 @@ def _row_in(left: Row, operand: Operand) -> Node:
     """Keys of several columns go as one JSON parameter, whatever their types are."""
     count = len(left.nodes)
     for value in operand.value:
-        if not hasattr(type(value), "_table") and not (isinstance(value, tuple) and len(value) == count):
+        if not has(value, "_table") and not (is_a(value, tuple) and len(value) == count):
             raise operand.wrong(f"a list of instances or of tuples of {count} values")
     keys = Sql("k", type=None)
     values = _unpacked(keys, left)
@@ -253,11 +270,7 @@ def _key_text(value: Any) -> str:
 
 
 def _key_texts(values: list[Any]) -> str:
-    keys = [
-        value._shape()[1] if hasattr(type(value), "_table") else value
-        for value in values
-        if value is not None
-    ]
+    keys = [value._shape()[1] if has(value, "_table") else value for value in values if value is not None]
     return json_text([[_scalar(part) for part in key] for key in keys])
 
 

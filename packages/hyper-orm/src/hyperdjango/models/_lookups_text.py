@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from hyperdjango.models._literals import quoted
 from hyperdjango.models._nodes import Node, Sql, condition
 from hyperdjango.models._operand import Operand
 from hyperdjango.models._sql import as_text, call
@@ -32,8 +33,8 @@ def _pattern(before: str, after: str) -> Callable[[Any], Any]:
 def _escaped_node(node: Node) -> Node:
     """As `escaped`, in SQL."""
     for character in ("\\", "%", "_"):
-        # Standard strings: a backslash is one character.
-        node = Sql("replace(", node, f", '{character}', '\\{character}')", type=TEXT)
+        words = f", {quoted(character)}, {quoted(chr(92) + character)})"
+        node = Sql("replace(", node, words, type=TEXT)
     return node
 
 
@@ -89,9 +90,14 @@ lookup("iregex")(_matches("~*"))
 
 
 def text_of(node: Node) -> Node:
-    """The value as it is compared as text: of JSON, what the string holds and not its quotes."""
+    """The value as it is compared as text: of JSON, what the string holds and not its quotes; of inet, the address."""
     own: Callable[[], Node] | None = getattr(node, "as_text", None)
-    return node if own is None else own()
+    if own is not None:
+        return own()
+    if node.type is not None and node.type.sql == "inet":
+        # The address itself: its cast to text has the bits of the network behind it.
+        return call("host", node, type_=TEXT)
+    return node
 
 
 @transform("lower", "text", bilateral=False)

@@ -11,6 +11,10 @@ from typing import Annotated, Any, Final, NamedTuple, TypeVar
 T = TypeVar("T")
 
 
+class Counter(NamedTuple):
+    """The column counts the writes of its row."""
+
+
 class SqlType(NamedTuple):
     """The type of the column in so many words: SQL of the application's own, as it stands in DDL and casts.
 
@@ -100,7 +104,10 @@ class VectorSize(NamedTuple):
     dimensions: int
 
 
-MARKERS: Final = (SqlType, Digits, Collation, Domain, EnumName, VectorSize)
+MARKERS: Final = (SqlType, Digits, Collation, Domain, EnumName, VectorSize, Counter)
+
+# `version: Version = 1`: a write over somebody else's raises StaleObject.
+Version = Annotated[int, Counter()]
 
 Jsonb = Annotated[T, JSONB]
 Json = Annotated[T, JSON]
@@ -146,5 +153,6 @@ __all__ = [
     "Varbit",
     "Vector",
     "VectorSize",
+    "Version",
     "Xml",
 ]

@@ -7,6 +7,7 @@ they are first asked for, since the class that they name may be declared later.
 import builtins
 from collections.abc import Callable
 from enum import StrEnum
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hyperdjango.models._nearest import nearest
@@ -29,6 +30,10 @@ class _Unset:
 
 
 UNSET: Final[Any] = _Unset()
+
+# Two threads that look for the same ends must not both declare the model between. One lock: looking for the ends of
+# one relation looks for those of others.
+_RESOLVING: Final = RLock()
 
 
 class OnDelete(StrEnum):
@@ -173,7 +178,9 @@ class Relation:
             FieldError: The target is not declared, or does not fit; the text names both models.
         """
         if self._resolved is None:
-            self._resolved = self._resolve(self)
+            with _RESOLVING:
+                if self._resolved is None:
+                    self._resolved = self._resolve(self)
         return self._resolved
 
     @property

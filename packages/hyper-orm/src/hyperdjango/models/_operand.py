@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from hyperdjango.models._checks import has, is_a
 from hyperdjango.models._nodes import Node, Parameter
 from hyperdjango.models._shapes import (
     Constant,
@@ -27,9 +28,10 @@ class Operand:
         value: As it was given. Only its kind may shape SQL: other values of the same kind share the text.
         kind: What `shape` says of it.
         said: How the user wrote the condition, for errors.
+        wrappers: Transforms of the left side that this side goes through as well.
     """
 
-    __slots__ = ("_cursor", "_first", "_node", "_scope", "_wrappers", "kind", "params", "said", "value")
+    __slots__ = ("_cursor", "_first", "_node", "_scope", "kind", "params", "said", "value", "wrappers")
 
     def __init__(
         self, value: Any, scope: "Scope", cursor: Cursor, said: str, name: str | None = None
@@ -41,12 +43,12 @@ class Operand:
         self._cursor = cursor
         self._first = cursor.skip(len(self.params))
         self._node: Node | None = None
-        self._wrappers: list[Callable[[Node], Node]] = []
+        self.wrappers: list[Callable[[Node], Node]] = []
 
     @property
     def is_expression(self) -> bool:
         """Whether it is looked up or calculated in the database."""
-        return hasattr(type(self.value), "resolve")
+        return has(self.value, "resolve")
 
     @property
     def is_list(self) -> bool:
@@ -60,7 +62,7 @@ class Operand:
 
     def wrap(self, wrapper: Callable[[Node], Node]) -> None:
         """Have a transform applied to this side as well."""
-        self._wrappers.append(wrapper)
+        self.wrappers.append(wrapper)
 
     def node(self, cast: str | None = None, adapt: Callable[[Any], Any] | None = None) -> Node:
         """The value as a node: a parameter, or the expression. The same one at every call.
@@ -70,10 +72,14 @@ class Operand:
             adapt: From the given value to the one that is sent, at each use.
         """
         if self._node is None:
-            self._node = self._expression() if self.is_expression else self._parameter(cast, adapt)
-            for wrapper in self._wrappers:
+            self._node = self.bare_node(cast, adapt)
+            for wrapper in self.wrappers:
                 self._node = wrapper(self._node)
         return self._node
+
+    def bare_node(self, cast: str | None = None, adapt: Callable[[Any], Any] | None = None) -> Node:
+        """As `node`, without the transforms that both sides go through. To be asked for once."""
+        return self._expression() if self.is_expression else self._parameter(cast, adapt)
 
     def _expression(self) -> Node:
         at = self._cursor.skip(0)
@@ -99,7 +105,7 @@ class Operand:
         self._cursor.seek(self._first)
         found = [Operand(one, self._scope, self._cursor, self.said, "") for one in self.value]
         for one in found:
-            one._wrappers = self._wrappers
+            one.wrappers = self.wrappers
         self._cursor.seek(at)
         return found
 
@@ -119,7 +125,7 @@ def _shown(value: Any) -> str:
     if (
         value is None
         or isinstance(value, bool | int | float)
-        or (isinstance(value, list | tuple) and len(text) < 40)
+        or (is_a(value, list, tuple) and len(text) < 40)
     ):
         return text
     name = type(value).__name__

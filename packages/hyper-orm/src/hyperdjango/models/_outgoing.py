@@ -62,7 +62,7 @@ def checked(column: Column, value: Any) -> Any:
         if not column.is_nullable:
             raise ValueError("must not be None")
         return None
-    if hasattr(type(value), "resolve"):
+    if hasattr(value.__class__, "resolve"):
         raise ValueError("is an expression; queryset.update() calculates in the database")
     return value if column.check is None else column.check(value)
 
@@ -70,9 +70,12 @@ def checked(column: Column, value: Any) -> Any:
 def sender(column: Column) -> Callable[[Any], Any] | None:
     """Return what a value goes through for the driver, None where it goes as it is.
 
-    The driver takes a str for JSON text; in a column a str is a JSON string.
+    The driver takes a str for JSON text; in a column a str is a JSON string. Of classes it knows nothing.
     """
-    return _json_sent if column.type.kind == "json" else None
+    if column.type.kind != "json":
+        return None
+    prepare = column.type.prepare
+    return _json_sent if prepare is None else lambda value: _json_sent(prepare(value))
 
 
 def _json_sent(value: Any) -> Any:
@@ -186,8 +189,6 @@ def writable(table: "Table", names: Sequence[str], method: str) -> list[Column]:
         raise FieldError(f"{method} takes a list of names, not one str: [{names!r}]")
     found: dict[Column, None] = {}
     for name in names:
-        if not isinstance(name, str):
-            raise FieldError(f"{method} takes names of fields, not {type(name).__name__}")
         relation = table.relations.get(name)
         if relation is not None and not relation.is_forward:
             raise FieldError(f"{method}: {table.model.__name__}.{name} is no column of its table")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hyperdjango.database._native import native
-from hyperdjango.models._far_ends import held, keys_of, put_all, put_beside, reached
+from hyperdjango.models._far_ends import folded, held, keys_of, put_all, put_beside, reached, setter_of
 from hyperdjango.models._keyed import KEY_NAME, arrays_of, keyed
 from hyperdjango.models._meta import UNSET
 from hyperdjango.models._prefetch_levels import Level, checked
@@ -75,7 +75,7 @@ async def _children(parents: "Sequence[Model]", level: Level, database: "Databas
     """Fetch the far ends of parents, link both sides, and return the children."""
     relation = level.relation
     try:
-        keys = keys_of(parents, relation.locals)
+        keys = folded(keys_of(parents, relation.locals), relation.locals)
     except NotLoaded as error:
         error.add_note(f"{relation.name!r} is found by it: only() and defer() must leave it in")
         raise
@@ -143,10 +143,10 @@ def grouped(
     rows: list[Any], columns: "tuple[Any, ...]", *, is_beside: bool, is_set: bool = False
 ) -> dict[Any, list[Any]]:
     """Return rows by key, each group in their order; with `is_set` each row once in a group."""
-    if not is_beside and len(columns) == 1:
+    if not is_beside and len(columns) == 1 and columns[0].type.sql != "citext":
         groups: dict[Any, list[Any]] = native.group(rows, columns[0].slot)
         return groups
-    keys = _taken_keys(rows, len(columns)) if is_beside else keys_of(rows, columns)
+    keys = folded(_taken_keys(rows, len(columns)) if is_beside else keys_of(rows, columns), columns)
     groups = {}
     for row, key in zip(rows, keys, strict=True):
         group = groups.get(key)
@@ -211,10 +211,13 @@ def _put_back(
     if back is None or back.is_many:
         return
     parent_of = dict(zip(keys, parents, strict=True))
+    slot, put = back.slot, setter_of(back.slot)
+    # A plain loop: what maps and iterators cost for each small group is more than they save.
     for key, group in groups.items():
         parent = parent_of.get(key)
         if parent is not None:
-            put_all(group, back.slot, [parent] * len(group))
+            for child in group:
+                put(child, slot, parent)
 
 
 __all__ = ["checked", "grouped", "prefetch", "rows_of"]

@@ -68,7 +68,7 @@ def _plain(model: "type[Model]", lookups: tuple[str, ...]) -> tuple[Level, ...]:
 
 def _with_prefetch(state: State, known: tuple[Level, ...], prefetch: Prefetch) -> tuple[Level, ...]:
     lookup = prefetch.lookup
-    if not isinstance(lookup, str):
+    if type(lookup) is not str:
         raise FieldError(f"Prefetch() takes the name of a relation, not {type(lookup).__name__}")
     words = tuple(lookup.split(SEPARATOR))
     if prefetch.to_attr is not None and len(words) == 1 and prefetch.to_attr in state.annotations:

@@ -4,7 +4,6 @@ A class inside a function belongs to that function: it has a table to itself the
 runs, and is found by name from there alone.
 """
 # A model's underscored attributes are kept from users, not from the package:
-# pyright: reportPrivateUsage=false
 
 import weakref
 from collections.abc import Iterator
@@ -91,7 +90,9 @@ class Registry:
 
     def advice(self, name: str, near: "type[Model]") -> str:
         """Return the end of an error about a model that is not there: the nearest names."""
-        return nearest(name, (model.__name__ for model in self if _distance(model, near) is not None))
+        return nearest(
+            name.rpartition(".")[2], (model.__name__ for model in self if _distance(model, near) is not None)
+        )
 
 
 def _has_name(model: "type[Model]", name: str) -> bool:

@@ -252,7 +252,7 @@ def _plain(model: Any, database: "Database") -> Any:
     """All rows of a table, whatever its manager or its filters leave out."""
     from hyperdjango.models.queryset import QuerySet
 
-    queryset: Any = QuerySet(model)
+    queryset: QuerySet[Any, Any] = QuerySet(model)
     return queryset.unscoped().using(database)
 
 
@@ -295,7 +295,7 @@ def _key(relation: "Relation", one: Any) -> Any:
                 f"{_said(relation)}: this {target.__name__} is not saved; save it first, or use create()"
             )
         return keys_of([one], columns)[0]
-    if relation.through is None or hasattr(type(one), "_table") or one is None:
+    if relation.through is None or hasattr(one, "_table") or one is None:
         raise FieldError(f"{_said(relation)} takes instances of {target.__name__}, not {type(one).__name__}")
     return one
 

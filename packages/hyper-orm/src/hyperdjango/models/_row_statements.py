@@ -6,7 +6,7 @@ parameters. PostgreSQL docs: sql-insert, sql-update, sql-delete, sql-select.
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from hyperdjango.database._identifiers import quote_identifier
 from hyperdjango.database._native import native
@@ -61,15 +61,18 @@ def remembered(key: Any, make: Callable[[], RowStatement]) -> RowStatement:
 def giving(sql: str, columns: "Sequence[Column]") -> RowStatement:
     """A text whose rows begin with these columns."""
     converters = tuple(
-        (position, _callable(column.type.convert))
+        (position, called(column.type.convert))
         for position, column in enumerate(columns)
         if column.type.convert is not None
     )
     return RowStatement(sql, tuple(column.slot for column in columns), converters)
 
 
-def _callable(convert: Any) -> Any:
-    return convert.__getitem__ if isinstance(convert, dict) else convert
+def called(convert: Any) -> Any:
+    """Return a conversion as a function."""
+    if isinstance(convert, dict):
+        return cast("dict[Any, Any]", convert).__getitem__
+    return convert
 
 
 def table_name(table: "Table") -> str:

@@ -25,7 +25,7 @@ def database_of(instance: Any, using: "str | Database | None") -> Database:
     if using is None and own is not None and own.alias is None:
         return own  # type: ignore[no-any-return]  # Origin does not know what kind of database it has
     return get_resolver().resolve(
-        using, type(instance), is_write=True, instance_alias=own.alias if own is not None else None
+        using, instance.__class__, is_write=True, instance_alias=own.alias if own is not None else None
     )
 
 
@@ -38,7 +38,7 @@ async def save(
     force_update: bool,
 ) -> None:
     """Insert or update; see `Saving.save`."""
-    model = type(instance)
+    model: type[Model] = instance.__class__
     table: Table = model._table
     if force_insert and (force_update or update_fields is not None):
         raise FieldError("save(): force_insert excludes force_update and update_fields")
@@ -98,7 +98,7 @@ def changed_columns(instance: Any) -> list[Column]:
         FieldError: The key of a row was changed, or a generated column.
     """
     table: Table = instance._table
-    names = set(instance._changed or ())
+    names: set[str] = set(instance._changed or ())
     names.update(_in_place.changed_in_place(instance))
     found: list[Column] = []
     for column in table.columns:
@@ -144,7 +144,7 @@ async def _update(
     written = {column.name for column in columns}
     written.update(column.relation.name for column in columns if column.relation is not None)
     written.update(column.name for column in wanted)
-    changed = instance._changed or set()
+    changed: set[str] = instance._changed or set()
     instance._changed = changed - written or None
     _in_place.remember(instance, columns)
     try:
@@ -169,8 +169,8 @@ def _expected_version(instance: Any) -> list[Any]:
     value = slot_value(instance, column)
     if value is UNSET:
         raise NotLoaded(
-            f"{type(instance).__name__}.{column.name} is not loaded, and says whether somebody else has written the row; "
-            f"fetch it with the others"
+            f"{type(instance).__name__}.{column.name} is not loaded, and says whether somebody else has written the "
+            f"row; fetch it with the others"
         )
     return [value]
 
@@ -206,7 +206,7 @@ async def delete(instance: Any, using: "str | Database | None") -> int:
 async def refresh(instance: Any, fields: Sequence[str] | None, using: "str | Database | None") -> None:
     """SELECT by the key; see `Saving.refresh_from_db`."""
     table: Table = instance._table
-    model: type[Model] = type(instance)
+    model: type[Model] = instance.__class__
     columns, relations = _to_refresh(table, fields)
     key = key_values(instance, "refresh_from_db()")
     database = database_of(instance, using)

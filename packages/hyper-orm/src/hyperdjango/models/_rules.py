@@ -6,6 +6,7 @@ Read from `Annotated[…]` by `_types`; `_declare` makes `Column.check` of it an
 import math
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
 import annotated_types as at
@@ -106,6 +107,10 @@ def _is_multiple(value: Any, of: Any) -> bool:
     if isinstance(value, float) or isinstance(of, float):
         quotient = value / of
         return math.isclose(quotient, round(quotient), rel_tol=1e-12, abs_tol=1e-12)
+    if isinstance(value, Decimal) or isinstance(of, Decimal):
+        number, step = Decimal(value), Decimal(of)
+        # Fractions are exact, whatever the context's precision is.
+        return number.is_finite() and (Fraction(number) / Fraction(step)).denominator == 1
     return bool(value % of == 0)
 
 
@@ -116,8 +121,11 @@ def _digits_fault(value: Any, precision: int, scale: int) -> str | None:
         return None
     if number.is_infinite():
         return f"must be finite, with {precision} digits"
-    _, digits, exponent = number.normalize().as_tuple()
+    _, digits, exponent = number.as_tuple()
     assert isinstance(exponent, int)
+    # Not normalize(), which rounds to the context's precision.
+    while exponent < 0 and len(digits) > 1 and digits[-1] == 0:
+        digits, exponent = digits[:-1], exponent + 1
     if -exponent > scale:
         return f"must have at most {scale} digits behind the point, not {-exponent}"
     if number and len(digits) + exponent > precision - scale:
@@ -126,21 +134,17 @@ def _digits_fault(value: Any, precision: int, scale: int) -> str | None:
 
 
 def checker(
-    accepted: tuple[type, ...],
-    rules: tuple[Rule, ...],
-    function: Callable[[Any], Any] | None,
-    prepare: Callable[[Any], Any] | None = None,
+    accepted: tuple[type, ...], rules: tuple[Rule, ...], function: Callable[[Any], Any] | None
 ) -> Callable[[Any], Any] | None:
     """Return `Column.check`: the value to write, or ValueError saying what is wrong; None is let through.
 
     Args:
         accepted: The classes that the rules can be asked of; empty: any.
         rules: What the annotation demands.
-        function: `Field(check=…)`, which may change the value.
-        prepare: Makes of the value what the driver takes; last.
+        function: `Field(check=…)`, which comes last and may change the value.
     """
     if not rules and function is None:
-        return prepare and _unless_none(prepare)
+        return None
 
     def check(value: Any) -> Any:
         if value is None:
@@ -151,12 +155,6 @@ def checker(
             text = fault(rule, value)
             if text is not None:
                 raise ValueError(text)
-        if function is not None:
-            value = function(value)
-        return value if prepare is None or value is None else prepare(value)
+        return value if function is None else function(value)
 
     return check
-
-
-def _unless_none(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda value: None if value is None else function(value)

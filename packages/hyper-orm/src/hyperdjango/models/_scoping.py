@@ -7,7 +7,7 @@ from typing import Any
 
 from hyperdjango.models import _steps
 from hyperdjango.models._nearest import nearest
-from hyperdjango.models._shapes import Cursor
+from hyperdjango.models._shapes import Cursor, shape
 from hyperdjango.models._state import State, adapted, next_state
 from hyperdjango.models.errors import FieldError
 from hyperdjango.models.query_words import Q, conditions
@@ -20,9 +20,9 @@ def scoped(state: State) -> tuple[State, tuple[Any, ...]]:
         FieldError: A filter is no Q, or names what the model does not have.
     """
     filters = state.model._table.global_filters
+    state, params = _with_own_order(state)
     if not filters:
-        return state, ()
-    params: tuple[Any, ...] = ()
+        return state, params
     for name, q in filters.items():
         if not isinstance(q, Q):
             raise FieldError(
@@ -32,6 +32,28 @@ def scoped(state: State) -> tuple[State, tuple[Any, ...]]:
         state = next_state(state, ("global", name, key), len(values), _adding(name, q))
         params += adapted(state, values)
     return state, params
+
+
+def _with_own_order(state: State) -> tuple[State, tuple[Any, ...]]:
+    """The State with the values of Meta.ordering, where its expressions have any, in front of all others."""
+    known: tuple[State, tuple[Any, ...]] | None = state.compiled.get("own order")
+    if known is None:
+        known = state.compiled.setdefault("own order", _made_own_order(state))
+    return known
+
+
+def _made_own_order(state: State) -> tuple[State, tuple[Any, ...]]:
+    ordering = state.model._table.ordering
+    params: tuple[Any, ...] = sum((shape(key)[1] for key in ordering if not isinstance(key, str)), ())
+    if not params:
+        return state, ()
+    new = next_state(
+        state,
+        "own order",
+        len(params),
+        lambda one, cursor: one.evolve(own_order=_steps.order_keys(one, ordering, cursor)),
+    )
+    return new, adapted(new, params)
 
 
 def _adding(name: str, q: Q) -> Any:

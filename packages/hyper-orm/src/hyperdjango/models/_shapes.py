@@ -4,10 +4,9 @@ A queryset method turns its arguments into an operation's key (names, and a *kin
 values. Calls with equal keys share one piece of SQL; the values travel beside it.
 """
 
-from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 from uuid import UUID
 
 from hyperdjango.models.errors import FieldError
@@ -76,7 +75,7 @@ class InstanceKind(NamedTuple):
 
 def shape(value: Any) -> tuple[Any, tuple[Any, ...]]:
     """Return a value's kind, and the parameters it comes to."""
-    kind = type(value)
+    kind = cast("Any", type(value))
     if kind in PLAIN:
         if kind is int and not BIGINT_MIN <= value <= BIGINT_MAX:
             return (AboveBigint if value > 0 else BelowBigint), (value,)
@@ -84,7 +83,7 @@ def shape(value: Any) -> tuple[Any, tuple[Any, ...]]:
     if value is None:
         return _NONE
     if kind in LISTS:
-        types = frozenset(map(type, value))
+        types: frozenset[type] = frozenset(map(type, value))
         if types <= PLAIN or not any(hasattr(one, "resolve") for one in types):
             return ListKind(types), (list(value),)
         shapes = [shape(one) for one in value]
@@ -94,11 +93,7 @@ def shape(value: Any) -> tuple[Any, tuple[Any, ...]]:
         # Expressions, querysets and instances say it themselves.
         found: tuple[Any, tuple[Any, ...]] = of_itself(value)
         return found
-    if (
-        isinstance(value, Iterable)
-        and not isinstance(value, str | bytes | dict)
-        and hasattr(kind, "__next__")
-    ):
+    if hasattr(kind, "__next__"):
         raise FieldError(f"a {kind.__name__} can be read once only; make a list of it")
     return kind, (value,)
 
@@ -120,6 +115,15 @@ def lookup_shape(name: str, value: Any) -> tuple[Any, tuple[Any, ...]]:
 
 _SPECIAL: Final = ("__isnull", "__range")
 PAIR: Final = 2
+
+
+def _both(first: Any, second: Any) -> Any:
+    """One adapter after another."""
+
+    def adapt(value: Any) -> Any:
+        return second(first(value))
+
+    return adapt
 
 
 class Cursor:
@@ -152,7 +156,7 @@ class Cursor:
     def adapt(self, index: int, adapter: Any) -> None:
         """Have the value at a position go through `adapter` whenever the operation is used."""
         known = self.adapters.get(index - self.first)
-        self.adapters[index - self.first] = adapter if known is None else lambda value: adapter(known(value))
+        self.adapters[index - self.first] = adapter if known is None else _both(known, adapter)
 
     def seek(self, index: int) -> None:
         """Go on at a position that was skipped."""

@@ -60,6 +60,7 @@ class State:
         is_grouped: Rows are grouped by the values of `group_by`.
         group_by: The values to group by.
         order: Keys of the order; None for the model's own.
+        own_order: Those of the model's own that have values, which stand first in the chain; or None.
         is_reversed: The order is to be read backwards.
         distinct: None, or the values that must differ; empty for whole rows.
         limit, offset: Positions of these values in the chain, or None.
@@ -78,7 +79,7 @@ class State:
     __slots__ = (
         "adapters", "annotations", "combined", "compiled", "ctes", "deferred", "distinct", "extra",
         "fields", "group_by", "having", "is_empty", "is_grouped", "is_reversed", "limit",
-        "lock", "mode", "model", "offset", "order", "outers", "param_count", "related", "returning",
+        "lock", "mode", "model", "offset", "order", "outers", "own_order", "param_count", "related", "returning",
         "root", "scoped", "selected", "where",
     )  # fmt: skip
 
@@ -95,6 +96,7 @@ class State:
         self.is_grouped = False
         self.group_by: tuple[Node, ...] = ()
         self.order: tuple[OrderKey, ...] | None = None
+        self.own_order: tuple[OrderKey, ...] | None = None
         self.is_reversed = False
         self.distinct: tuple[Node, ...] | None = None
         self.limit: int | None = None
@@ -163,7 +165,7 @@ def next_state(state: State, key: Any, param_count: int, build: Callable[[State,
     new.param_count = state.param_count + param_count
     new.adapters = cursor.adapters or None
     if cursor.outers:
-        new.outers = {**state.outers, **cursor.outers}
+        new.outers = {**new.outers, **cursor.outers}
     _states[entry] = new
     while len(_states) > STATES_MAX:
         _states.popitem(last=False)
@@ -176,5 +178,8 @@ def adapted(state: State, params: tuple[Any, ...]) -> tuple[Any, ...]:
         return params
     values = list(params)
     for position, adapter in state.adapters.items():
-        values[position] = adapter(values[position])
+        value = values[position]
+        # A Param's value is not known yet; it goes through later.
+        through = getattr(value, "_through", None)
+        values[position] = adapter(value) if through is None else through(adapter)
     return tuple(values)

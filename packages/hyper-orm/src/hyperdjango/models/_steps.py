@@ -19,7 +19,7 @@ from hyperdjango.models.query_words import Q
 if TYPE_CHECKING:
     from hyperdjango.models._meta import Relation, Table
 
-ALIAS_CHARACTERS_MAX = 63
+ALIAS_BYTES_MAX = 63
 # No name that a user can give: the relation to many that a grouped queryset has joined.
 JOINED_MANY = "<many>"
 
@@ -135,8 +135,8 @@ def check_alias(state: State, name: Any) -> None:
         raise FieldError(
             f"{name!r} is no name for a value: a Python identifier without '__' that begins with no underscore"
         )
-    if len(name.encode()) > ALIAS_CHARACTERS_MAX:
-        raise FieldError(f"{name!r} is longer than PostgreSQL's {ALIAS_CHARACTERS_MAX} bytes")
+    if len(name.encode()) > ALIAS_BYTES_MAX:
+        raise FieldError(f"{name!r} is longer than PostgreSQL's {ALIAS_BYTES_MAX} bytes")
     table = state.model._table
     if name in table.by_name or name in table.relations or name == "pk":
         raise FieldError(f"{name!r} is a field of {state.model.__name__} already; choose another name")
@@ -216,7 +216,11 @@ def valued(
         state = bare.evolve(fields=())
     fields: list[tuple[str, Node]] = []
     scope = state.scope().with_joins()
-    fields += [_field(state, scope, name, cursor) for name in names]
+    named = mode in {"dict", "named"}
+    fields += [
+        _field(state, scope, name, cursor, None if named else f"value_{position}")
+        for position, name in enumerate(names)
+    ]
     fields += [(name, state.annotations[name]) for name in expressions]
     if not names and not expressions:
         fields = [(column.name, Ref(state.root, column)) for column in state.model._table.columns]
@@ -231,9 +235,12 @@ def valued(
     return state.evolve(mode=mode, fields=tuple(fields))
 
 
-def _field(state: State, scope: Scope, name: Any, cursor: Cursor) -> tuple[str, Node]:
+def _field(
+    state: State, scope: Scope, name: Any, cursor: Cursor, unnamed: str | None = None
+) -> tuple[str, Node]:
+    """A value by its name, or an expression; `unnamed` is what one is called that needs no name."""
     if isinstance(name, Expression):
-        alias = default_alias(name)
+        alias = unnamed or default_alias(name)
         return alias, resolved(state, name, scope, cursor, "values()")
     if not isinstance(name, str):
         raise FieldError(f"values() takes names and expressions, not {type(name).__name__}")
@@ -288,12 +295,14 @@ def sliced(state: State, cursor: Cursor, *, has_limit: bool, has_offset: bool) -
     )
 
 
-def related(state: State, names: tuple[str, ...]) -> State:
+def related(state: State, names: tuple[str | None, ...]) -> State:
     """Relations to one that are joined and fetched along."""
     if state.mode != "model":
         raise FieldError("select_related() is for instances; values() joins what it names")
     tree = _copied(state.related)
     for name in names:
+        if not isinstance(name, str):
+            raise FieldError(f"select_related() takes the names of relations, not {type(name).__name__}")
         table, below = state.model._table, tree
         for word in name.split(SEPARATOR):
             relation = to_one(table, word, name, "select_related")
@@ -359,9 +368,39 @@ def fetched_only(state: State, names: tuple[str, ...], *, defer: bool) -> State:
         everything = {column.name for column in table.columns}
         if defer:
             deferred[path] = frozenset((deferred.get(path, frozenset()) | given) - keep)
-        elif given:
+        else:
             deferred[path] = frozenset(everything - given - keep)
     return state.evolve(deferred=deferred)
+
+
+def unique_name(state: State, name: str) -> str:
+    """The name of a field that no two rows share, for in_bulk().
+
+    Raises:
+        FieldError: It is none, or is not fetched.
+    """
+    model, table = state.model, state.model._table
+    if state.mode != "model":
+        raise FieldError(f"in_bulk() of {model.__name__} gives instances; values() has none")
+    if name == "pk":
+        return name
+    column = table.column(name)
+    # DISTINCT ON it alone leaves one row for each value.
+    is_alone = [one.column for one in state.distinct or () if isinstance(one, Ref)] == [column]
+    named = {column.name, *([column.relation.name] if column.relation is not None else [])}
+    constraints = [
+        one
+        for one in table.constraints
+        if type(one).__name__ == "UniqueConstraint"
+        and getattr(one, "where", None) is None
+        and [name for name in getattr(one, "fields", ()) if not isinstance(name, str) or name not in named]
+        == []
+    ]
+    if not (column.is_unique or table.primary_key == (column,) or constraints or is_alone):
+        raise FieldError(f"in_bulk(field_name={name!r}): {model.__name__}.{column.name} is not unique")
+    if column.name in state.deferred.get((), ()):
+        raise FieldError(f"in_bulk(field_name={name!r}): only() or defer() leaves it out")
+    return column.name
 
 
 def locked(state: State, words: str, paths: tuple[str, ...]) -> State:
@@ -398,9 +437,16 @@ def combined(state: State, cursor: Cursor, others: tuple[State, ...], word: str)
                 f"{word}: {state.model.__name__} and {part.state.model.__name__} give different rows; "
                 "use values() on both"
             )
+        if state.mode == "model" and _fetched(part.state) != _fetched(state):
+            raise FieldError(
+                f"{word}: the first queryset fetches {', '.join(_fetched(state))}, another one "
+                f"{', '.join(_fetched(part.state))}; only(), defer() and select_related() must be the same"
+            )
     new = State(state.model)
     return new.evolve(
         root=state.root,
+        # Of all of them: what a part refers to around it, the whole refers to.
+        outers={key: outer for part in parts for key, outer in part.state.outers.items()},
         mode=state.mode,
         fields=state.fields,
         combined=tuple(parts),
@@ -417,11 +463,20 @@ def _width(state: State) -> int:
     return len(plan_of(state).nodes) if state.mode == "model" else len(state.fields)
 
 
+def _fetched(state: State) -> list[str]:
+    """The names of the columns that instances are made from; values of one's own have any."""
+    from hyperdjango.models._hydration import plan_of
+
+    if state.combined:
+        return _fetched(state.combined[0].state)
+    return ["an annotation" if name in state.selected else name for name in plan_of(state).names]
+
+
 def with_common_table(state: State, cursor: Cursor, name: str, other: State) -> State:
     """WITH name AS (…)."""
     check_alias(state, name)
     table = CommonTable(name, other, cursor.skip(other.param_count))
-    return state.evolve(ctes=(*state.ctes, table))
+    return state.evolve(ctes=(*state.ctes, table), outers={**state.outers, **other.outers})
 
 
 def returned(state: State, cursor: Cursor, names: tuple[Any, ...]) -> State:

@@ -6,6 +6,7 @@ Django docs: ref/models/expressions, "Subquery() expressions", "Exists() subquer
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from hyperdjango.models._checks import has, is_a
 from hyperdjango.models._nodes import Node, Select, Sql, exists
 from hyperdjango.models._shapes import Cursor
 from hyperdjango.models._sql import as_type
@@ -30,7 +31,7 @@ class Subquery(Expression):
     __slots__ = ("_output", "queryset")
 
     def __init__(self, queryset: Any, output_field: Any = None) -> None:
-        if isinstance(queryset, Expression) or not hasattr(type(queryset), "_state"):
+        if is_a(queryset, Expression) or not has(queryset, "_state"):
             raise FieldError(f"{type(self).__name__}() takes a queryset, not {type(queryset).__name__}")
         self.queryset = queryset
         kind, self.params = queryset._shape()

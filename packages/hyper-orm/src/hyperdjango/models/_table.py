@@ -1,6 +1,5 @@
 """Builds a model's Table of its attributes: columns in order, the primary key, the columns of foreign keys."""
 # A model's underscored attributes are kept from users, not from the package:
-# pyright: reportPrivateUsage=false
 
 from typing import Any
 
@@ -86,11 +85,12 @@ class _Filler:
         column = Column(attribute.name, parsed.column_type, column=options.column)
         column.is_nullable = parsed.is_nullable
         column.rules = parsed.rules
-        column.check = checker(parsed.accepted, parsed.rules, options.check, parsed.prepare)
+        column.check = checker(parsed.accepted, parsed.rules, options.check)
         column.has_own_check = options.check is not None
         if parsed.column_type.enum is not None and column.check is None:
             column.check = member_of(parsed.column_type.enum)
         _apply(column, options)
+        column.is_version = column.is_version or parsed.is_version
         if column.is_version:
             if parsed.column_type.kind != "integer":
                 raise ModelDeclarationError(f"{self.model}.{column.name}: a version is an int")
@@ -154,7 +154,8 @@ class _Filler:
         if self._is_of_itself(attribute) and not attribute.options.to_field and len(self._own_key()) > 1:
             return tuple(f"{attribute.name}_{name}" for name in self._own_key())
         if isinstance(wanted, type) and not attribute.options.to_field:
-            keys: tuple[Column, ...] = wanted._table.primary_key  # type: ignore[attr-defined]
+            target: Any = wanted
+            keys: tuple[Column, ...] = target._table.primary_key
             if len(keys) > 1:
                 return tuple(f"{attribute.name}_{key.name}" for key in keys)
         return (f"{attribute.name}_id",)

@@ -12,7 +12,19 @@ import uuid
 from collections.abc import Callable
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated, Any, Final, Literal, NamedTuple, NewType, Union, get_args, get_origin
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    NamedTuple,
+    NewType,
+    TypeAlias,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+)
 
 import typing_extensions
 from hyperdjango.database import types as driver
@@ -39,6 +51,7 @@ class ColumnType(NamedTuple):
         base: The type below the domain, else None.
         collation: The name of the collation, or None.
         extension: The extension that has the type, or None.
+        prepare: From the annotated value to one that the driver knows, where it does not know that: classes in JSON.
     """
 
     sql: str
@@ -52,6 +65,7 @@ class ColumnType(NamedTuple):
     base: "ColumnType | None" = None
     collation: str | None = None
     extension: str | None = None
+    prepare: Callable[[Any], Any] | None = None
 
 
 BIGINT = ColumnType("bigint", int, "integer")
@@ -69,14 +83,17 @@ class Parsed(NamedTuple):
         is_nullable: It has `| None`.
         rules: What it demands of values.
         accepted: The classes that those rules can be asked of.
-        prepare: From a value to what the driver takes, or None where that is the value.
+        is_version: It is a Version.
     """
 
     column_type: ColumnType
     is_nullable: bool
     rules: tuple[Rule, ...]
     accepted: tuple[type, ...]
-    prepare: Callable[[Any], Any] | None = None
+    is_version: bool = False
+
+
+Resolve: TypeAlias = Callable[[Any], Any]
 
 
 class UnsupportedAnnotation(Exception):
@@ -154,13 +171,20 @@ _INSTEAD: Final[dict[Any, str]] = {
 }
 
 
-def parse(annotation: Any) -> Parsed:
-    """Read an annotation whose names are resolved.
+def _as_it_is(annotation: Any) -> Any:
+    return annotation
 
+
+def parse(annotation: Any, resolve: Resolve = _as_it_is) -> Parsed:
+    """Read an annotation.
+
+    Args:
+        annotation: It.
+        resolve: Evaluates what is a string in it.
     Raises:
         UnsupportedAnnotation: No column type fits it.
     """
-    inner, metadata, is_nullable = unwrap(annotation)
+    inner, metadata, is_nullable = unwrap(annotation, resolve)
     rules: list[Rule] = []
     chosen: list[Any] = []
     for item in metadata:
@@ -169,21 +193,21 @@ def parse(annotation: Any) -> Parsed:
             rules.extend(found)
         elif isinstance(item, markers.MARKERS):
             chosen.append(item)
-    column_type = _explicit(inner, chosen) or _plain(inner)
+    column_type = _explicit(inner, chosen, resolve) or _plain(inner, resolve)
     if get_origin(inner) is Literal:
         rules.append(Rule("one_of", get_args(inner)))
     if get_origin(inner) is list and column_type.kind == "array":
-        within = parse(get_args(inner)[0]).rules
+        (element,) = get_args(inner)
+        within = parse(element, resolve).rules
         if within:
             rules.append(Rule("each", within))
     column_type, rules = _refined(column_type, chosen, rules)
-    prepare = None
     if column_type.kind == "json" and any(isinstance(item, markers.SqlType) for item in chosen):
         try:
             way = json_type(inner)
         except ImportError as error:
             raise UnsupportedAnnotation(f"dict or list in its place: {error}") from error
-        column_type, prepare = column_type._replace(convert=way.convert), way.prepare
+        column_type = column_type._replace(convert=way.convert, prepare=way.prepare)
     python = column_type.python
     accepted = (
         (python, *_ALSO.get(python, ())) if isinstance(python, type) and column_type.kind != "json" else ()
@@ -192,14 +216,16 @@ def parse(annotation: Any) -> Parsed:
         accepted = (list, tuple)
     if column_type.enum is not None:
         accepted = (str,)
-    return Parsed(column_type, is_nullable, tuple(rules), accepted, prepare)
+    is_version = any(isinstance(item, markers.Counter) for item in chosen)
+    return Parsed(column_type, is_nullable, tuple(rules), accepted, is_version)
 
 
-def unwrap(annotation: Any) -> tuple[Any, tuple[Any, ...], bool]:
+def unwrap(annotation: Any, resolve: Resolve = _as_it_is) -> tuple[Any, tuple[Any, ...], bool]:
     """Take aliases, `| None`, NewType and Annotated off: the class within, the metadata, whether None is allowed."""
     metadata: tuple[Any, ...] = ()
     is_nullable = False
     while True:
+        annotation = resolve(annotation)
         origin = get_origin(annotation)
         if origin is Annotated:
             metadata = (*annotation.__metadata__, *metadata)
@@ -211,22 +237,23 @@ def unwrap(annotation: Any) -> tuple[Any, tuple[Any, ...], bool]:
         elif isinstance(origin, typing_extensions.TypeAliasType):
             annotation = origin.__value__[get_args(annotation)]
         elif origin in {Union, types.UnionType}:
-            within = tuple(one for one in get_args(annotation) if one is not types.NoneType)
-            if len(within) == len(get_args(annotation)) or len(within) > 1:
-                return annotation, metadata, is_nullable or len(within) < len(get_args(annotation))
-            is_nullable = True
-            annotation = within[0]
+            parts = get_args(annotation)
+            within = [one for one in parts if one is not types.NoneType]
+            is_nullable = is_nullable or len(within) < len(parts)
+            if len(within) != 1:
+                return annotation, metadata, is_nullable
+            annotation = within.pop()
         else:
             return annotation, metadata, is_nullable
 
 
-def _explicit(inner: Any, chosen: list[Any]) -> ColumnType | None:
+def _explicit(inner: Any, chosen: list[Any], resolve: Resolve) -> ColumnType | None:
     """Return the type that a marker names."""
     for item in chosen:
         if isinstance(item, markers.SqlType):
             plain = None
             if item.kind is None:
-                plain = _plain(inner)
+                plain = _plain(inner, resolve)
             origin = get_origin(inner) or inner
             python = origin if isinstance(origin, type) else object
             convert = _SCALARS[inner].convert if isinstance(inner, type) and inner in _SCALARS else None
@@ -245,7 +272,7 @@ def _explicit(inner: Any, chosen: list[Any]) -> ColumnType | None:
     return None
 
 
-def _plain(inner: Any) -> ColumnType:
+def _plain(inner: Any, resolve: Resolve) -> ColumnType:
     """Return the type of an annotation by itself."""
     origin, args = get_origin(inner), get_args(inner)
     if isinstance(inner, type) and origin is None:
@@ -256,11 +283,11 @@ def _plain(inner: Any) -> ColumnType:
     if origin is dict:
         return JSONB
     if origin is list:
-        return _array(args[0])
+        return _array(args[0], resolve)
     if origin is Literal:
         return _literal(args)
     if origin in {driver.Range, driver.Multirange}:
-        return _range(origin, args[0])
+        return _range(origin, args[0], resolve)
     raise UnsupportedAnnotation(_advice(inner, origin))
 
 
@@ -270,24 +297,25 @@ def _advice(inner: Any, origin: Any) -> str:
     known = _INSTEAD.get(inner if isinstance(inner, type) or inner is Any else None) or _INSTEAD.get(origin)
     if known is not None:
         return known
-    if isinstance(inner, type) and (issubclass(inner, dict) or hasattr(inner, "__annotations__")):
-        return f"Jsonb[{inner.__name__}] for JSON, or ForeignKey[{inner.__name__}] where it is a model"
+    name: str | None = getattr(inner, "__name__", None)
+    if name is not None and hasattr(inner, "__annotations__"):
+        return f"Jsonb[{name}] for JSON, or ForeignKey[{name}] where it is a model"
     return "a type with a column (docs: models, “Column types”), Jsonb[…], or Annotated[…, SqlType('…')]"
 
 
-def _enum(python: Any) -> ColumnType:
-    if issubclass(python, str):
-        members = {member.value: member for member in python}
+def _enum(python: type[Enum]) -> ColumnType:
+    members: dict[Any, Any] = {member.value: member for member in python}
+    if all(isinstance(member, str) for member in python):
         return ColumnType("", python, "enum", convert=members, enum=python)
-    if issubclass(python, int):
-        return ColumnType("bigint", python, "integer", convert={int(member): member for member in python})
+    if all(isinstance(member, int) for member in python):
+        return ColumnType("bigint", python, "integer", convert=members)
     raise UnsupportedAnnotation(
         f"{python.__name__} as a StrEnum (a PostgreSQL enum) or an IntEnum (a bigint)"
     )
 
 
-def _array(annotation: Any) -> ColumnType:
-    element = parse(annotation).column_type
+def _array(annotation: Any, resolve: Resolve) -> ColumnType:
+    element = parse(annotation, resolve).column_type
     # PostgreSQL has one array type for every number of dimensions.
     sql = element.sql if element.kind == "array" else f"{element.sql}[]"
     return ColumnType(
@@ -295,23 +323,25 @@ def _array(annotation: Any) -> ColumnType:
     )
 
 
-def _each(convert: dict[Any, Any] | Callable[[Any], Any] | None) -> Callable[[Any], Any] | None:
+def _each(convert: Any) -> Callable[[Any], Any] | None:
     """Lift the conversion of an element to arrays of any depth; NULLs stay None."""
     if convert is None:
         return None
-    one = convert.__getitem__ if isinstance(convert, dict) else convert
+    one: Callable[[Any], Any] = getattr(convert, "__getitem__", convert)  # a dict, or a function
 
-    def each(values: Any) -> Any:
-        return [
-            None if value is None else each(value) if isinstance(value, list) else one(value)
-            for value in values
-        ]
+    def each(values: list[object]) -> list[object]:
+        return [within(value) for value in values]
+
+    def within(value: Any) -> Any:
+        if isinstance(value, list):
+            return each(cast("list[object]", value))
+        return None if value is None else one(value)
 
     return each
 
 
 def _literal(values: tuple[Any, ...]) -> ColumnType:
-    kinds = {type(value) for value in values}
+    kinds: set[type] = {type(value) for value in values}
     if kinds == {str}:
         return TEXT
     if kinds == {int}:
@@ -319,8 +349,8 @@ def _literal(values: tuple[Any, ...]) -> ColumnType:
     raise UnsupportedAnnotation("Literal of str alone, or of int alone")
 
 
-def _range(origin: Any, bound: Any) -> ColumnType:
-    element = parse(bound).column_type
+def _range(origin: Any, bound: Any, resolve: Resolve) -> ColumnType:
+    element = parse(bound, resolve).column_type
     if element.sql not in _RANGES:
         raise UnsupportedAnnotation(_INSTEAD[origin])
     is_multi = origin is driver.Multirange

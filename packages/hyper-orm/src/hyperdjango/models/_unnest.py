@@ -73,7 +73,7 @@ def selected(column: "Column", name: str) -> str:
 
 
 def by_row(column: "Column", values: list[Any]) -> list[Any]:
-    """Return a column's values for a statement that is run once for each: there the driver takes a str for JSON text."""
+    """Return a column's values for a statement that is run once for each: there a str is JSON text to the driver."""
     if column.type.kind != "json":
         return values
     return [json.dumps(value) if isinstance(value, str) else value for value in values]

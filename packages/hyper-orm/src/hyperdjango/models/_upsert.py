@@ -131,7 +131,7 @@ async def _on_primary(queryset: Any, database: "Database") -> Any:
 
 async def insert_unless_there(instance: Any, database: "Database") -> bool:
     """INSERT … ON CONFLICT DO NOTHING; returns whether there is a row more now."""
-    listens = _hooks.listens(type(instance))
+    listens = _hooks.listens(instance.__class__)
     if listens:
         await _hooks.before_save(instance, database, None, created=True)
     table: Table = instance._table

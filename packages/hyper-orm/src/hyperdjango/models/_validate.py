@@ -198,8 +198,11 @@ def _duration(given: Any) -> Any:
     parts = found.groupdict(default="0")
     try:
         span = dt.timedelta(
-            days=int(parts["days"]), hours=int(parts["hours"]), minutes=int(parts["minutes"]), seconds=float(parts["seconds"])
-        )  # fmt: skip
+            days=int(parts["days"]),
+            hours=int(parts["hours"]),
+            minutes=int(parts["minutes"]),
+            seconds=float(parts["seconds"]),
+        )
     except OverflowError:
         raise ValueError("is longer than a timedelta can be") from None
     return -span if parts["sign"] == "-" else span

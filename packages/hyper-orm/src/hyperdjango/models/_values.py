@@ -83,7 +83,7 @@ def _each(convert: Any) -> Any:
     """Lift the conversion of an element to lists of it; NULLs stay None."""
     if convert is None:
         return None
-    one = convert.__getitem__ if isinstance(convert, dict) else convert
+    one: Any = getattr(convert, "__getitem__", convert)
 
     def each(values: Any) -> Any:
         return [
@@ -96,6 +96,9 @@ def _each(convert: Any) -> Any:
 
 def bare_sql(column_type: ColumnType) -> str:
     """Return a type's name for a cast of a value: without length and digits, which would cut or round it."""
+    if column_type.base is not None:
+        # A cast to a domain would check its condition, which a value to compare with need not keep.
+        column_type = column_type.base
     sql = _MODIFIER.sub(lambda match: match[1] or "", column_type.sql)
     element = sql.removesuffix("[]")
     return _LONGER[element] + sql[len(element) :] if element in _LONGER else sql

@@ -20,10 +20,11 @@ from hyperdjango.models._nodes import (
     joined,
     negated,
 )
+from hyperdjango.models._operand import Operand
 from hyperdjango.models._scope import Many
 from hyperdjango.models.errors import FieldError
 from hyperdjango.models.expressions import Expression
-from hyperdjango.models.lookups import Operand, compared
+from hyperdjango.models.lookups import compared
 from hyperdjango.models.query_words import AND, OR, XOR, Lookup, Q
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def where(q: Q, scope: "Scope", cursor: "Cursor") -> Node:
     """Return the condition that a Q stands for."""
     group = _positioned(q, cursor)
     end = cursor.skip(0)
-    node = _Builder(cursor).group(group, scope)
+    node = _Builder(cursor, scope).group(group, scope)
     cursor.seek(end)
     return node
 
@@ -87,8 +88,9 @@ def _positioned(q: Q, cursor: "Cursor") -> _Group:
 
 
 class _Builder:
-    def __init__(self, cursor: "Cursor") -> None:
+    def __init__(self, cursor: "Cursor", scope: "Scope") -> None:
         self.cursor = cursor
+        self.scope = scope
 
     def build(self, one: "_Leaf | _Group", scope: "Scope") -> Node:
         return self.group(one, scope) if isinstance(one, _Group) else self.leaf(one, scope)
@@ -96,6 +98,9 @@ class _Builder:
     def group(self, group: _Group, scope: "Scope") -> Node:
         if not group.children:
             return TRUE
+        if group.is_negated:
+            # What is negated is about all rows of a relation, also where it stands beside conditions on one of them.
+            scope = self.scope
         if group.connector == XOR:
             node = self._parity(group, scope)
         elif group.connector == OR:

@@ -9,6 +9,7 @@ Django docs: ref/models/expressions.
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from hyperdjango.models._checks import is_a
 from hyperdjango.models._nodes import Node, Outer, Parameter, Sql
 from hyperdjango.models._scope import Many
 from hyperdjango.models._shapes import Cursor, shape
@@ -194,7 +195,7 @@ class F(Expression):
     __slots__ = ("name",)
 
     def __init__(self, name: str) -> None:
-        if not isinstance(name, str):
+        if not is_a(name, str):
             raise FieldError(f"F() takes the name of a field, not {type(name).__name__}")
         self.name = name
         self.key = (F, name)
@@ -245,7 +246,7 @@ class Value(Expression):
     Args:
         value: Anything that the driver encodes.
         output_field: An annotation as for a field of a model, where the Python class does not tell the PostgreSQL
-            type: `Value([], output_field=list[int])`.
+            type: `Value([], output_field=list[int])`. None as JSON is JSON's null.
     """
 
     __slots__ = ("_type", "kind", "value")
@@ -260,6 +261,8 @@ class Value(Expression):
 
     def resolve(self, scope: "Scope", cursor: Cursor) -> Node:
         if not self.params:
+            if self._type is not None and self._type.kind == "json":
+                return Sql(f"'null'::{self._type.sql}", type=self._type, is_nullable=False)
             return Sql(
                 "NULL" if self._type is None else f"NULL::{bare_sql(self._type)}",
                 type=self._type,
@@ -315,7 +318,7 @@ class OuterRef(Expression):
     __slots__ = ("name",)
 
     def __init__(self, name: "str | OuterRef") -> None:
-        if not isinstance(name, str | OuterRef):
+        if not is_a(name, str, OuterRef):
             raise FieldError(f"OuterRef() takes the name of a field, not {type(name).__name__}")
         self.name = name
         self.key = (OuterRef, name if isinstance(name, str) else name.key)
@@ -382,15 +385,21 @@ def type_from(output_field: Any) -> ColumnType:
     if isinstance(output_field, ColumnType):
         return output_field
     try:
-        return parse(output_field).type
+        return parse(output_field).column_type
     except UnsupportedAnnotation as problem:
         raise FieldError(f"output_field={output_field!r} is no column type; write {problem}") from None
 
 
 def order_keys(order_by: Any) -> tuple[OrderBy, ...]:
     """Return the keys of an `order_by=`: a name (`-name` descends), an expression, or several of them."""
-    given = order_by if isinstance(order_by, list | tuple) else (order_by,) if order_by is not None else ()
-    return tuple(_order_key(one) for one in cast("tuple[Any, ...]", given))
+    return tuple(_order_key(one) for one in several(order_by))
+
+
+def several(given: Any) -> tuple[Any, ...]:
+    """Return what may be given alone, as a list, or not at all."""
+    if isinstance(given, list | tuple):
+        return tuple(cast("list[Any]", given))
+    return () if given is None else (given,)
 
 
 def _order_key(one: Any) -> OrderBy:

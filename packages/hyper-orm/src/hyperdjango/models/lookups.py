@@ -9,6 +9,7 @@ Django docs: ref/models/querysets, "Field lookups"; howto/custom-lookups.
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from hyperdjango.models._checks import has
 from hyperdjango.models._nearest import nearest
 from hyperdjango.models._nodes import Node, Row, condition, joined
 from hyperdjango.models._operand import Operand
@@ -120,7 +121,7 @@ def register_transform(name: str, build: Transform, *kinds: str, bilateral: bool
     transform(name, *kinds, bilateral=bilateral)(build)
 
 
-def _check_word(name: str) -> None:
+def _check_word(name: Any) -> None:
     if not isinstance(name, str) or not name.isidentifier() or "__" in name or name.startswith("_"):
         raise FieldError(
             f"{name!r} is no word for a lookup: an identifier without '__' and no underscore in front"
@@ -129,12 +130,20 @@ def _check_word(name: str) -> None:
 
 def _of_kind(registry: Mapping[str, list[_Registered]], name: str, kind: str) -> _Registered | None:
     """The newest entry for a kind; one for exactly it before one for all."""
-    entries = registry.get(name, [])
-    for wanted in (kind, ANY_KIND):
-        for entry in reversed(entries):
-            if wanted in entry.kinds:
-                return entry
-    return None
+    found: _Registered | None = None
+    for entry in registry.get(name, []):
+        if kind in entry.kinds or (ANY_KIND in entry.kinds and (found is None or ANY_KIND in found.kinds)):
+            found = entry
+    return found
+
+
+def _last_lookup(word: str, kind: str) -> _Registered | None:
+    """The lookup that a last word means; a transform of exactly this kind of column goes before one for all."""
+    entry = _of_kind(_lookups, word, kind)
+    if entry is None or kind in entry.kinds:
+        return entry
+    other = _of_kind(_transforms, word, kind)
+    return None if other is not None and kind in other.kinds else entry
 
 
 def _words(kind: str) -> Iterable[str]:
@@ -186,7 +195,7 @@ def compared(left: Node, words: tuple[str, ...], operand: Operand, found: "Found
     entry, name = None, "exact"
     for position, word in enumerate(words):
         if position == len(words) - 1:
-            entry = _of_kind(_lookups, word, kind_of(left))
+            entry = _last_lookup(word, kind_of(left))
             if entry is not None:
                 name = word
                 break
@@ -222,11 +231,12 @@ def _checked(left: Node, operand: Operand, found: "Found | None") -> Node:
     Raises:
         FieldError: It is of another one.
     """
-    models = [operand.kind.model] if isinstance(operand.kind, InstanceKind) else []
+    models: list[Any] = [operand.kind.model] if isinstance(operand.kind, InstanceKind) else []
     if isinstance(operand.kind, ListKind):
-        models = [one for one in operand.kind.types if hasattr(one, "_table")]
+        given_types: frozenset[Any] = operand.kind.types
+        models = [one for one in given_types if hasattr(one, "_table")]
     state = getattr(operand.value, "_state", None)
-    is_rows = state is not None and hasattr(type(operand.value), "resolve") and state.mode == "model"
+    is_rows = state is not None and has(operand.value, "resolve") and state.mode == "model"
     given = [*models, state.model] if is_rows and state is not None else models
     relation = found.relation if found is not None else None
     for model in given:
@@ -291,21 +301,25 @@ def is_null(left: Node) -> Node:
     return condition(left, " IS NULL", is_nullable=False)
 
 
-# The lookups themselves register here.
-from hyperdjango.models import _lookups_core, _lookups_dates, _lookups_text
+# The lookups themselves register here, with what is defined above.
+from hyperdjango.models import (  # noqa: E402
+    _lookups_arrays,
+    _lookups_core,
+    _lookups_dates,
+    _lookups_extensions,
+    _lookups_json,
+    _lookups_ranges,
+    _lookups_search,
+    _lookups_text,
+)
 
-__all__ = [
-    "Build",
-    "Operand",
-    "Transform",
-    "_lookups_core",
-    "_lookups_dates",
-    "_lookups_text",
-    "any_word",
-    "compared",
-    "lookup",
-    "register_lookup",
-    "register_transform",
-    "transform",
-    "transformed",
-]
+REGISTERED: Final = (
+    _lookups_arrays,
+    _lookups_core,
+    _lookups_dates,
+    _lookups_extensions,
+    _lookups_json,
+    _lookups_ranges,
+    _lookups_search,
+    _lookups_text,
+)

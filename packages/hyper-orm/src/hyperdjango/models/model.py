@@ -1,17 +1,15 @@
 """`Model`: the base of every model, and what its instances can do without a database."""
 # A model's underscored attributes are kept from users, not from the package:
-# pyright: reportPrivateUsage=false
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, overload
 
-from hyperdjango.models import _dump, _json_schema, _validate
+from hyperdjango.models import _dump, _json_schema, _validate, errors
 from hyperdjango.models import _instances as instances
 from hyperdjango.models._declare import ModelMeta
 from hyperdjango.models._dump import Names
 from hyperdjango.models._instance import Instance
 from hyperdjango.models._loading import Loading
 from hyperdjango.models._saving import Saving
-from hyperdjango.models.errors import MultipleObjectsReturned, ObjectDoesNotExist
 from hyperdjango.models.expressions import Columns
 from hyperdjango.models.fields import Field
 from hyperdjango.models.manager import ManagerDescriptor
@@ -67,8 +65,8 @@ class Model(Loading, Saving, Instance, metaclass=ModelMeta):
     objects = ManagerDescriptor()
     c: ClassVar[ColumnsDescriptor] = ColumnsDescriptor()
     pk: ClassVar[_KeyDescriptor] = _KeyDescriptor()
-    DoesNotExist: ClassVar[type[ObjectDoesNotExist]] = ObjectDoesNotExist
-    MultipleObjectsReturned: ClassVar[type[MultipleObjectsReturned]] = MultipleObjectsReturned
+    DoesNotExist: ClassVar[type[errors.ObjectDoesNotExist]] = errors.ObjectDoesNotExist
+    MultipleObjectsReturned: ClassVar[type[errors.MultipleObjectsReturned]] = errors.MultipleObjectsReturned
     if TYPE_CHECKING:
         _table: ClassVar[Table]
         _attributes: ClassVar[dict[str, Attribute]]

@@ -6,6 +6,7 @@ Django docs: ref/models/querysets, "Q() objects".
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from hyperdjango.models._checks import is_a
 from hyperdjango.models._nodes import Node
 from hyperdjango.models._shapes import Cursor, lookup_shape, shape
 from hyperdjango.models.errors import FieldError
@@ -38,7 +39,7 @@ class Q:
     def __init__(self, *conditions: "Q | Expression", **lookups: Any) -> None:
         children: list[Q | Expression | Lookup] = []
         for one in conditions:
-            if not isinstance(one, Q | Expression):
+            if not is_a(one, Q, Expression):
                 raise FieldError(
                     f"Q() takes lookups by keyword, other Qs and expressions, not {type(one).__name__}"
                 )
@@ -173,7 +174,8 @@ class Comparison(Expression):
         self.params = (*left.params, *params)
 
     def resolve(self, scope: "Scope", cursor: Cursor) -> Node:
-        from hyperdjango.models.lookups import Operand, compared
+        from hyperdjango.models._operand import Operand
+        from hyperdjango.models.lookups import compared
 
         left = self.left.resolve(scope, cursor)
         operand = Operand(self.right, scope, cursor, f"{self.left!r} {self.lookup}", f"__{self.lookup}")

@@ -4,13 +4,16 @@ Every method returns a new queryset and leaves the old one as it is. Names and m
 differ, docs/orm/differences.md says so. Django docs: ref/models/querysets.
 """
 
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from hyperdjango.models import _scoping, _steps
 from hyperdjango.models._chain import M_co, R_co
+from hyperdjango.models._reading import Reading
 from hyperdjango.models._shapes import shape
 from hyperdjango.models._writing import Writing
 from hyperdjango.models.errors import FieldError
+from hyperdjango.models.functions import Trunc
 from hyperdjango.models.query_words import conditions
 
 if TYPE_CHECKING:
@@ -18,10 +21,11 @@ if TYPE_CHECKING:
     from hyperdjango.models.expressions import Expression
     from hyperdjango.models.query_words import Q
 
+DateKind = Literal["year", "quarter", "month", "week", "day"]
 LOCK_WAITS = {(False, False): "", (True, False): " NOWAIT", (False, True): " SKIP LOCKED"}
 
 
-class QuerySet(Writing[M_co, R_co]):
+class QuerySet(Writing[M_co, R_co], Reading[M_co, R_co]):
     """Rows of a model.
 
     `await queryset` gives them as a list, `async for` as they come. Nothing is cached: a second await asks again.
@@ -142,15 +146,42 @@ class QuerySet(Writing[M_co, R_co]):
             lambda state, cursor: _steps.valued(state, cursor, names, expressions, mode),
         )
 
-    def select_related(self, *names: str) -> Self:
+    def select_related(self, *names: str | None) -> Self:
         """Fetch the rows at the other end of relations to one in the same statement, by a join.
 
         Args:
-            names: Relations; `__` goes on from there. Without any: all that are never NULL.
+            names: Relations; `__` goes on from there. Without any: all that are never NULL. None alone forgets
+                what was asked for before.
         """
+        if names == (None,):
+            return self._then(("select_related", None), (), lambda state, _: state.evolve(related={}))
         if not names:
             return self._then("select_related", (), lambda state, _: _steps.every_related(state))
         return self._then(("select_related", names), (), lambda state, _: _steps.related(state, names))
+
+    def dates(
+        self, field_name: str, kind: DateKind, order: Literal["ASC", "DESC"] = "ASC"
+    ) -> "QuerySet[M_co, date]":
+        """The different dates of a field, cut to years, quarters, months, weeks or days, in order."""
+        return self._cut(field_name, kind, order, date)
+
+    def datetimes(
+        self,
+        field_name: str,
+        kind: DateKind | Literal["hour", "minute", "second"],
+        order: Literal["ASC", "DESC"] = "ASC",
+        tzinfo: Any = None,
+    ) -> "QuerySet[M_co, datetime]":
+        """The different points in time of a field, cut to a unit as seen in `tzinfo`, in order."""
+        return self._cut(field_name, kind, order, None, tzinfo=tzinfo)
+
+    def _cut(self, field_name: str, kind: str, order: str, output: Any, **zone: Any) -> Any:
+        if order not in {"ASC", "DESC"}:
+            raise FieldError(f"order is 'ASC' or 'DESC', not {order!r}")
+        cut = Trunc(field_name, kind, output_field=output, **zone)
+        key = cut.asc() if order == "ASC" else cut.desc()
+        rows = self.filter(**{f"{field_name}__isnull": False}).order_by(key)
+        return rows.values_list(cut, flat=True).distinct()
 
     def prefetch_related(self, *lookups: Any) -> Self:
         """Fetch related rows of all instances with one more statement for each relation.

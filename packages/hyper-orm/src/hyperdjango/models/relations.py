@@ -4,10 +4,11 @@ Each is a descriptor, typed so that checkers know `book.author` for an Author wi
 no I/O: what was not fetched raises NotLoaded, which names what fetches it.
 """
 # A model's underscored attributes are kept from users, not from the package:
-# pyright: reportPrivateUsage=false
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
+from hyperdjango.models._far_ends import held
 from hyperdjango.models._meta import UNSET, Column, Relation
 from hyperdjango.models._related_rows import M
 from hyperdjango.models._related_set import RelatedSet
@@ -26,11 +27,14 @@ class RelationDescriptor(Generic[T]):
     In a class body it may also be a value, which then stands for `Field(init=False)`: `tags = ManyToMany[Tag]()`.
     """
 
-    __slots__ = ("__orig_class__", "field", "relation")
+    __slots__ = ("__orig_class__", "field", "getters", "relation")
     relation: Relation
+    # Of what is held, of the key, and of the held instance's key, where that has one column and the target is known.
+    getters: "tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[Any], Any]] | None"
 
     def __init__(self, *, init: Literal[False] = False, **options: Any) -> None:
         self.field = FieldOptions(init=init, **options)
+        self.getters = None
 
 
 def not_loaded(relation: Relation, instance: Any, fixes: str) -> NotLoaded:
@@ -64,19 +68,28 @@ class ForeignKey(RelationDescriptor[T]):
         Raises:
             NotLoaded: It was not fetched, or the key was changed since.
         """
-        relation = self.relation
         if instance is None:
-            return relation
-        try:
-            held = relation.slot.__get__(instance)
-        except AttributeError:
-            held = UNSET
-        keys = [value_of(column, instance) for column in relation.keys]
-        if held is not UNSET and held is not None:
-            theirs = [value_of(column, held) for column in relation.remotes]
-            if all(_agree(one, other) for one, other in zip(keys, theirs, strict=True)):
-                return held
-        if None in keys:
+            return self.relation
+        if self.getters is not None:
+            held_of, key_of, their_key_of = self.getters
+            try:
+                found = held_of(instance)
+                if found is not None and key_of(instance) == their_key_of(found):
+                    return found
+            except AttributeError:
+                pass  # one of them is not loaded, or has no value yet
+        return self._whole(instance)
+
+    def _whole(self, instance: Any) -> Any:
+        """Return the target's instance in every case that there is."""
+        relation = self.relation
+        if self.getters is None and len(relation.keys) == 1:
+            slots = (relation.slot, relation.keys[0].slot, relation.remotes[0].slot)
+            self.getters = (slots[0].__get__, slots[1].__get__, slots[2].__get__)
+        found = held(instance, relation)
+        if found is not UNSET:
+            return found
+        if None in [value_of(column, instance) for column in relation.keys]:
             return None
         raise not_loaded(
             relation, instance, f"select_related({relation.name!r}), prefetch_related({relation.name!r})"
@@ -100,11 +113,6 @@ class ForeignKey(RelationDescriptor[T]):
                 if key is UNSET:  # it is not saved yet; saving this one takes the key over
                     column.slot.__delete__(instance)
         relation.slot.__set__(instance, value)
-
-
-def _agree(key: Any, theirs: Any) -> bool:
-    """Whether the held instance is still the one that the key means; without a key the instance is what is meant."""
-    return key is UNSET or theirs is UNSET or bool(key == theirs)
 
 
 def check_target(relation: Relation, value: Any) -> None:
@@ -140,7 +148,8 @@ class _ToMany(RelationDescriptor[M]):
         """Return the set of those at the far end; reading it needs them loaded."""
         if instance is None:
             return self.relation
-        return RelatedSet(instance, self.relation)
+        related: RelatedSet[Any] = RelatedSet(instance, self.relation)
+        return related
 
     def __set__(self, instance: "Instance", value: Any) -> None:
         """Refuse: the far end is changed by the set's own methods."""
@@ -211,13 +220,13 @@ class LateSlot:
             AttributeError: Nothing is; AttributeError too where the slot itself is empty.
         """
         try:
-            return type(instance)._late.__get__(instance)[self.name]
+            return instance.__class__._late.__get__(instance)[self.name]
         except (AttributeError, KeyError):
             raise AttributeError(self.name) from None
 
     def __set__(self, instance: Any, value: Any) -> None:
         """Hold a value."""
-        place = type(instance)._late
+        place = instance.__class__._late
         try:
             place.__get__(instance)[self.name] = value
         except AttributeError:
@@ -230,7 +239,7 @@ class LateSlot:
             AttributeError: Nothing was held.
         """
         try:
-            del type(instance)._late.__get__(instance)[self.name]
+            del instance.__class__._late.__get__(instance)[self.name]
         except (AttributeError, KeyError):
             raise AttributeError(self.name) from None
 

@@ -4,7 +4,6 @@ Changes to tables that are there already are no business of this module: it make
 PostgreSQL docs: ddl.
 """
 # A model's underscored attributes are kept from users, not from the package:
-# pyright: reportPrivateUsage=false
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from hyperdjango.database.resolver import get_resolver
 from hyperdjango.models._ddl_indexes import index_statements
 from hyperdjango.models._ddl_names import table_sql
 from hyperdjango.models._ddl_tables import comment_statements, foreign_key, table_statement
-from hyperdjango.models._ddl_types import made_types, schema_statements
+from hyperdjango.models._ddl_types import made_types, refuse_equal_names, schema_statements
 from hyperdjango.models._registry import registry, scope_of
 from hyperdjango.models.errors import ModelDeclarationError
 
@@ -33,6 +32,7 @@ def schema_sql(models: "Iterable[type[Model]] | None" = None) -> list[str]:
         FieldError: A relation's target is not declared.
     """
     tables = with_tables(models)
+    refuse_equal_names(tables)
     statements = schema_statements(tables)
     statements += [statement for _, statement in made_types(tables).values()]
     made: set[type[Model]] = set()

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hyperdjango.models._aggregate import Aggregate, windowed
+from hyperdjango.models._checks import is_a
 from hyperdjango.models._nodes import Node, Sql
 from hyperdjango.models._shapes import Cursor
 from hyperdjango.models._sql import as_type, separated
@@ -17,6 +18,7 @@ from hyperdjango.models.expressions import (
     Expression,
     as_expression,
     order_keys,
+    several,
     type_from,
     write_order,
 )
@@ -60,12 +62,12 @@ class WindowFrame:
                 raise FieldError(f"{type(self).__name__}: a bound is {self._bounds()} or None, not {bound!r}")
         if start is not None and end is not None and type(start) is type(end) and start > end:
             raise FieldError(f"{type(self).__name__}: it ends at {end!r}, before it begins at {start!r}")
-        if exclusion is not None and not isinstance(exclusion, WindowFrameExclusion):  # pyright: ignore[reportUnnecessaryIsInstance] - users without a checker
+        if exclusion is not None and not is_a(exclusion, WindowFrameExclusion):
             raise FieldError(f"exclusion takes a WindowFrameExclusion, not {exclusion!r}")
         self.start = start
         self.end = end
         self.exclusion = exclusion
-        self.key = (type(self), type(start), start, type(end), end, exclusion)
+        self.key: tuple[Any, ...] = (type(self), type(start), start, type(end), end, exclusion)
 
     @classmethod
     def _is_bound(cls, bound: object) -> bool:
@@ -150,17 +152,10 @@ class Window(Expression):
     ) -> None:
         if not isinstance(expression, Aggregate | WindowFunction):
             raise FieldError(f"Window() takes a window function or an aggregate, not {expression!r}")
-        if frame is not None and not isinstance(frame, WindowFrame):  # pyright: ignore[reportUnnecessaryIsInstance] - users without a checker
+        if frame is not None and not is_a(frame, WindowFrame):
             raise FieldError(f"frame takes a RowRange, ValueRange or GroupsRange, not {type(frame).__name__}")
-        given = (
-            partition_by
-            if isinstance(partition_by, list | tuple)
-            else ()
-            if partition_by is None
-            else (partition_by,)
-        )
         self.expression = expression
-        self.partition = tuple(as_expression(one) for one in given)
+        self.partition = tuple(as_expression(one) for one in several(partition_by))
         self.order = order_keys(order_by)
         self.frame = frame
         self._output = type_from(output_field) if output_field is not None else None

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 DEFAULT_ALIAS = "default"
 
 
-class UnknownAlias(LookupError):
+class UnknownAlias(LookupError):  # noqa: N818 - says what it is
     """No database is configured under an alias."""
 
 
@@ -43,7 +43,9 @@ class _OneDatabase:
     def resolve(
         self, alias: str | None, model: type[Any] | None, *, is_write: bool, instance_alias: str | None
     ) -> "Database":
-        declared = alias or (model._table.database if model is not None else None)
+        declared = alias
+        if declared is None and model is not None:
+            declared = model._table.database
         if declared not in {None, DEFAULT_ALIAS}:
             raise UnknownAlias(
                 f"no database {declared!r}; there is {DEFAULT_ALIAS!r} only: get_db(). "

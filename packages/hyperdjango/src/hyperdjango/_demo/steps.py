@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from rich.markup import escape
 from rich.table import Table
 
-from hyperdjango._demo import bulk, concurrent
+from hyperdjango._demo import bulk, concurrent, orm
 from hyperdjango._demo.tour import STATIONS, Step, Tour, duration
 from hyperdjango.database import DivisionByZero, SyncDatabase, UniqueViolation
 
@@ -252,4 +252,7 @@ STEPS: Final = [
     Step("timeout=", concurrent.timeout),
     Step("an error", error),
     Step("types", types),
+    Step("models", orm.declare),
+    Step("querysets", orm.querysets),
+    Step("related rows", orm.related),
 ]

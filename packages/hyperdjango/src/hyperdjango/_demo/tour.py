@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from rich.console import Console
 from rich.markup import escape
@@ -31,6 +31,7 @@ class Tour:
     url: str
     rows: int
     schema: str = field(default_factory=lambda: f"hyper_demo_{secrets.token_hex(4)}")
+    kept: dict[str, Any] = field(default_factory=dict)  # what a step leaves for later ones
 
     def table(self, name: str) -> str:
         """Return the name of one of the tour's tables, ready to stand in SQL."""

@@ -3,6 +3,7 @@
 Django docs: ref/models/database-functions.
 """
 
+from hyperdjango.models._json import KT, KeyTextTransform, KeyTransform
 from hyperdjango.models.functions.comparison import (
     Cast,
     Coalesce,
@@ -107,6 +108,7 @@ from hyperdjango.models.functions.window import (
 )
 
 __all__ = [
+    "KT",
     "MD5",
     "SHA1",
     "SHA224",
@@ -148,6 +150,8 @@ __all__ = [
     "Greatest",
     "JSONArray",
     "JSONObject",
+    "KeyTextTransform",
+    "KeyTransform",
     "LPad",
     "LTrim",
     "Lag",

@@ -81,8 +81,8 @@ class Collate(Function):
 
     __slots__ = ()
 
-    def __init__(self, expression: object, collation: str) -> None:
-        if not isinstance(collation, str) or not collation or "\0" in collation:  # pyright: ignore[reportUnnecessaryIsInstance] - users without a checker
+    def __init__(self, expression: object, collation: Any) -> None:
+        if not isinstance(collation, str) or not collation or "\0" in collation:
             raise FieldError(f"Collate() takes the name of a collation, not {collation!r}")
         self._fill((as_expression(expression),), (collation,))
 

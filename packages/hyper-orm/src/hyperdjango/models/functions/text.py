@@ -153,7 +153,7 @@ class Concat(Function):
     """One text behind the other; NULL is no text."""
 
     __slots__ = ()
-    arity = (2, None)
+    arity: ClassVar[int | tuple[int, int | None] | None] = (2, None)
 
     def build(self, nodes: list[Node]) -> Node:
         parts: list[str | Node] = ["("]

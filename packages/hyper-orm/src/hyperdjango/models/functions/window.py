@@ -5,6 +5,7 @@ Django docs: ref/models/database-functions, "Window functions". PostgreSQL docs:
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from hyperdjango.models._checks import is_a
 from hyperdjango.models._func import Function
 from hyperdjango.models._nodes import Node
 from hyperdjango.models._shapes import Cursor
@@ -96,7 +97,7 @@ class _Beside(WindowFunction):
     __slots__ = ()
 
     def __init__(self, expression: object, offset: int = 1, default: object = None) -> None:
-        if isinstance(offset, bool) or not isinstance(offset, int):  # pyright: ignore[reportUnnecessaryIsInstance] - users without a checker
+        if isinstance(offset, bool) or not is_a(offset, int):
             raise FieldError(f"{type(self).__name__}(offset=…) takes an int, not {offset!r}")
         sources: tuple[Expression, ...] = (as_expression(expression), Value(offset))
         if default is not None:

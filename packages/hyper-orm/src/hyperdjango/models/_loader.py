@@ -1,0 +1,79 @@
+"""`Book.objects.loader("author_id", many=True)`: a DataLoader whose batch is one statement with a stable text.
+
+hyper-dataloader is not needed by anything else here, and is looked for when a loader is asked for.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from hyperdjango.models._far_ends import folded
+from hyperdjango.models._keyed import arrays_of, keyed
+from hyperdjango.models._prefetch import grouped
+from hyperdjango.models.errors import FieldError, ModelError
+
+if TYPE_CHECKING:
+    from hyperdjango.models._meta import Column
+
+Batch = Callable[[Sequence[Any]], Awaitable[list[Any]]]
+
+
+def loader(queryset: Any, field: str, options: dict[str, Any], *, many: bool) -> Any:
+    """Return a DataLoader; see `QuerySet.loader`."""
+    batch = batch_of(queryset, field, many=many)
+    try:
+        class_: Any = import_module("hyperdjango.dataloader").DataLoader
+    except (ImportError, AttributeError) as error:
+        raise ModelError(
+            f"{queryset._state.model.__name__}.objects.loader() needs the package hyper-dataloader: "
+            "pip install hyper-dataloader"
+        ) from error
+    return class_(batch, **options)
+
+
+def batch_of(queryset: Any, field: str, *, many: bool) -> Batch:
+    """Return a function of keys: what the rows with these keys are, in the order of the keys.
+
+    Of a key it is an instance or None; with `many` a list. It is an exception, not raised, where one row was
+    expected and there are several. In a transaction it runs there.
+
+    Args:
+        queryset: The rows to choose from. A sliced one gives so many rows for each key.
+        field: The column of the keys.
+        many: Whether several rows may have the same key.
+    Raises:
+        FieldError: The field is none, or the queryset gives no instances.
+    """
+    state = queryset._state
+    model = state.model
+    if state.mode != "model" or state.combined:
+        raise FieldError(
+            f"loader() of {model.__name__} needs a queryset of instances: no values(), no union()"
+        )
+    column: Column = model._table.column(field)
+
+    async def batch(keys: Sequence[Any]) -> list[Any]:
+        wanted = [key for key in dict.fromkeys(keys) if key is not None]
+        groups: dict[Any, list[Any]] = {}
+        if wanted:
+            ask = keyed(state, (column,))
+            new = queryset._clone()
+            new._state = ask.state
+            new._params = queryset._params + arrays_of(wanted, 1)
+            rows = await new._rows(ask.statement, new._database(is_write=new._is_write()))
+            groups = grouped(rows, (column,), is_beside=ask.is_beside)
+        found = [groups.get(key, ()) for key in folded(list(keys), (column,))]
+        return [list(group) if many else _only(model, column, group) for group in found]
+
+    return batch
+
+
+def _only(model: Any, column: "Column", rows: Sequence[Any]) -> Any:
+    if len(rows) > 1:
+        return model.MultipleObjectsReturned(
+            f"several {model.__name__} have the same {column.name}: loader({column.name!r}, many=True)"
+        )
+    return rows[0] if rows else None
+
+
+__all__ = ["batch_of", "loader"]
