@@ -80,9 +80,10 @@ async def item(db: Database) -> Item:
 
 async def test_a_new_instance_is_inserted_and_takes_back_what_the_database_has_made(db: Database) -> None:
     shop = Shop(name="corner")
-    assert not shop._origin
+    before = shop._origin
     with assert_num_queries(db, 1):
         await shop.save(using=db)
+    assert before is None
     assert shop.id > 0
     assert shop._origin is not None
     assert shop._origin.database is db

@@ -46,9 +46,10 @@ def aggregated(state: State, cursor: Cursor, expressions: dict[str, Any]) -> Sta
     ways: set[Any] = set()
     for name, expression in expressions.items():
         _check_name(name)
-        if isinstance(expression, str) or not hasattr(type(expression), "resolve"):
+        given: object = expression
+        if isinstance(given, str) or not hasattr(type(given), "resolve"):
             raise FieldError(
-                f"aggregate({name}=…) takes an aggregate such as Count(…), not {type(expression).__name__}"
+                f"aggregate({name}=…) takes an aggregate such as Count(…), not {type(given).__name__}"
             )
         found = first_many(expression, scope)
         ways.add(found.prefix if found is not None else None)

@@ -4,11 +4,12 @@ Django docs: ref/models/querysets, "Methods that do not return QuerySets".
 """
 
 from collections.abc import AsyncIterator, Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hyperdjango.database._native import native
 from hyperdjango.models import _aggregation, _compile, _steps
 from hyperdjango.models._chain import Chain, M_co, R_co
+from hyperdjango.models._row_statements import called
 from hyperdjango.models._state import State, next_state
 from hyperdjango.models.errors import FieldError
 
@@ -126,7 +127,9 @@ class Awaiting(Chain[M_co, R_co]):
             MultipleObjectsReturned: More than one fits.
             FieldError: As `filter`.
         """
-        queryset: Any = self.filter(*args, **lookups) if args or lookups else self  # type: ignore[attr-defined]
+        queryset = cast("Any", self)
+        if args or lookups:
+            queryset = queryset.filter(*args, **lookups)
         statement = _compile.select_some(queryset._state, _compile.ROWS_OF_GET)
         rows = await queryset._rows(statement, self._database(is_write=self._is_write()))
         if len(rows) == 1:
@@ -168,8 +171,7 @@ class Awaiting(Chain[M_co, R_co]):
     async def _at_end(self, names: tuple[str, ...]) -> R_co:
         if not names:
             raise FieldError("earliest() and latest() take the names of fields")
-        queryset: Any = self.order_by(*names)  # type: ignore[attr-defined]
-        row: R_co | None = await queryset.first()
+        row: R_co | None = await cast("Any", self).order_by(*names).first()
         if row is None:
             model = self._state.model
             raise model.DoesNotExist(f"there is no {model.__name__}")
@@ -227,8 +229,7 @@ class Awaiting(Chain[M_co, R_co]):
             raise FieldError(
                 f"contains() of {self._state.model.__name__} takes an instance of it, not {type(instance).__name__}"
             )
-        queryset: Any = self.filter(pk=instance.pk)  # type: ignore[attr-defined]
-        found: bool = await queryset.exists()
+        found: bool = await cast("Any", self).filter(pk=instance.pk).exists()
         return found
 
     async def in_bulk(self, keys: Any = None, *, field_name: str = "pk") -> dict[Any, M_co]:
@@ -238,9 +239,9 @@ class Awaiting(Chain[M_co, R_co]):
             FieldError: Rows may share a value of the field, or it is not fetched.
         """
         name = _steps.unique_name(self._state, field_name)
-        queryset: Any = self
+        queryset = cast("Any", self)
         if keys is not None:
-            queryset = self.filter(**{f"{name}__in": list(keys)})  # type: ignore[attr-defined]
+            queryset = queryset.filter(**{f"{name}__in": list(keys)})
         return {getattr(row, name): row for row in await queryset}
 
     async def explain(self, **options: Any) -> Any:
@@ -251,7 +252,7 @@ class Awaiting(Chain[M_co, R_co]):
 
 def _converted(rows: list[Any], position: int, name: str, converter: Any, mode: str) -> list[Any]:
     """Rows with one column's values turned into the annotated type; NULL stays None."""
-    convert = converter.__getitem__ if isinstance(converter, dict) else converter
+    convert = called(converter)
     if mode == "dict":
         for row in rows:
             if row[name] is not None:

@@ -48,9 +48,10 @@ class Statement(NamedTuple):
 def statement(state: State, use: str, make: "Callable[[State], Statement]") -> Statement:
     """Return a compiled use of a State, made on its first use."""
     known: Statement | None = state.compiled.get(use)
-    if known is None:
-        known = state.compiled.setdefault(use, make(state))
-    return known
+    if known is not None:
+        return known
+    made: Statement = state.compiled.setdefault(use, make(state))
+    return made
 
 
 def select(state: State) -> Statement:
@@ -310,9 +311,10 @@ def primary_key_order(state: State) -> State:
     own = tuple(Ref(state.root, column) for column in state.model._table.primary_key)
     keys = tuple(OrderKey(node, "", " DESC") for node in (*(state.distinct or ()), *own))
     known: State | None = state.compiled.get("ordered")
-    if known is None:
-        known = state.compiled.setdefault("ordered", state.evolve(order=keys))
-    return known
+    if known is not None:
+        return known
+    made: State = state.compiled.setdefault("ordered", state.evolve(order=keys))
+    return made
 
 
 def write_within(writer: Writer, state: State, offset: int) -> None:

@@ -6,7 +6,7 @@ What was not fetched is left out, never fetched. A relation is in it only where 
 import base64
 import datetime as dt
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal
@@ -101,7 +101,7 @@ def dump_json(instance: "Model", *, indent: int | None = None, **options: Any) -
     return json.dumps(values, ensure_ascii=False, indent=indent, separators=separators, allow_nan=False)
 
 
-def jsonable(value: Any) -> Any:
+def jsonable(value: object) -> Any:
     """Return a value as JSON has it.
 
     Numbers that JSON does not know (Decimal beyond a float's digits, NaN, infinities) and all other types come as
@@ -148,9 +148,25 @@ def _range(value: Range[Any]) -> dict[str, Any]:
     return {"lower": jsonable(value.lower), "upper": jsonable(value.upper), "bounds": value.bounds}
 
 
+def _multirange(value: Multirange[Any]) -> list[Any]:
+    return [_range(one) for one in value]
+
+
+def _enum(value: Enum) -> Any:
+    return jsonable(value.value)
+
+
+def _dict(value: dict[Any, Any]) -> dict[str, Any]:
+    return {str(key): jsonable(inner) for key, inner in value.items()}
+
+
+def _list(value: Sequence[Any]) -> list[Any]:
+    return [jsonable(inner) for inner in value]
+
+
 _AS_THEY_ARE = frozenset({type(None), bool, int, str})
 _FORMS: dict[type, Any] = {
-    Enum: lambda value: jsonable(value.value),
+    Enum: _enum,
     bool: bool,
     int: int,
     str: str,
@@ -161,9 +177,9 @@ _FORMS: dict[type, Any] = {
     dt.date: dt.date.isoformat,
     dt.time: dt.time.isoformat,
     dt.timedelta: duration,
-    Multirange: lambda value: [_range(one) for one in value],
+    Multirange: _multirange,
     Range: _range,
-    dict: lambda value: {str(key): jsonable(inner) for key, inner in value.items()},
-    list: lambda value: [jsonable(inner) for inner in value],
-    tuple: lambda value: [jsonable(inner) for inner in value],
+    dict: _dict,
+    list: _list,
+    tuple: _list,
 }

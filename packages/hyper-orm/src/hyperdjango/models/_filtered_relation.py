@@ -4,7 +4,7 @@ Django docs: ref/models/querysets, "FilteredRelation() objects".
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from hyperdjango.models._nodes import Node, Source
 from hyperdjango.models._scope import SEPARATOR, Scope
@@ -44,7 +44,7 @@ class FilteredRelation:
     __slots__ = ("condition", "key", "params", "relation_name")
 
     def __init__(self, relation_name: str, *, condition: Q) -> None:
-        given: object = condition
+        given = cast("object", condition)
         if not isinstance(given, Q) or not given:
             raise FieldError("FilteredRelation() takes a condition: Q(…)")
         self.relation_name = relation_name

@@ -87,6 +87,7 @@ def loaded_columns(state: State, source: Source, path: tuple[str, ...]) -> "list
 def plan_of(state: State) -> Plan:
     """Return the plan of a State, made on its first use."""
     known: Plan | None = state.compiled.get("plan")
-    if known is None:
-        known = state.compiled.setdefault("plan", Plan(state))
-    return known
+    if known is not None:
+        return known
+    made: Plan = state.compiled.setdefault("plan", Plan(state))
+    return made

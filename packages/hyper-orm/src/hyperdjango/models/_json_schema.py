@@ -69,7 +69,7 @@ def _is_required(column: "Column") -> bool:
 
 
 def _property(column: "Column") -> dict[str, Any]:
-    found = _of_type(column.type)
+    found: dict[str, Any] = _of_type(column.type)
     numbers = found.get("type") in {"integer", "number"}
     for rule in column.rules:
         if rule.word in _WORDS and numbers:

@@ -71,7 +71,7 @@ def giving(sql: str, columns: "Sequence[Column]") -> RowStatement:
 def called(convert: Any) -> Any:
     """Return a conversion as a function."""
     if isinstance(convert, dict):
-        return cast("dict[Any, Any]", convert).__getitem__
+        return cast("dict[object, Any]", convert).__getitem__
     return convert
 
 

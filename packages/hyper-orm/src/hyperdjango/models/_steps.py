@@ -68,10 +68,11 @@ def annotated(state: State, cursor: Cursor, expressions: dict[str, Any], *, is_s
             extra = {**state.extra, name: expression.source(state, scope, name, cursor)}
             state = state.evolve(extra=extra)
             continue
-        if isinstance(expression, str) or not hasattr(type(expression), "resolve"):
+        given: object = expression
+        if isinstance(given, str) or not hasattr(type(given), "resolve"):
             raise FieldError(
                 f"annotate({name}=…) takes an expression such as F(…), Count(…) or Value(…), "
-                f"not {type(expression).__name__}"
+                f"not {type(given).__name__}"
             )
         scope = Scope(state.root, annotations, extra=state.extra)
         if state.mode != "model":
@@ -488,7 +489,8 @@ def returned(state: State, cursor: Cursor, names: tuple[Any, ...]) -> State:
 
 def named_row(model_name: str, names: tuple[str, ...]) -> Any:
     """The class of rows of values_list(named=True)."""
-    return namedtuple(f"{model_name}Row", names)
+    # The names are known at run time only, so no type can be told of the fields.
+    return namedtuple(f"{model_name}Row", names)  # pyright: ignore[reportUntypedNamedTuple]
 
 
 def _not_sliced(state: State, what: str) -> None:

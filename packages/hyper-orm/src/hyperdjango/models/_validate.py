@@ -11,9 +11,9 @@ import ipaddress
 import json
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from hyperdjango.database.types import Multirange, Range
 from hyperdjango.models._nearest import nearest
@@ -43,14 +43,16 @@ def validate(model: type[M], data: Any, *, strict: bool = False) -> M:
     table = model._table
     faults: dict[str, str] = {}
     values: dict[str, Any] = {}
-    for name, given in data.items():
+    fields = cast("Mapping[object, Any]", data)
+    for name, given in fields.items():
+        field = str(name)
         try:
-            values[name] = _value(table, name, given, strict=strict)
+            values[field] = _value(table, name, given, strict=strict)
         except ValidationError as error:
-            faults |= {f"{name}.{inner}" if inner else name: text for inner, text in error.errors.items()}
+            faults |= {f"{field}.{inner}" if inner else field: text for inner, text in error.errors.items()}
         except ValueError as error:
-            faults[str(name)] = str(error)
-    _missing(table, set(data), faults)
+            faults[field] = str(error)
+    _missing(table, set(fields), faults)
     if faults:
         raise ValidationError(model.__name__, faults)
     return model(**values)
@@ -117,9 +119,10 @@ def _is_of(type_: "ColumnType", value: Any) -> bool:
     if type_.kind == "json" or not isinstance(python, type):
         return True
     if type_.kind == "array":
-        return isinstance(value, list | tuple) and (
-            type_.element is None or all(one is None or _is_of(type_.element, one) for one in value)
-        )
+        if not isinstance(value, list | tuple):
+            return False
+        element, elements = type_.element, cast("Sequence[Any]", value)
+        return element is None or all(one is None or _is_of(element, one) for one in elements)
     if python is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if python is int:
@@ -129,7 +132,7 @@ def _is_of(type_: "ColumnType", value: Any) -> bool:
     return isinstance(value, python)
 
 
-def read(type_: "ColumnType", given: Any) -> Any:
+def read(type_: "ColumnType", given: object) -> Any:
     """Return what a value of JSON means in a column of a type; other values as they are.
 
     Raises:
@@ -138,16 +141,16 @@ def read(type_: "ColumnType", given: Any) -> Any:
     if type_.enum is not None or (isinstance(type_.convert, dict) and isinstance(given, str | int)):
         return _member(type_, given)
     if type_.kind == "array" and isinstance(given, list | tuple) and type_.element is not None:
-        element = type_.element
-        return [None if one is None else read(element, one) for one in given]
+        element, elements = type_.element, cast("Sequence[Any]", given)
+        return [None if one is None else read(element, one) for one in elements]
     if type_.kind == "range" and isinstance(given, Mapping):
         return _range(type_, given)
     if type_.kind == "multirange" and isinstance(given, list) and type_.element is not None:
-        return Multirange([_range(type_, one) for one in given])
+        return Multirange([_range(type_, one) for one in cast("list[object]", given)])
     reader = _READERS.get(type_.python) if isinstance(type_.python, type) else None
     if reader is not None and isinstance(given, str | int | float) and not isinstance(given, bool):
         return reader(given)
-    return given
+    return cast("Any", given)
 
 
 def _member(type_: "ColumnType", given: Any) -> Any:
@@ -163,15 +166,16 @@ def _member(type_: "ColumnType", given: Any) -> Any:
 
 def _range(type_: "ColumnType", given: Any) -> Range[Any]:
     if isinstance(given, Range):
-        return given
-    if not isinstance(given, Mapping) or not set(given) <= {"lower", "upper", "bounds", "empty"}:
+        return cast("Range[object]", given)
+    parts = cast("Mapping[object, Any]", given) if isinstance(given, Mapping) else None
+    if parts is None or not set(parts) <= {"lower", "upper", "bounds", "empty"}:
         raise ValueError("must be a range: lower, upper, bounds; or empty")
     bound = type_.element
     lower, upper = (
-        None if given.get(side) is None else read(bound, given[side]) if bound is not None else given[side]
+        None if parts.get(side) is None else read(bound, parts[side]) if bound is not None else parts[side]
         for side in ("lower", "upper")
     )
-    return Range(lower, upper, given.get("bounds", "[)"), empty=given.get("empty") is True)
+    return Range(lower, upper, parts.get("bounds", "[)"), empty=parts.get("empty") is True)
 
 
 def _decimal(given: Any) -> Decimal:

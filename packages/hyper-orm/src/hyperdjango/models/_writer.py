@@ -167,14 +167,14 @@ class Writer:
         try:
             if source.parent is not None:
                 self.alias(source.parent)
-            if isinstance(source, Lateral):
-                body = self.capture(lambda: self.select(source.select))
+            lateral = (
+                self.capture(lambda: self.select(source.select)) if isinstance(source, Lateral) else None
+            )
             alias = f"t{self._alias_count}"
             self._alias_count += 1
             frame.aliases[source] = alias
             position = len(frame.joins)
-            if not isinstance(source, Lateral):
-                body = self.capture(lambda: self._write_on(source, alias))
+            body = self.capture(lambda: self._write_on(source, alias)) if lateral is None else lateral
             frame.joins.insert(position, (source, alias, body))
             return alias
         finally:

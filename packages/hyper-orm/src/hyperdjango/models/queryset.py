@@ -5,7 +5,7 @@ differ, docs/orm/differences.md says so. Django docs: ref/models/querysets.
 """
 
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
 from hyperdjango.models import _scoping, _steps
 from hyperdjango.models._chain import M_co, R_co
@@ -163,7 +163,8 @@ class QuerySet(Writing[M_co, R_co], Reading[M_co, R_co]):
         self, field_name: str, kind: DateKind, order: Literal["ASC", "DESC"] = "ASC"
     ) -> "QuerySet[M_co, date]":
         """The different dates of a field, cut to years, quarters, months, weeks or days, in order."""
-        return self._cut(field_name, kind, order, date)
+        found: QuerySet[M_co, date] = self._cut(field_name, kind, order, date)
+        return found
 
     def datetimes(
         self,
@@ -173,7 +174,8 @@ class QuerySet(Writing[M_co, R_co], Reading[M_co, R_co]):
         tzinfo: Any = None,
     ) -> "QuerySet[M_co, datetime]":
         """The different points in time of a field, cut to a unit as seen in `tzinfo`, in order."""
-        return self._cut(field_name, kind, order, None, tzinfo=tzinfo)
+        found: QuerySet[M_co, datetime] = self._cut(field_name, kind, order, None, tzinfo=tzinfo)
+        return found
 
     def _cut(self, field_name: str, kind: str, order: str, output: Any, **zone: Any) -> Any:
         if order not in {"ASC", "DESC"}:
@@ -247,9 +249,9 @@ class QuerySet(Writing[M_co, R_co], Reading[M_co, R_co]):
         return self._combined("EXCEPT", others)
 
     def _combined(self, word: str, others: "tuple[QuerySet[Any, Any], ...]") -> Self:
-        for other in others:
-            if not isinstance(other, QuerySet):
-                raise FieldError(f"{word.lower()} takes querysets, not {type(other).__name__}")
+        for given in cast("tuple[object, ...]", others):
+            if not isinstance(given, QuerySet):
+                raise FieldError(f"{word.lower()} takes querysets, not {type(given).__name__}")
         if not others:
             return self._clone()
         states = tuple(other._state for other in others)
@@ -295,9 +297,10 @@ class QuerySet(Writing[M_co, R_co], Reading[M_co, R_co]):
         return self._then(("unscoped", names), (), lambda state, _: _scoping.unscoped(state, names))
 
     def __getitem__(self, item: "slice[Any, Any, Any]") -> Self:
-        if not isinstance(item, slice):
+        at = cast("Any", item)
+        if not isinstance(at, slice):
             raise TypeError(
-                f"{type(self).__name__}[{item}] would need I/O; await queryset[{item}:{item + 1}], first(), or the list"
+                f"{type(self).__name__}[{at}] would need I/O; await queryset[{at}:{at + 1}], first(), or the list"
             )
         start, stop = item.start or 0, item.stop
         if item.step is not None:

@@ -31,7 +31,7 @@ class Tour:
     url: str
     rows: int
     schema: str = field(default_factory=lambda: f"hyper_demo_{secrets.token_hex(4)}")
-    kept: dict[str, Any] = field(default_factory=dict)  # what a step leaves for later ones
+    kept: dict[str, Any] = field(default_factory=dict[str, Any])  # what a step leaves for later ones
 
     def table(self, name: str) -> str:
         """Return the name of one of the tour's tables, ready to stand in SQL."""
