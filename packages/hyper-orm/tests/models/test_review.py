@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import copy
+import pickle
+from collections.abc import AsyncIterator, Callable
 from datetime import date
 from typing import Any, ClassVar
 
@@ -24,7 +26,7 @@ from hyperdjango.models import (
     create_schema,
 )
 from hyperdjango.models.functions import Coalesce
-from shelf import Author, Book, keys
+from shelf import Author, Book, Tag, keys
 
 
 class Poet(Model):
@@ -187,3 +189,61 @@ async def test_a_row_that_is_not_there_does_not_tell_what_was_looked_for(shelf: 
         with pytest.raises(Book.DoesNotExist, match="title") as caught:
             await books.get(condition, title="s3cret")
         assert "s3cret" not in str(caught.value)
+
+
+MISUSES: list[tuple[Callable[[Any], Any], str]] = [
+    (list, r"of Book are read by await: `for row in await queryset`"),
+    (bool, r"of Book has rows is asked by await: `if await queryset.exists\(\)`"),
+    (len, r"of Book has no length before it is awaited: `await queryset.count\(\)`"),
+    (lambda books: 1 in books, r"`await queryset.contains\(row\)`"),
+    (lambda books: books[0], r"await queryset\[0:1\]"),
+    (lambda books: books["title"], r"is sliced: queryset\[2:5\]; \['title'\]"),
+    (lambda books: books[:2.5], r"sliced by ints"),
+    (pickle.dumps, r"of Book cannot be pickled"),
+]
+
+
+@pytest.mark.parametrize(("use", "said"), MISUSES)
+def test_a_queryset_that_is_taken_for_a_list_says_what_to_write(use: Callable[[Any], Any], said: str) -> None:
+    for books in (Book.objects, Book.objects.filter(pk=1)):
+        with pytest.raises(TypeError, match=said):
+            use(books)
+
+
+async def test_a_queryset_is_copied_as_any_value(shelf: Database) -> None:
+    books: Any = Book.objects.using(shelf).filter(pk=1)
+    for made in (copy.copy(books), copy.deepcopy({"of": [books]})["of"][0]):
+        assert await made.values_list("pk", flat=True) == [1]
+
+
+def test_rows_of_another_model_are_no_keys_of_this_one() -> None:
+    books: Any = Book.objects
+    for name in ("pk__in", "id__in", "author_id__in", "author__in"):
+        with pytest.raises(FieldError, match="Tag"):
+            books.filter(**{name: Tag.objects.all()})
+    with pytest.raises(FieldError, match=r"pages is no key of Tag; say by values\(…\)"):
+        books.filter(pages__in=Tag.objects.all())
+    books.filter(
+        pk__in=books.filter(pk=1), author_id__in=Author.objects.all(), pages=Tag.objects.values("pk")[:1]
+    )
+
+
+def test_an_error_about_a_condition_does_not_repeat_its_values() -> None:
+    books: Any = Book.objects
+    secret = "s3cret"
+    for wrong in (
+        lambda: books.filter(Value(secret)),
+        lambda: books.filter(title__isnull=secret),
+        lambda: books.filter(pages=secret),
+        lambda: books.filter(pages__in=[secret]),
+        lambda: books.filter(pages__range=(secret, secret)),
+        lambda: books.filter(title__has_keys=[secret]),
+        lambda: books.filter(in_print=[secret]),
+        lambda: books.filter(words__len=[secret]),
+        lambda: books.filter(data__has_key=[secret]),
+        lambda: books.filter(titel=secret),
+        lambda: books.annotate(text=secret),
+    ):
+        with pytest.raises(FieldError) as caught:
+            wrong()
+        assert secret not in str(caught.value)
