@@ -247,3 +247,91 @@ def test_an_error_about_a_condition_does_not_repeat_its_values() -> None:
         with pytest.raises(FieldError) as caught:
             wrong()
         assert secret not in str(caught.value)
+
+
+class Counted(Model):
+    name: str = Field(unique=True)
+    size: int = 0
+    marks: list[str] = Field(default_factory=list)
+    version: int = Field(default=0, version=True)
+
+    class Meta:
+        table = "review_counted"
+
+
+@pytest.fixture
+async def counted(database_url: str) -> AsyncIterator[Any]:
+    async with Database(database_url, 1, 4) as database:
+        await create_schema([Counted], database)
+        yield Counted.objects.using(database)
+
+
+class Undone(Exception):
+    """Ends a block."""
+
+
+async def test_what_was_written_in_a_block_that_is_rolled_back_is_written_again(counted: Any) -> None:
+    db: Database = counted._using
+    old = await counted.create(name="old")
+    gone = await counted.create(name="gone")
+    lists = [await counted.create(name=f"l{number}") for number in range(2)]
+    new, bulk = Counted(name="new"), [Counted(name="b0"), Counted(name="b1")]
+    with pytest.raises(Undone):
+        async with db.transaction():
+            await new.save(using=db)
+            old.size = 5
+            old.marks.append("x")
+            await old.save()
+            old.size = 6
+            await old.save()
+            await gone.delete()
+            await counted.bulk_create(bulk)
+            for one in lists:
+                one.size = 7
+            await counted.bulk_update(lists, ["size"])
+            raise Undone
+    assert (new._origin, bulk[0]._origin, old.version) == (None, None, 0)
+    old.name = "older"
+    for one in (new, old, *bulk, *lists):
+        await one.save(using=db)
+    assert await counted.order_by("name").values_list("name", "size", "marks") == [
+        ("b0", 0, []),
+        ("b1", 0, []),
+        ("gone", 0, []),
+        ("l0", 7, []),
+        ("l1", 7, []),
+        ("new", 0, []),
+        ("older", 6, ["x"]),
+    ]
+    assert await gone.delete() == 1
+
+
+async def test_a_savepoint_takes_back_its_own_writes_alone(counted: Any) -> None:
+    db: Database = counted._using
+    outer, inner = Counted(name="outer"), Counted(name="inner")
+    async with db.transaction():
+        await outer.save(using=db)
+        with pytest.raises(Undone):
+            async with db.transaction():
+                await inner.save(using=db)
+                outer.size = 3
+                await outer.save()
+                raise Undone
+        assert (outer._origin is not None, inner._origin) == (True, None)
+        await outer.save()
+        await inner.save(using=db)
+    assert await counted.order_by("name").values_list("name", "size") == [("inner", 0), ("outer", 3)]
+
+
+async def test_a_block_that_is_committed_takes_nothing_back(counted: Any) -> None:
+    db: Database = counted._using
+    one = Counted(name="one")
+    async with db.transaction():
+        async with db.transaction():
+            await one.save(using=db)
+    assert one._origin is not None
+    assert await counted.count() == 1
+    with pytest.raises(Undone):
+        async with db.transaction():
+            raise Undone
+    assert one._origin is not None
