@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import copy
+import pickle
+from collections.abc import AsyncIterator, Callable
 from datetime import date
 from typing import Any, ClassVar
 
@@ -24,7 +26,7 @@ from hyperdjango.models import (
     create_schema,
 )
 from hyperdjango.models.functions import Coalesce
-from shelf import Author, Book, keys
+from shelf import Author, Book, Tag, keys
 
 
 class Poet(Model):
@@ -187,3 +189,149 @@ async def test_a_row_that_is_not_there_does_not_tell_what_was_looked_for(shelf: 
         with pytest.raises(Book.DoesNotExist, match="title") as caught:
             await books.get(condition, title="s3cret")
         assert "s3cret" not in str(caught.value)
+
+
+MISUSES: list[tuple[Callable[[Any], Any], str]] = [
+    (list, r"of Book are read by await: `for row in await queryset`"),
+    (bool, r"of Book has rows is asked by await: `if await queryset.exists\(\)`"),
+    (len, r"of Book has no length before it is awaited: `await queryset.count\(\)`"),
+    (lambda books: 1 in books, r"`await queryset.contains\(row\)`"),
+    (lambda books: books[0], r"await queryset\[0:1\]"),
+    (lambda books: books["title"], r"is sliced: queryset\[2:5\]; \['title'\]"),
+    (lambda books: books[:2.5], r"sliced by ints"),
+    (pickle.dumps, r"of Book cannot be pickled"),
+]
+
+
+@pytest.mark.parametrize(("use", "said"), MISUSES)
+def test_a_queryset_that_is_taken_for_a_list_says_what_to_write(use: Callable[[Any], Any], said: str) -> None:
+    for books in (Book.objects, Book.objects.filter(pk=1)):
+        with pytest.raises(TypeError, match=said):
+            use(books)
+
+
+async def test_a_queryset_is_copied_as_any_value(shelf: Database) -> None:
+    books: Any = Book.objects.using(shelf).filter(pk=1)
+    for made in (copy.copy(books), copy.deepcopy({"of": [books]})["of"][0]):
+        assert await made.values_list("pk", flat=True) == [1]
+
+
+def test_rows_of_another_model_are_no_keys_of_this_one() -> None:
+    books: Any = Book.objects
+    for name in ("pk__in", "id__in", "author_id__in", "author__in"):
+        with pytest.raises(FieldError, match="Tag"):
+            books.filter(**{name: Tag.objects.all()})
+    with pytest.raises(FieldError, match=r"pages is no key of Tag; say by values\(…\)"):
+        books.filter(pages__in=Tag.objects.all())
+    books.filter(
+        pk__in=books.filter(pk=1), author_id__in=Author.objects.all(), pages=Tag.objects.values("pk")[:1]
+    )
+
+
+def test_an_error_about_a_condition_does_not_repeat_its_values() -> None:
+    books: Any = Book.objects
+    secret = "s3cret"
+    for wrong in (
+        lambda: books.filter(Value(secret)),
+        lambda: books.filter(title__isnull=secret),
+        lambda: books.filter(pages=secret),
+        lambda: books.filter(pages__in=[secret]),
+        lambda: books.filter(pages__range=(secret, secret)),
+        lambda: books.filter(title__has_keys=[secret]),
+        lambda: books.filter(in_print=[secret]),
+        lambda: books.filter(words__len=[secret]),
+        lambda: books.filter(data__has_key=[secret]),
+        lambda: books.filter(titel=secret),
+        lambda: books.annotate(text=secret),
+    ):
+        with pytest.raises(FieldError) as caught:
+            wrong()
+        assert secret not in str(caught.value)
+
+
+class Counted(Model):
+    name: str = Field(unique=True)
+    size: int = 0
+    marks: list[str] = Field(default_factory=list)
+    version: int = Field(default=0, version=True)
+
+    class Meta:
+        table = "review_counted"
+
+
+@pytest.fixture
+async def counted(database_url: str) -> AsyncIterator[Any]:
+    async with Database(database_url, 1, 4) as database:
+        await create_schema([Counted], database)
+        yield Counted.objects.using(database)
+
+
+class Undone(Exception):
+    """Ends a block."""
+
+
+async def test_what_was_written_in_a_block_that_is_rolled_back_is_written_again(counted: Any) -> None:
+    db: Database = counted._using
+    old = await counted.create(name="old")
+    gone = await counted.create(name="gone")
+    lists = [await counted.create(name=f"l{number}") for number in range(2)]
+    new, bulk = Counted(name="new"), [Counted(name="b0"), Counted(name="b1")]
+    with pytest.raises(Undone):
+        async with db.transaction():
+            await new.save(using=db)
+            old.size = 5
+            old.marks.append("x")
+            await old.save()
+            old.size = 6
+            await old.save()
+            await gone.delete()
+            await counted.bulk_create(bulk)
+            for one in lists:
+                one.size = 7
+            await counted.bulk_update(lists, ["size"])
+            raise Undone
+    assert (new._origin, bulk[0]._origin, old.version) == (None, None, 0)
+    old.name = "older"
+    for one in (new, old, *bulk, *lists):
+        await one.save(using=db)
+    assert await counted.order_by("name").values_list("name", "size", "marks") == [
+        ("b0", 0, []),
+        ("b1", 0, []),
+        ("gone", 0, []),
+        ("l0", 7, []),
+        ("l1", 7, []),
+        ("new", 0, []),
+        ("older", 6, ["x"]),
+    ]
+    assert await gone.delete() == 1
+
+
+async def test_a_savepoint_takes_back_its_own_writes_alone(counted: Any) -> None:
+    db: Database = counted._using
+    outer, inner = Counted(name="outer"), Counted(name="inner")
+    async with db.transaction():
+        await outer.save(using=db)
+        with pytest.raises(Undone):
+            async with db.transaction():
+                await inner.save(using=db)
+                outer.size = 3
+                await outer.save()
+                raise Undone
+        assert (outer._origin is not None, inner._origin) == (True, None)
+        await outer.save()
+        await inner.save(using=db)
+    assert await counted.order_by("name").values_list("name", "size") == [("inner", 0), ("outer", 3)]
+
+
+async def test_a_block_that_is_committed_takes_nothing_back(counted: Any) -> None:
+    db: Database = counted._using
+    one = Counted(name="one")
+    async with db.transaction():
+        async with db.transaction():
+            await one.save(using=db)
+    assert one._origin is not None
+    assert await counted.count() == 1
+    with pytest.raises(Undone):
+        async with db.transaction():
+            raise Undone
+    assert one._origin is not None

@@ -1,6 +1,7 @@
 """Fixtures for tests that need a database but not one of their own, and for tests of both faces."""
 
 import asyncio
+import gc
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any, Final, cast
@@ -74,6 +75,13 @@ def url(module_database: ModuleDatabase) -> Iterator[str]:
 def other(module_database: ModuleDatabase, url: str) -> psycopg.Connection[Any]:
     """A connection to the database of `url`, by another driver than ours."""
     return module_database.control()
+
+
+@pytest.fixture(scope="module")
+def quick_collections() -> None:
+    """For a module whose tests collect often: what is there before is not looked through each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(params=["async", "sync"])

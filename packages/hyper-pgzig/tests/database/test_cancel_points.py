@@ -27,6 +27,8 @@ from hyperdjango.database import Database, DataError, Gap, Notification
 from pgkit import Proxy
 from postgres_servers import Server
 
+pytestmark = pytest.mark.usefixtures("quick_collections")
+
 MAX_SIZE: Final = 2
 DELAY_SECONDS: Final = 0.001
 APPLICATION: Final = "cancel-points"

@@ -36,6 +36,8 @@ ENDLESS_ROWS: Final = "SELECT generate_series(1, 100000000) AS n, repeat('x', 50
 ENDLESS: Final = f"COPY ({ENDLESS_ROWS}) TO STDOUT"
 Control = psycopg.Connection[Any]
 
+pytestmark = pytest.mark.usefixtures("quick_collections")
+
 
 @pytest.fixture
 def control(other: Control) -> Control:

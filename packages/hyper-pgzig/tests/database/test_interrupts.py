@@ -28,6 +28,8 @@ from postgres_servers import Server
 if TYPE_CHECKING:
     from hyperdjango.database._slot import Slot
 
+pytestmark = pytest.mark.usefixtures("quick_collections")
+
 ROUNDS: Final = 250
 PROGRAM_SECONDS_MAX: Final = 120
 

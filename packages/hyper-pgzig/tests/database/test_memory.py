@@ -44,6 +44,8 @@ from pgkit.until import until_async
 from postgres_servers import Server
 from typekit import fresh_database
 
+pytestmark = pytest.mark.usefixtures("quick_collections")
+
 REPEATS: Final = 60
 RESIDENT_GROWTH_MAX: Final = 6 * 2**20  # what allocators keep for themselves
 
@@ -63,13 +65,6 @@ def db(server: Server) -> Iterator[SyncDatabase]:
 @pytest.fixture
 def url(server: Server, db: SyncDatabase) -> str:
     return server.url_for(str(db.query_val("SELECT current_database()")))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_collections() -> None:
-    """What the other tests have left is not looked through again and again."""
-    gc.collect()
-    gc.freeze()
 
 
 class Row(NamedTuple):

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from hyperdjango.database._native import native
-from hyperdjango.models import _bulk_copy, _in_place, _unnest
+from hyperdjango.models import _bulk_copy, _in_place, _undoing, _unnest
 from hyperdjango.models._bulk_texts import Conflict, Insertion, insertion
 from hyperdjango.models._columnar import Gathered
 from hyperdjango.models._meta import UNSET, Column, Table
@@ -268,6 +268,7 @@ def _take(
         _fill(text, instances, rows)
     for place, position in enumerate(positions):
         created.inserted[position] = True if new is None else new[place]
+    _undoing.inserted_many(origin.database, list(instances), batch.made)
     is_mutable = _in_place.SLOT in table.model.__dict__
     for instance in instances:
         instance._origin = origin

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hyperdjango.database._identifiers import quote_identifier
-from hyperdjango.models import _in_place, _unnest
+from hyperdjango.models import _in_place, _undoing, _unnest
 from hyperdjango.models import _row_statements as statements
 from hyperdjango.models._bulk_create import BATCH, checked_instances
 from hyperdjango.models._columnar import Gathered, gather
@@ -49,7 +49,7 @@ async def bulk_update(
                     table, columns, [values[start : start + size] for values in lists], database
                 )
             _refuse_stale(table, count, len(instances))
-    _written(table, instances, columns)
+    _written(table, instances, columns, database)
     return count
 
 
@@ -114,11 +114,13 @@ def _refuse_stale(table: Table, count: int, expected: int) -> None:
         )
 
 
-def _written(table: Table, instances: list[Any], columns: tuple[Column, ...]) -> None:
+def _written(table: Table, instances: list[Any], columns: tuple[Column, ...], database: "Database") -> None:
     names = {column.name for column in columns}
     names.update(column.relation.name for column in columns if column.relation is not None)
     version = statements.version_of(table)
     for instance in instances:
+        before = None if version is None else (version, version.slot.__get__(instance))
+        _undoing.updated(database, instance, {column.name for column in columns}, before)
         if instance._changed:
             instance._changed = instance._changed - names or None
         _in_place.remember(instance, columns)

@@ -102,7 +102,7 @@ def _texts(said: str) -> Callable[[list[Any]], list[str]]:
 
 def _text(said: str, key: Any) -> str:
     if isinstance(key, bool) or not isinstance(key, str | int):
-        raise FieldError(f"{said} takes keys as str or int, not {key!r}")
+        raise FieldError(f"{said} takes keys as str or int, not {type(key).__name__}")
     return str(key)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from hyperdjango.models._checks import has, is_a
+from hyperdjango.models._checks import has
 from hyperdjango.models._nodes import Node, Parameter
 from hyperdjango.models._shapes import (
     Constant,
@@ -90,7 +90,7 @@ class Operand:
 
     def _parameter(self, cast: str | None, adapt: Callable[[Any], Any] | None) -> Node:
         if len(self.params) != 1:
-            raise FieldError(f"{self.said} takes one value, not {self.value!r}")
+            raise FieldError(f"{self.said} takes one value, not {_shown(self.value)}")
         if adapt is not None:
             self._cursor.adapt(self._first, adapt)
         return Parameter(self._first, type_of_kind(self.kind), cast=cast)
@@ -121,12 +121,8 @@ class Operand:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
-    if (
-        value is None
-        or isinstance(value, bool | int | float)
-        or (is_a(value, list, tuple) and len(text) < 40)
-    ):
-        return text
+    # Texts may be secret; a list may have some in it.
+    if value is None or isinstance(value, bool | int | float):
+        return repr(value)
     name = type(value).__name__
     return f"{'an' if name[:1] in 'aeiouAEIOU' else 'a'} {name}"

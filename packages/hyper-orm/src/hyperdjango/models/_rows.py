@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from hyperdjango.database import Database
 from hyperdjango.database.resolver import get_resolver
-from hyperdjango.models import _hooks, _in_place
+from hyperdjango.models import _hooks, _in_place, _undoing
 from hyperdjango.models import _row_statements as statements
 from hyperdjango.models._meta import UNSET, Column, Table
 from hyperdjango.models._origin import Origin
@@ -82,6 +82,7 @@ async def insert(instance: Any, database: Database) -> None:
     except BaseException:
         _changed_after_all(instance, changed or set())
         raise
+    _undoing.inserted(database, instance, made, instance._origin)
     instance._origin = Origin(database, None)
 
 
@@ -140,7 +141,8 @@ async def _update(
     outgoing = for_update(instance, columns)
     wanted = tuple(c for c in table.columns if c.generated is not None or c.is_version)
     statement = statements.update(table, tuple(columns), wanted)
-    values = [*outgoing.values, *key, *_expected_version(instance)]
+    version = _expected_version(instance)
+    values = [*outgoing.values, *key, *version]
     written = {column.name for column in columns}
     written.update(column.relation.name for column in columns if column.relation is not None)
     written.update(column.name for column in wanted)
@@ -158,6 +160,9 @@ async def _update(
     except BaseException:
         _changed_after_all(instance, written & changed | {column.name for column in columns})
         raise
+    counted = statements.version_of(table)
+    before = None if counted is None else (counted, version[0])
+    _undoing.updated(database, instance, {column.name for column in columns}, before)
     if instance._origin is None:
         instance._origin = Origin(database, None)
 
@@ -198,6 +203,7 @@ async def delete(instance: Any, using: "str | Database | None") -> int:
     status = await database.execute(statements.delete(table).sql, *values)
     if status.rows == 0 and statements.version_of(table) is not None:
         raise _stale(instance)
+    _undoing.deleted(database, instance)
     instance._origin = None
     await _hooks.after_delete(instance, database)
     return status.rows

@@ -103,7 +103,7 @@ def lookup_shape(name: str, value: Any) -> tuple[Any, tuple[Any, ...]]:
     if name.endswith(_SPECIAL):
         if name.endswith("__isnull"):
             if not isinstance(value, bool):
-                raise FieldError(f"{name} takes True or False, not {value!r}")
+                raise FieldError(f"{name} takes True or False, not {type(value).__name__}")
             return constant(value), ()
         if type(value) in {list, tuple}:
             if len(value) != PAIR:

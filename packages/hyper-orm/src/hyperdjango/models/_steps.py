@@ -39,7 +39,9 @@ def filtered(
     for part in parts:
         node = part.resolve(state.scope(), cursor)
         if node.has_window:
-            raise FieldError(f"a window function's value cannot be filtered by, in {part!r}")
+            raise FieldError(
+                f"a window function's value cannot be filtered by, in a condition on {', '.join(part.all_names())}"
+            )
         (having if node.has_aggregate else where).append(node)
     return state.evolve(where=tuple(where), having=tuple(having))
 

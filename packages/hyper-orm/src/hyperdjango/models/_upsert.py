@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from hyperdjango.database._identifiers import quote_identifier
-from hyperdjango.models import _hooks, _in_place
+from hyperdjango.models import _hooks, _in_place, _undoing
 from hyperdjango.models._changes import assigned
 from hyperdjango.models._nearest import nearest
 from hyperdjango.models._origin import Origin
@@ -157,6 +157,12 @@ def became(
     """An instance is the row that a statement has given."""
     _in_place.remember(instance, outgoing.columns)
     statement.take(instance, row)
+    made = [
+        column
+        for column in instance._table.columns
+        if column.is_database_made and column not in outgoing.columns
+    ]
+    _undoing.inserted(database, instance, made)
     instance._changed = None
     instance._origin = Origin(database, None)
 

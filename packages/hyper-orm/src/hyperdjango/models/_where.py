@@ -176,7 +176,9 @@ class _Builder:
         if isinstance(of, Expression):
             node = of.resolve(scope, self.cursor)
             if node.type is not None and node.type.kind != "boolean":
-                raise FieldError(f"{of!r} is {node.type.sql}, and no condition")
+                raise FieldError(
+                    f"{type(of).__name__}({', '.join(of.all_names())}) is {node.type.sql}, and no condition"
+                )
             return node
         found = scope.find(of.name)
         operand = Operand(of.value, scope, self.cursor, of.name)

@@ -247,6 +247,11 @@ def _checked(left: Node, operand: Operand, found: "Found | None") -> Node:
                 f"{operand.said} cannot be {what} {model.__name__}"
             )
         column = getattr(left, "column", None)
+        if relation is None and column is not None and is_rows and not _is_key_of(column, model):
+            raise FieldError(
+                f"{operand.said}: {column.model.__name__}.{column.name} is no key of {model.__name__}; say by values(…) "
+                "which of its fields is meant"
+            )
         if relation is None and column is not None and models and not issubclass(column.model, model):
             raise FieldError(
                 f"{operand.said} is a column of {column.model.__name__}, and cannot be a {model.__name__}"
@@ -263,6 +268,14 @@ def _checked(left: Node, operand: Operand, found: "Found | None") -> Node:
         source = getattr(left, "source", None)
         return left if source is None else key_of(source.child(relation))
     return left
+
+
+def _is_key_of(column: Any, model: Any) -> bool:
+    """Whether a column holds keys of a model: its own, or those of a relation to it."""
+    relation = column.relation
+    if relation is not None and issubclass(model, relation.target):
+        return True
+    return column.is_primary_key and issubclass(model, column.model)
 
 
 def unknown_word(node: Node, word: str, said: str, found: "Found | None") -> FieldError:

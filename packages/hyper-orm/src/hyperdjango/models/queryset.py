@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
 from hyperdjango.models import _scoping, _steps
 from hyperdjango.models._chain import M_co, R_co
+from hyperdjango.models._misuse import Misuse
 from hyperdjango.models._reading import Reading
 from hyperdjango.models._shapes import shape
 from hyperdjango.models._writing import Writing
@@ -25,7 +26,7 @@ DateKind = Literal["year", "quarter", "month", "week", "day"]
 LOCK_WAITS = {(False, False): "", (True, False): " NOWAIT", (False, True): " SKIP LOCKED"}
 
 
-class QuerySet(Writing[M_co, R_co], Reading[M_co, R_co]):
+class QuerySet(Writing[M_co, R_co], Reading[M_co, R_co], Misuse):
     """Rows of a model.
 
     `await queryset` gives them as a list, `async for` as they come. Nothing is cached: a second await asks again.
@@ -299,12 +300,16 @@ class QuerySet(Writing[M_co, R_co], Reading[M_co, R_co]):
     def __getitem__(self, item: "slice[Any, Any, Any]") -> Self:
         at = cast("Any", item)
         if not isinstance(at, slice):
+            if type(at) is not int or at < 0:
+                raise TypeError(f"a queryset is sliced: queryset[2:5]; [{at!r}] is nothing of it")
             raise TypeError(
                 f"{type(self).__name__}[{at}] would need I/O; await queryset[{at}:{at + 1}], first(), or the list"
             )
         start, stop = item.start or 0, item.stop
         if item.step is not None:
             raise TypeError("a queryset is sliced without a step")
+        if type(start) is not int or (stop is not None and type(stop) is not int):
+            raise TypeError(f"a queryset is sliced by ints, not [{item.start!r}:{item.stop!r}]")
         if start < 0 or (stop is not None and stop < 0):
             raise ValueError("a queryset is not sliced from its end; use reverse()")
         return self._sliced(start, stop)

@@ -68,6 +68,12 @@ class AsyncBlocks(AsyncCalls):
         if inspect.isawaitable(outcome):
             self._run_later(_callbacks.finish(outcome))
 
+    def _on_rollback(self, function: Callable[[], None]) -> None:
+        """Call `function` when the running block is rolled back, never where there is none; it must not fail."""
+        transaction = self._current.get()
+        if transaction is not None:
+            transaction.undoings.append(function)
+
     async def run(
         self,
         function: Callable[[], Coroutine[object, object, T]],

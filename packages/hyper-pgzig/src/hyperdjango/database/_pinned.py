@@ -57,13 +57,15 @@ class Savepoint:
     Attributes:
         name: Quoted.
         callbacks_before: How many `on_commit` callbacks the block around it had.
+        undoings_before: How many functions that undo something.
     """
 
-    __slots__ = ("callbacks_before", "name")
+    __slots__ = ("callbacks_before", "name", "undoings_before")
 
-    def __init__(self, name: str, callbacks_before: int) -> None:
+    def __init__(self, name: str, callbacks_before: int, undoings_before: int) -> None:
         self.name = name
         self.callbacks_before = callbacks_before
+        self.undoings_before = undoings_before
 
 
 class Pinned:
@@ -76,6 +78,7 @@ class Pinned:
         is_closed: No statement may follow.
         is_committed: It has taken effect, whatever its callbacks do.
         callbacks: What `on_commit` has taken.
+        undoings: What makes objects forget a write that is rolled back: for packages of ours. They must not fail.
         reading: The data that the connection is giving, whose reader does other things in between.
     """
 
@@ -86,6 +89,7 @@ class Pinned:
         self.is_closed = False
         self.is_committed = False
         self.callbacks: list[Callable[[], Any]] = []
+        self.undoings: list[Callable[[], None]] = []
         self.reading: Reading | None = None
         self._begin = begin
         self._savepoints: list[Savepoint] = []
@@ -145,11 +149,19 @@ class Pinned:
         """The first statement has failed: what follows is refused if BEGIN has, too."""
         self._has_not_begun = self.slot.connection.transaction_status == "I"
 
+    def undo(self, kept: int = 0) -> None:
+        """What was written is rolled back: objects forget it, the last first, all but the first `kept`."""
+        undone = self.undoings[kept:]
+        del self.undoings[kept:]
+        for function in reversed(undone):
+            function()
+
     # Nested blocks.
 
     def enter(self, name: str | None) -> Savepoint:
         """Begin a nested block."""
-        savepoint = Savepoint(quote_identifier(name or f"sp_{self.depth + 1}"), len(self.callbacks))
+        quoted = quote_identifier(name or f"sp_{self.depth + 1}")
+        savepoint = Savepoint(quoted, len(self.callbacks), len(self.undoings))
         self.slot.connection.owe(f"SAVEPOINT {savepoint.name}")
         self._savepoints.append(savepoint)
         self.depth += 1

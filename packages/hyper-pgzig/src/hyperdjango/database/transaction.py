@@ -288,6 +288,9 @@ class Transaction(Pinned):
                 # Cancelled while a task of the block used the connection.
                 self.spoil()
             raise
+        finally:
+            if failed:
+                self.undo(savepoint.undoings_before)
 
     async def close(self, *, failed: bool = False) -> Slot:
         """Let no statement follow those that wait already, and return the connection."""
@@ -381,6 +384,7 @@ class TransactionBlock:
         except BaseException:
             # A task of the block still uses the connection, and nobody is left to wait for it.
             self._database._give_back_later(transaction)
+            transaction.undo()
             raise
         try:
             if error is not None:
@@ -390,6 +394,8 @@ class TransactionBlock:
             transaction.is_committed = error is None
             # What is not committed `_release` rolls back: before somebody else has the connection.
         finally:
+            if not transaction.is_committed:
+                transaction.undo()
             await self._database._release(slot, is_block=True)
 
     def __call__(
