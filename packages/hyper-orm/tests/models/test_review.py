@@ -266,7 +266,7 @@ async def counted(database_url: str) -> AsyncIterator[Any]:
         yield Counted.objects.using(database)
 
 
-class Undone(Exception):
+class Undone(Exception):  # noqa: N818 - nothing is wrong
     """Ends a block."""
 
 
@@ -276,7 +276,7 @@ async def test_what_was_written_in_a_block_that_is_rolled_back_is_written_again(
     gone = await counted.create(name="gone")
     lists = [await counted.create(name=f"l{number}") for number in range(2)]
     new, bulk = Counted(name="new"), [Counted(name="b0"), Counted(name="b1")]
-    with pytest.raises(Undone):
+    with pytest.raises(Undone):  # noqa: PT012 - the block is what is undone
         async with db.transaction():
             await new.save(using=db)
             old.size = 5
@@ -311,7 +311,7 @@ async def test_a_savepoint_takes_back_its_own_writes_alone(counted: Any) -> None
     outer, inner = Counted(name="outer"), Counted(name="inner")
     async with db.transaction():
         await outer.save(using=db)
-        with pytest.raises(Undone):
+        with pytest.raises(Undone):  # noqa: PT012 - the block is what is undone
             async with db.transaction():
                 await inner.save(using=db)
                 outer.size = 3
@@ -326,9 +326,8 @@ async def test_a_savepoint_takes_back_its_own_writes_alone(counted: Any) -> None
 async def test_a_block_that_is_committed_takes_nothing_back(counted: Any) -> None:
     db: Database = counted._using
     one = Counted(name="one")
-    async with db.transaction():
-        async with db.transaction():
-            await one.save(using=db)
+    async with db.transaction(), db.transaction():
+        await one.save(using=db)
     assert one._origin is not None
     assert await counted.count() == 1
     with pytest.raises(Undone):

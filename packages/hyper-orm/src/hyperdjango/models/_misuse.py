@@ -16,7 +16,8 @@ class Misuse:
 
         def __iter__(self) -> NoReturn:
             raise TypeError(
-                f"rows of a {_named(self)} are read by await: `for row in await queryset`, or `async for row in queryset`"
+                f"rows of a {_named(self)} are read by await: `for row in await queryset`, or "
+                "`async for row in queryset`"
             )
 
         def __len__(self) -> NoReturn:

@@ -249,8 +249,8 @@ def _checked(left: Node, operand: Operand, found: "Found | None") -> Node:
         column = getattr(left, "column", None)
         if relation is None and column is not None and is_rows and not _is_key_of(column, model):
             raise FieldError(
-                f"{operand.said}: {column.model.__name__}.{column.name} is no key of {model.__name__}; say by values(…) "
-                "which of its fields is meant"
+                f"{operand.said}: {column.model.__name__}.{column.name} is no key of {model.__name__}; say by "
+                "values(…) which of its fields is meant"
             )
         if relation is None and column is not None and models and not issubclass(column.model, model):
             raise FieldError(
