@@ -326,9 +326,8 @@ async def test_a_savepoint_takes_back_its_own_writes_alone(counted: Any) -> None
 async def test_a_block_that_is_committed_takes_nothing_back(counted: Any) -> None:
     db: Database = counted._using
     one = Counted(name="one")
-    async with db.transaction():
-        async with db.transaction():
-            await one.save(using=db)
+    async with db.transaction(), db.transaction():
+        await one.save(using=db)
     assert one._origin is not None
     assert await counted.count() == 1
     with pytest.raises(Undone):
