@@ -37,9 +37,10 @@ def scoped(state: State) -> tuple[State, tuple[Any, ...]]:
 def _with_own_order(state: State) -> tuple[State, tuple[Any, ...]]:
     """The State with the values of Meta.ordering, where its expressions have any, in front of all others."""
     known: tuple[State, tuple[Any, ...]] | None = state.compiled.get("own order")
-    if known is None:
-        known = state.compiled.setdefault("own order", _made_own_order(state))
-    return known
+    if known is not None:
+        return known
+    made: tuple[State, tuple[Any, ...]] = state.compiled.setdefault("own order", _made_own_order(state))
+    return made
 
 
 def _made_own_order(state: State) -> tuple[State, tuple[Any, ...]]:
