@@ -6,6 +6,7 @@ import pytest
 from hyperdjango.database import IntegrityError
 from hyperdjango.database.testing import assert_num_queries, capture_queries
 from hyperdjango.models import FieldError, NotLoaded
+from hyperdjango.models.signals import m2m_changed
 from lending_library import Author, Book, Chapter, Loan, Note, Reader, Review, Tag, library
 
 
@@ -206,3 +207,32 @@ async def test_changes_are_part_of_the_transaction(database_url: str) -> None:
         note = Note(chapter=await Chapter.objects.get(book_id=2, number=1), text="n4")
         await note.save()
         assert await note.chapter.notes.count() == 2
+
+
+async def test_who_listens_to_the_table_between_is_told_before_and_after(database_url: str) -> None:
+    async with library(database_url) as db:
+        told: list[tuple[Any, ...]] = []
+
+        async def changed(action: str, reverse: bool, pk_set: Any, using: Any, **more: Any) -> None:
+            told.append((action, reverse, more["model"], pk_set, using is db, more["instance"]))
+
+        through = Book._table.relations["tags"].through
+        m2m_changed.connect(changed, sender=through)
+        try:
+            book = await Book.objects.get(title="A1")
+            one, other = await Tag.objects.order_by("id")[:2]
+            await book.tags.set([one])
+            told.clear()
+            await book.tags.add(other)
+            await book.tags.remove(one)
+            await one.books.clear()
+        finally:
+            m2m_changed.disconnect(changed, sender=through)
+        assert told == [
+            ("pre_add", False, Tag, {other.pk}, True, book),
+            ("post_add", False, Tag, {other.pk}, True, book),
+            ("pre_remove", False, Tag, {one.pk}, True, book),
+            ("post_remove", False, Tag, {one.pk}, True, book),
+            ("pre_clear", True, Book, None, True, one),
+            ("post_clear", True, Book, None, True, one),
+        ]

@@ -12,6 +12,7 @@ from hyperdjango.models._far_ends import keys_of, put_all, value_in
 from hyperdjango.models._keyed import among, of_one
 from hyperdjango.models._nearest import nearest
 from hyperdjango.models.errors import FieldError
+from hyperdjango.models.signals import m2m_changed
 
 if TYPE_CHECKING:
     from hyperdjango.database import Database
@@ -89,7 +90,9 @@ async def add(
         await rows.update(**{back.name: instance})
         _take_over(instance, relation, objects)
     else:
+        await _tell(instance, relation, "pre_add", keys, database)
         await _insert(instance, relation, keys, defaults, database)
+        await _tell(instance, relation, "post_add", keys, database)
     _joined(instance, relation, objects)
 
 
@@ -167,7 +170,9 @@ async def _remove(instance: Any, relation: "Relation", keys: list[Any], database
     own = _own_keys(instance, near)[0]
     one = (own,) if len(near.locals) == 1 else own
     pairs = [(*one, *((key,) if len(far.locals) == 1 else key)) for key in keys]
+    await _tell(instance, relation, "pre_remove", keys, database)
     await among(_plain(through, database), (*near.locals, *far.locals), pairs).delete()
+    await _tell(instance, relation, "post_remove", keys, database)
 
 
 async def clear(instance: Any, relation: "Relation") -> None:
@@ -178,7 +183,9 @@ async def clear(instance: Any, relation: "Relation") -> None:
         await _of(instance, relation, _plain(relation.target, database)).update(**{back.name: None})
     else:
         through, near, _ = _between(relation)
+        await _tell(instance, relation, "pre_clear", None, database)
         await among(_plain(through, database), near.locals, _own_keys(instance, near)).delete()
+        await _tell(instance, relation, "post_clear", None, database)
     before = loaded(instance, relation)
     if before is not None:
         _left(instance, relation, _keys(relation, before), before)
@@ -211,6 +218,23 @@ async def replace(
         _left(instance, relation, _keys(relation, gone), gone)
         held = {_key(relation, one) for one in before}
         _joined(instance, relation, [one for one, key in zip(objects, keys, strict=True) if key not in held])
+
+
+async def _tell(
+    instance: Any, relation: "Relation", action: str, keys: list[Any] | None, database: "Database"
+) -> None:
+    """Send m2m_changed, with the keys that were given: whether each was new is known to the database alone."""
+    if not m2m_changed.has_listeners(relation.through):
+        return
+    await m2m_changed.send(
+        relation.through,
+        instance=instance,
+        action=action,
+        reverse=relation.kind != "ManyToMany",
+        model=relation.target,
+        pk_set=None if keys is None else set(keys),
+        using=database,
+    )
 
 
 # Ends
