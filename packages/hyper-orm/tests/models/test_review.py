@@ -13,8 +13,10 @@ from hyperdjango.database import Database
 from hyperdjango.models import (
     Count,
     Exists,
+    F,
     Field,
     FieldError,
+    FilteredRelation,
     ForeignKey,
     Json,
     Model,
@@ -26,7 +28,7 @@ from hyperdjango.models import (
     create_schema,
 )
 from hyperdjango.models.functions import Coalesce
-from shelf import Author, Book, Tag, keys
+from shelf import Author, Book, Review, Tag, keys
 
 
 class Poet(Model):
@@ -335,3 +337,26 @@ async def test_a_block_that_is_committed_takes_nothing_back(counted: Any) -> Non
         async with db.transaction():
             raise Undone
     assert one._origin is not None
+
+
+async def test_a_slice_is_not_reversed_as_if_it_came_afterwards(shelf: Database) -> None:
+    books: Any = Book.objects.using(shelf).order_by("pk")
+    with pytest.raises(FieldError, match="a sliced queryset cannot be reversed"):
+        books[:2].reverse()
+    assert await books.reverse()[:2].values_list("pk", flat=True) == [4, 3]
+
+
+async def test_latest_takes_expressions(shelf: Database) -> None:
+    books: Any = Book.objects.using(shelf)
+    assert (await books.latest(F("pages").asc(nulls_first=True))).pages == 700
+    assert (await books.earliest(F("pages").desc(nulls_last=True))).pages == 700
+    assert (await books.latest("-pages", "title")).pages == 100
+    assert (await books.latest("price", F("title"))).pk == 4
+
+
+async def test_the_condition_of_a_filtered_relation_to_one_stays_with_its_row(shelf: Database) -> None:
+    reviews: Any = Review.objects.using(shelf)
+    with pytest.raises(FieldError, match=r"the condition is about 'shelf_author'"):
+        reviews.annotate(one=FilteredRelation("book", condition=Q(book__author__name="Jane")))
+    near = reviews.annotate(one=FilteredRelation("book", condition=Q(book__pages__gt=F("stars") * 100)))
+    assert await near.order_by("pk").values_list("one__title", flat=True) == [None, None, None, "Ulysses"]

@@ -160,18 +160,19 @@ class Awaiting(Chain[M_co, R_co]):
             next_state(state, "reverse", 0, lambda one, _: one.evolve(is_reversed=not one.is_reversed))
         )
 
-    async def earliest(self, *names: str) -> R_co:
+    async def earliest(self, *names: "str | Expression") -> R_co:
         """The first row by these fields. Raises DoesNotExist where there is none."""
-        return await self._at_end(names)
+        return await self._at_end(names, is_last=False)
 
-    async def latest(self, *names: str) -> R_co:
+    async def latest(self, *names: "str | Expression") -> R_co:
         """The last row by these fields. Raises DoesNotExist where there is none."""
-        return await self._at_end(tuple(_opposite(name) for name in names))
+        return await self._at_end(names, is_last=True)
 
-    async def _at_end(self, names: tuple[str, ...]) -> R_co:
+    async def _at_end(self, names: "tuple[str | Expression, ...]", *, is_last: bool) -> R_co:
         if not names:
             raise FieldError("earliest() and latest() take the names of fields")
-        row: R_co | None = await cast("Any", self).order_by(*names).first()
+        queryset = cast("Any", self).order_by(*names)
+        row: R_co | None = await (queryset.reverse() if is_last else queryset).first()
         if row is None:
             model = self._state.model
             raise model.DoesNotExist(f"there is no {model.__name__}")
@@ -262,10 +263,6 @@ def _converted(rows: list[Any], position: int, name: str, converter: Any, mode: 
         row if row[position] is None else (*row[:position], convert(row[position]), *row[position + 1 :])
         for row in rows
     ]
-
-
-def _opposite(name: str) -> str:
-    return name[1:] if name.startswith("-") else f"-{name}"
 
 
 def _said(args: tuple[Any, ...], lookups: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ Django docs: ref/models/querysets, "FilteredRelation() objects".
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from hyperdjango.models._nodes import Node, Source
+from hyperdjango.models._nodes import Node, Ref, Source
 from hyperdjango.models._scope import SEPARATOR, Scope
 from hyperdjango.models._shapes import Cursor
 from hyperdjango.models.errors import FieldError
@@ -84,10 +84,26 @@ class FilteredRelation:
         child = near.child(relation, name)
         child.is_optional = True
         child.condition = self.condition.resolve(scope.with_many(words, child), cursor)
+        for node in child.condition.walk():
+            if isinstance(node, Ref) and not _is_at_hand(child, node.source):
+                raise FieldError(
+                    f"FilteredRelation({self.relation_name!r}): the condition is about {node.source.table.name!r}, "
+                    "and a join to one can look at its own row and at those before it alone"
+                )
         return child
 
     def __repr__(self) -> str:
         return f"FilteredRelation({self.relation_name!r}, condition={self.condition!r})"
+
+
+def _is_at_hand(child: Source, source: Source) -> bool:
+    """Whether a source is the joined one, or one of those that it is joined to; those of subqueries have other roots."""
+    if source.root is not child.root:
+        return True
+    at: Source | None = child
+    while at is not None and at is not source:
+        at = at.parent
+    return at is not None
 
 
 def _relation(source: Source, word: str, said: str) -> "Relation":

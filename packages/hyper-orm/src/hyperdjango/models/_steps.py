@@ -153,6 +153,12 @@ def ordered(state: State, cursor: Cursor, keys: tuple[Any, ...]) -> State:
     return state.evolve(order=order_keys(state, keys, cursor), is_reversed=False)
 
 
+def reversed_order(state: State) -> State:
+    """The order, read backwards."""
+    _not_sliced(state, "reversed")
+    return state.evolve(is_reversed=not state.is_reversed)
+
+
 def order_keys(state: State, keys: tuple[Any, ...], cursor: Cursor | None = None) -> tuple[OrderKey, ...]:
     """Resolve what order_by() and Meta.ordering take."""
     found: list[OrderKey] = []

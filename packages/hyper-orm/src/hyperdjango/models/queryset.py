@@ -106,7 +106,7 @@ class QuerySet(Writing[M_co, R_co], Reading[M_co, R_co], Misuse):
 
     def reverse(self) -> Self:
         """The same order, read backwards."""
-        return self._then("reverse", (), lambda state, _: state.evolve(is_reversed=not state.is_reversed))
+        return self._then("reverse", (), lambda state, _: _steps.reversed_order(state))
 
     def distinct(self, *names: str) -> Self:
         """Only different rows; with names, the first row of each combination of their values."""
