@@ -233,7 +233,7 @@ def test_rows_of_another_model_are_no_keys_of_this_one() -> None:
 def test_an_error_about_a_condition_does_not_repeat_its_values() -> None:
     books: Any = Book.objects
     secret = "s3cret"
-    for wrong in (
+    wrongs: list[Callable[[], Any]] = [
         lambda: books.filter(Value(secret)),
         lambda: books.filter(title__isnull=secret),
         lambda: books.filter(pages=secret),
@@ -245,7 +245,8 @@ def test_an_error_about_a_condition_does_not_repeat_its_values() -> None:
         lambda: books.filter(data__has_key=[secret]),
         lambda: books.filter(titel=secret),
         lambda: books.annotate(text=secret),
-    ):
+    ]
+    for wrong in wrongs:
         with pytest.raises(FieldError) as caught:
             wrong()  # type: ignore[no-untyped-call]  # a lambda of a tuple
         assert secret not in str(caught.value)
