@@ -97,7 +97,7 @@ class FilteredRelation:
 
 
 def _is_at_hand(child: Source, source: Source) -> bool:
-    """Whether a source is the joined one, or one of those that it is joined to; those of subqueries have other roots."""
+    """Whether a source is the joined one, or one that it is joined to; those of subqueries have other roots."""
     if source.root is not child.root:
         return True
     at: Source | None = child
