@@ -139,8 +139,10 @@ def install(uv: str, python: Path, wanted: Iterable[str]) -> list[str]:
 def copy_tests(tree: Path) -> None:
     """Copy the tests as they are now, with what pytest reads: sources and tests are of one moment."""
     shutil.copytree(ROOT / TESTS, tree / TESTS, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "conftest.py"):
-        shutil.copyfile(ROOT / name, tree / name)
+    shutil.copyfile(ROOT / "pyproject.toml", tree / "pyproject.toml")
+    # The bookshop is for the ORM's tests, which stay here.
+    conftest = (ROOT / "conftest.py").read_text(encoding="utf-8")
+    (tree / "conftest.py").write_text(conftest.replace(', "bookshop.fixtures"', ""), encoding="utf-8")
 
 
 def imports_of(path: Path) -> set[str]:
