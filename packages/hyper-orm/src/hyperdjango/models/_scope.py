@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hyperdjango.models._common_table_source import CommonTableSource
 from hyperdjango.models._nodes import Node, Ref, Row, Source
 
 if TYPE_CHECKING:
@@ -104,6 +105,11 @@ class Scope:
                     return Found(annotation, words[used:], None, words[:used])
         source, used = self.root, 0
         if first in self.extra:
+            given = self.extra[first]
+            if isinstance(given, CommonTableSource):
+                return Found(
+                    given.column(words[1] if len(words) > 1 else "", name), words[2:], None, words[:2]
+                )
             source, used = self._named(first), 1
             if used == len(words) or not _is_field(source.table, words[used]):
                 return Found(key_of(source), words[used:], None, words[:used])

@@ -11,7 +11,7 @@ from hyperdjango.models._nearest import nearest
 from hyperdjango.models._nodes import Node, Ref, Sql
 from hyperdjango.models._scope import SEPARATOR, Many, Scope
 from hyperdjango.models._shapes import Cursor, shape
-from hyperdjango.models._state import Combination, CommonTable, OrderKey, State
+from hyperdjango.models._state import Combination, OrderKey, State
 from hyperdjango.models.errors import FieldError
 from hyperdjango.models.expressions import Expression, F, OrderBy, first_many
 from hyperdjango.models.query_words import Q
@@ -479,13 +479,6 @@ def _fetched(state: State) -> list[str]:
     if state.combined:
         return _fetched(state.combined[0].state)
     return ["an annotation" if name in state.selected else name for name in plan_of(state).names]
-
-
-def with_common_table(state: State, cursor: Cursor, name: str, other: State) -> State:
-    """WITH name AS (…)."""
-    check_alias(state, name)
-    table = CommonTable(name, other, cursor.skip(other.param_count))
-    return state.evolve(ctes=(*state.ctes, table), outers={**state.outers, **other.outers})
 
 
 def returned(state: State, cursor: Cursor, names: tuple[Any, ...]) -> State:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hyperdjango.database._identifiers import quote_identifier
+from hyperdjango.models._common_table_source import CommonTableSource
 from hyperdjango.models._nodes import Lateral, Source
 
 if TYPE_CHECKING:
@@ -181,6 +182,9 @@ class Writer:
             self.frame = held
 
     def _write_on(self, source: Source, alias: str) -> None:
+        if isinstance(source, CommonTableSource):
+            source.write_on(self, alias)
+            return
         if source.parent is None or source.relation is None:
             return
         near = self.alias(source.parent)

@@ -4,10 +4,11 @@ Every method returns a new queryset and leaves the old one as it is. Names and m
 differ, docs/orm/differences.md says so. Django docs: ref/models/querysets.
 """
 
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
-from hyperdjango.models import _scoping, _steps
+from hyperdjango.models import _common_table, _scoping, _steps
 from hyperdjango.models._chain import M_co, R_co
 from hyperdjango.models._misuse import Misuse
 from hyperdjango.models._reading import Reading
@@ -270,6 +271,26 @@ class QuerySet(Writing[M_co, R_co], Reading[M_co, R_co], Misuse):
     def offset(self, count: int) -> Self:
         """Without the first rows: as `[count:]`."""
         return self[count:]
+
+    def with_cte(
+        self, name: str, queryset: "QuerySet[Any, Any]", *, on: Mapping[str, str] | None = None
+    ) -> Self:
+        """Put a queryset of values in front as a common table, and join it: `name__column` is a name from then on.
+
+        Args:
+            name: Of the common table.
+            queryset: Its rows: values(), aggregates, whatever gives named columns.
+            on: Names of this queryset to columns of the common table: rows belong together where they are equal. What
+                has no counterpart has NULLs. Without it each row has all rows: for a common table of one.
+        """
+        if not isinstance(queryset, QuerySet):
+            raise FieldError(f"with_cte() takes a queryset, not {type(queryset).__name__}")
+        state, pairs = queryset._state, dict(on or {})
+        return self._then(
+            ("with_cte", name, state, tuple(pairs.items())),
+            queryset._params,
+            lambda one, cursor: _common_table.with_common_table(one, cursor, name, state, pairs),
+        )
 
     def returning(self, *names: "str | Expression") -> Self:
         """Have update() and delete() give the rows they changed: dicts of these values, or instances without names."""
