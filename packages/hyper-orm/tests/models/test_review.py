@@ -248,7 +248,7 @@ def test_an_error_about_a_condition_does_not_repeat_its_values() -> None:
     ]
     for wrong in wrongs:
         with pytest.raises(FieldError) as caught:
-            wrong()  # type: ignore[no-untyped-call]  # a lambda of a tuple
+            wrong()
         assert secret not in str(caught.value)
 
 

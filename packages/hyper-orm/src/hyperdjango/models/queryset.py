@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
-from hyperdjango.models import _common_table, _scoping, _steps
+from hyperdjango.models import _common_table, _fetching, _scoping, _steps
 from hyperdjango.models._chain import M_co, R_co
 from hyperdjango.models._misuse import Misuse
 from hyperdjango.models._reading import Reading
@@ -158,8 +158,8 @@ class QuerySet(Writing[M_co, R_co], Reading[M_co, R_co], Misuse):
         if names == (None,):
             return self._then(("select_related", None), (), lambda state, _: state.evolve(related={}))
         if not names:
-            return self._then("select_related", (), lambda state, _: _steps.every_related(state))
-        return self._then(("select_related", names), (), lambda state, _: _steps.related(state, names))
+            return self._then("select_related", (), lambda state, _: _fetching.every_related(state))
+        return self._then(("select_related", names), (), lambda state, _: _fetching.related(state, names))
 
     def dates(
         self, field_name: str, kind: DateKind, order: Literal["ASC", "DESC"] = "ASC"
@@ -206,13 +206,13 @@ class QuerySet(Writing[M_co, R_co], Reading[M_co, R_co], Misuse):
     def defer(self, *names: str) -> Self:
         """Do not fetch these columns: reading them raises NotLoaded."""
         return self._then(
-            ("defer", names), (), lambda state, _: _steps.fetched_only(state, names, defer=True)
+            ("defer", names), (), lambda state, _: _fetching.fetched_only(state, names, defer=True)
         )
 
     def only(self, *names: str) -> Self:
         """Fetch these columns, and the key, alone."""
         return self._then(
-            ("only", names), (), lambda state, _: _steps.fetched_only(state, names, defer=False)
+            ("only", names), (), lambda state, _: _fetching.fetched_only(state, names, defer=False)
         )
 
     def select_for_update(
