@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hyperdjango.models._common_table_source import CommonTableSource
 from hyperdjango.models._nodes import Node
+from hyperdjango.models._one_database import check_one_database
 from hyperdjango.models._state import CommonTable, State
 from hyperdjango.models.errors import FieldError
 from hyperdjango.models.expressions import F
@@ -40,6 +41,7 @@ def with_common_table(
         raise FieldError(
             f"with_cte({name!r}): a common table stands in front, where there is nothing around it"
         )
+    check_one_database(state.model._table, other.model._table, f"with_cte({name!r})")
     source = CommonTableSource(state.root, name, dict(output_fields(other)))
     pairs: list[tuple[Node, str]] = []
     for mine, theirs in on.items():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hyperdjango.models._hydration import Plan, plan_of
 from hyperdjango.models._nodes import FALSE, Node, Ref, Select, Sql
+from hyperdjango.models._one_database import check_one_database
 from hyperdjango.models._state import OrderKey, State
 from hyperdjango.models._types import BIGINT
 from hyperdjango.models._writer import Frame, Text, Writer
@@ -393,6 +394,7 @@ def select_node(state: State, scope: "Scope", cursor: "Cursor") -> Select:
 
     Takes `state.param_count` positions.
     """
+    check_one_database(scope.root.table, state.model._table, "a subquery")
     offset = cursor.skip(state.param_count)
     outer: dict[Any, Node] = {}
     for key, reference in state.outers.items():

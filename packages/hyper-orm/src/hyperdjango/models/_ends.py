@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hyperdjango.models._annotations import Unknown
 from hyperdjango.models._meta import Column, Ends, Relation
+from hyperdjango.models._one_database import check_one_database
 from hyperdjango.models._registry import registry
 from hyperdjango.models.errors import FieldError
 
@@ -59,6 +60,8 @@ def resolve(relation: Relation) -> Ends:
     if relation.kind == "ManyToMany":
         return _many_to_many(relation, target)
     if relation.is_forward:
+        if relation.field.constraint:
+            check_one_database(relation.model._table, target._table, where(relation))
         return Ends(target, relation.keys, _keys_of(relation, target), reverse=_way_back(relation, target))
     return _reverse(relation, target)
 

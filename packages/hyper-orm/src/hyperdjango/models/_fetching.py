@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from hyperdjango.models._nearest import nearest
+from hyperdjango.models._one_database import check_one_database
 from hyperdjango.models._scope import SEPARATOR
 from hyperdjango.models._state import State
 from hyperdjango.models.errors import FieldError
@@ -51,6 +52,7 @@ def to_one(table: "Table", word: str, name: str, method: str) -> "Relation":
         raise FieldError(
             f"{table.model.__name__}.{word} has many rows, and {method}() joins one; use prefetch_related({name!r})"
         )
+    check_one_database(table, relation.target._table, f"{method}({name!r})")
     return relation
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hyperdjango.models._common_table_source import CommonTableSource
 from hyperdjango.models._nodes import Node, Ref, Row, Source
+from hyperdjango.models._one_database import check_one_database
 
 if TYPE_CHECKING:
     from hyperdjango.models._filtered_relation import Filtered
@@ -166,12 +167,14 @@ class Scope:
         for local, remote in zip(relation.locals, remotes, strict=True):
             if remote.name == word:
                 return Found(Ref(source, local), words[used + 1 :], None, words[: used + 1])
+        check_one_database(source.table, relation.target._table, repr(SEPARATOR.join(words)))
         return source.child(relation)
 
     def _backward(
         self, source: Source, relation: "Relation", words: tuple[str, ...], used: int
     ) -> "Found | Source":
         prefix = words[:used]
+        check_one_database(source.table, relation.target._table, repr(SEPARATOR.join(words)))
         near = self.many.get(prefix)
         if near is None:
             if relation.is_many and not self.joins_many:

@@ -9,6 +9,7 @@ from typing import Any
 from hyperdjango.models._fetching import to_one
 from hyperdjango.models._filtered_relation import FilteredRelation
 from hyperdjango.models._nodes import Node, Ref, Sql
+from hyperdjango.models._one_database import check_one_database
 from hyperdjango.models._scope import SEPARATOR, Many, Scope
 from hyperdjango.models._shapes import Cursor, shape
 from hyperdjango.models._state import Combination, OrderKey, State
@@ -353,6 +354,7 @@ def combined(state: State, cursor: Cursor, others: tuple[State, ...], word: str)
     parts += [Combination(word, other, cursor.skip(other.param_count)) for other in others]
     width = _width(state)
     for part in parts[1:]:
+        check_one_database(state.model._table, part.state.model._table, word)
         if _width(part.state) != width:
             raise FieldError(
                 f"{word}: the first queryset gives {width} columns, "
