@@ -35,7 +35,10 @@ class NearBound(Model):
     place: ForeignKey[FarPlace]
 
 
-BOTH = r"NearVisit is in the database 'default' and FarPlace in 'far'|FarPlace is in the database 'far' and NearVisit in 'default'"
+BOTH = (
+    r"NearVisit is in the database 'default' and FarPlace in 'far'"
+    r"|FarPlace is in the database 'far' and NearVisit in 'default'"
+)
 
 
 @pytest.mark.parametrize(
