@@ -6,6 +6,7 @@ import asyncio
 import copy
 import pickle
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ from hyperdjango.models import (
     Model,
     NotLoaded,
     StaleObject,
+    Timestamp,
     ValidationError,
 )
 from hyperdjango.models.schema import create_schema
@@ -361,3 +363,24 @@ async def test_one_text_serves_all_values(db: Database) -> None:
     texts = [query.sql for query in queries]
     assert texts[:4] == texts[4:]
     assert not any("MARKER" in text for text in texts)
+
+
+class SavedMoment(Model):
+    at: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+    there: Annotated[datetime, Timestamp] = datetime(2026, 1, 1)
+
+
+async def test_a_point_in_time_has_a_zone_where_its_column_has_one(database_url: str) -> None:
+    naive, aware = datetime(2026, 5, 1), datetime(2026, 5, 1, tzinfo=UTC)
+    async with Database(database_url, 1, 1) as database:
+        await create_schema([SavedMoment], database)
+        objects = SavedMoment.objects.using(database)
+        with pytest.raises(ValidationError, match="at: must have a time zone, as"):
+            await objects.create(at=naive)
+        with pytest.raises(ValidationError, match="there: must have no time zone"):
+            await objects.create(there=aware)
+        with pytest.raises(ValidationError, match=r"\[1\]\.at: must have a time zone"):
+            await objects.bulk_create([SavedMoment(at=aware), SavedMoment(at=naive)])
+        made = await objects.create(at=aware, there=naive)
+        assert (made.at, made.there) == (aware, naive)
+        assert await objects.count() == 1

@@ -6,6 +6,7 @@ something. Used by `_bulk_create` and `_bulk_update`.
 
 import operator
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from decimal import Decimal
 from itertools import filterfalse
 from typing import Any, Final
@@ -13,6 +14,7 @@ from typing import Any, Final
 from hyperdjango.database._native import native
 from hyperdjango.models._meta import UNSET, Column
 from hyperdjango.models._outgoing import checked, key_of_held, missing
+from hyperdjango.models._rules import ZONES
 from hyperdjango.models.errors import ValidationError
 
 _MISSING: Final[Any] = UNSET.__class__
@@ -104,6 +106,14 @@ def fulfils(column: Column, values: list[Any], kinds: set[type]) -> bool:
         return True
     if column.type.enum is not None:
         return kinds == {column.type.enum} and not column.rules
+    if (
+        column.type.kind == "timestamp"
+        and kinds == {datetime}
+        and not column.has_own_check
+        and not column.rules
+    ):
+        is_aware = ZONES.get(column.type.sql)
+        return is_aware is None or all((value.tzinfo is not None) == is_aware for value in values)
     if column.has_own_check or kinds != {column.type.python} or not column.rules:
         return False
     try:

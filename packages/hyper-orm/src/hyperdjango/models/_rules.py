@@ -5,6 +5,7 @@ Read from `Annotated[…]` by `_types`; `_declare` makes `Column.check` of it an
 
 import math
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final, NamedTuple
@@ -25,6 +26,8 @@ class Rule(NamedTuple):
     value: Any
 
 
+# Types of points in time: whether their values have a time zone.
+ZONES: Final = {"timestamp with time zone": True, "timestamp without time zone": False}
 _SIMPLE: Final[tuple[tuple[type, str, str], ...]] = (
     (at.Gt, "gt", "gt"),
     (at.Ge, "ge", "ge"),
@@ -158,3 +161,18 @@ def checker(
         return value if function is None else function(value)
 
     return check
+
+
+def zoned(check: Callable[[Any], Any] | None, *, is_aware: bool) -> Callable[[Any], Any]:
+    """Return `Column.check` of a point in time: whether it has a time zone must be what the column's type says."""
+
+    def checked(value: Any) -> Any:
+        if isinstance(value, datetime) and (value.tzinfo is not None) != is_aware:
+            raise ValueError(
+                "must have a time zone, as datetime.now(UTC) has"
+                if is_aware
+                else "must have no time zone: the column has none"
+            )
+        return value if check is None else check(value)
+
+    return checked

@@ -8,7 +8,7 @@ from hyperdjango.models._class_options import ClassOptions
 from hyperdjango.models._ends import resolve
 from hyperdjango.models._meta import UNSET, Column, Relation, Table
 from hyperdjango.models._nearest import nearest
-from hyperdjango.models._rules import checker
+from hyperdjango.models._rules import ZONES, checker, zoned
 from hyperdjango.models._types import BIGINT, snake_case
 from hyperdjango.models.errors import ModelDeclarationError
 from hyperdjango.models.fields import FieldOptions
@@ -87,6 +87,8 @@ class _Filler:
         column.rules = parsed.rules
         column.check = checker(parsed.accepted, parsed.rules, options.check)
         column.has_own_check = options.check is not None
+        if parsed.column_type.sql in ZONES:
+            column.check = zoned(column.check, is_aware=ZONES[parsed.column_type.sql])
         if parsed.column_type.enum is not None and column.check is None:
             column.check = member_of(parsed.column_type.enum)
         _apply(column, options)
