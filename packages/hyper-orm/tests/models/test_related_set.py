@@ -236,3 +236,13 @@ async def test_who_listens_to_the_table_between_is_told_before_and_after(databas
             ("pre_clear", True, Book, None, True, one),
             ("post_clear", True, Book, None, True, one),
         ]
+
+
+async def test_a_key_of_another_class_is_refused_before_anything_is_sent(database_url: str) -> None:
+    async with library(database_url) as db:
+        book = await Book.objects.get(title="A1")
+        with (
+            assert_num_queries(db, 0),
+            pytest.raises(FieldError, match=r"tags takes .* keys of int, not str"),
+        ):
+            await book.tags.add("x")

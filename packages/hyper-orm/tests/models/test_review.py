@@ -360,3 +360,10 @@ async def test_the_condition_of_a_filtered_relation_to_one_stays_with_its_row(sh
         reviews.annotate(one=FilteredRelation("book", condition=Q(book__author__name="Jane")))
     near = reviews.annotate(one=FilteredRelation("book", condition=Q(book__pages__gt=F("stars") * 100)))
     assert await near.order_by("pk").values_list("one__title", flat=True) == [None, None, None, "Ulysses"]
+
+
+async def test_distinct_on_and_the_order_agree_before_anything_is_sent() -> None:
+    groups = Book.objects.distinct("author")
+    with pytest.raises(FieldError, match=r"distinct\('author_id'\) of Book keeps the first row"):
+        groups.order_by("title").to_sql()
+    assert 'DISTINCT ON (t0."author_id")' in groups.order_by("author_id", "title").to_sql()[0]

@@ -198,6 +198,7 @@ class _Body:
         if state.distinct is not None and self.columns is None and (state.distinct or state.mode != "model"):
             writer.put("DISTINCT ")
             if state.distinct:
+                _check_distinct_on(state)
                 writer.put("ON (")
                 writer.nodes(state.distinct)
                 writer.put(") ")
@@ -400,6 +401,25 @@ def select_node(state: State, scope: "Scope", cursor: "Cursor") -> Select:
     for key, reference in state.outers.items():
         outer[key] = reference.inner().resolve(scope, cursor)
     return as_select(state, offset, outer)
+
+
+def _check_distinct_on(state: State) -> None:
+    """DISTINCT ON keeps the first row of each group, so an order begins with what makes the groups.
+
+    Raises:
+        FieldError: It begins with something else.
+    """
+    assert state.distinct is not None
+    nodes = [key.node for key in order_of(state)][: len(state.distinct)]
+    if not all(isinstance(node, Ref) for node in (*nodes, *state.distinct)):
+        return
+    for node in nodes:
+        if not any(_is_same(node, wanted) for wanted in state.distinct):
+            names = ", ".join(repr(one.column.name) for one in state.distinct if isinstance(one, Ref))
+            raise FieldError(
+                f"distinct({names}) of {state.model.__name__} keeps the first row of each group: order_by() "
+                f"begins with {names}, and then says which row is the first"
+            )
 
 
 def as_select(state: State, offset: int, outer: dict[Any, Node], *, all_columns: bool = False) -> Select:

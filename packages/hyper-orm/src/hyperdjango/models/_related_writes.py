@@ -321,6 +321,15 @@ def _key(relation: "Relation", one: Any) -> Any:
         return keys_of([one], columns)[0]
     if relation.through is None or hasattr(one, "_table") or one is None:
         raise FieldError(f"{_said(relation)} takes instances of {target.__name__}, not {type(one).__name__}")
+    assert relation.through_far is not None
+    remotes = relation.through_far.remotes
+    if len(remotes) == 1 and isinstance(remotes[0].type.python, type):
+        wanted = remotes[0].type.python
+        if not isinstance(one, wanted):
+            raise FieldError(
+                f"{_said(relation)} takes instances of {target.__name__}, or their keys of {wanted.__name__}, "
+                f"not {type(one).__name__}"
+            )
     return one
 
 
