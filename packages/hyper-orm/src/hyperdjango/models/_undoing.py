@@ -3,8 +3,6 @@
 Otherwise an instance would take itself for written: to save it again, as `Database.run` and every retry do, would
 send nothing. What was set since stays as it is. `_rows`, `_upsert` and `_bulk_create` say what they have written.
 """
-# A model's underscored attributes are kept from users, not from the package:
-# pyright: reportPrivateUsage=false
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
