@@ -176,7 +176,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"data__a\0b": 1}, "holds a NUL"),
     ({"data": ...}, "takes what JSON can hold"),
     ({"data__has_key": None}, "cannot be compared with None"),
-    ({"data__has_key": 1.5}, "takes keys as str or int, not 1.5"),
+    ({"data__has_key": 1.5}, "takes keys as str or int, not float"),
     ({"data__has_keys": "a"}, "takes a list of keys"),
     ({"words__contains": "love"}, "words__contains takes a list, not a str"),
     ({"words__contains": [1]}, r"words__contains is compared with list, but text takes str"),

@@ -45,8 +45,9 @@ def theirs(shop_url: str) -> Iterator[Theirs]:
     django_side.disconnect()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shop_database(runner: asyncio.Runner, shop_url: str) -> Iterator[Database]:
+    """A pool for a module: the tests of the driver's housekeeper want no pool of others about."""
     database = runner.run(Database(shop_url, 1, 2).connect())
     yield database
     runner.run(database.disconnect())

@@ -53,8 +53,13 @@ class Side:
         """Evaluate a query and return rows or a value."""
         raise NotImplementedError
 
-    def undone(self, write: Callable[["Side"], Any], read: Callable[["Side"], Any]) -> tuple[Any, Any]:
-        """Return a write's result and what a query finds after it, both in a transaction that is rolled back."""
+    def undone(
+        self,
+        write: Callable[["Side"], Any],
+        read: Callable[["Side"], Any],
+        says: Callable[[Any], Any] = lambda result: result,
+    ) -> tuple[Any, Any]:
+        """Return what `says` makes of a write's result and what a query finds then, before it is all rolled back."""
         raise NotImplementedError
 
 
@@ -97,11 +102,16 @@ class Theirs(Side):
         found = query(self)
         return list(found) if isinstance(found, django.query.QuerySet) else found
 
-    def undone(self, write: Callable[[Side], Any], read: Callable[[Side], Any]) -> tuple[Any, Any]:
+    def undone(
+        self,
+        write: Callable[[Side], Any],
+        read: Callable[[Side], Any],
+        says: Callable[[Any], Any] = lambda result: result,
+    ) -> tuple[Any, Any]:
         django_side.connect(self.url)
         try:
             with transaction.atomic():
-                result = write(self)
+                result = says(write(self))
                 raise Undone(result, self.run(read))
         except Undone as undone:
             return undone.result, undone.found
@@ -149,11 +159,16 @@ class Ours(Side):
 
         return self.runner.run(evaluate())
 
-    def undone(self, write: Callable[[Side], Any], read: Callable[[Side], Any]) -> tuple[Any, Any]:
+    def undone(
+        self,
+        write: Callable[[Side], Any],
+        read: Callable[[Side], Any],
+        says: Callable[[Any], Any] = lambda result: result,
+    ) -> tuple[Any, Any]:
         async def steps() -> tuple[Any, Any]:
             try:
                 async with self.database.transaction():
-                    result = await write(self)
+                    result = says(await write(self))
                     found = read(self)
                     raise Undone(result, await found if inspect.isawaitable(found) else found)
             except Undone as undone:

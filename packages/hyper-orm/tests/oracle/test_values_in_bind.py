@@ -105,6 +105,7 @@ METHODS: Final[dict[str, Use]] = {
     "update": lambda m: m.Genre.objects.filter(pk=1).update(name=MARKER),
     "update_or_create": lambda m: m.Genre.objects.update_or_create(name=MARKER, defaults={"parent_id": 1}),
     "using": lambda m: found(m).using(m.database),
+    "with_cte": lambda m: m.Genre.objects.with_cte("found", found(m).values("id"), on={"id": "id"}),
     "values": lambda m: m.Genre.objects.values(x=m.Value(MARKER)),
     "values_list": lambda m: m.Genre.objects.values_list(m.Concat("name", m.Value(MARKER))),
     "save": saved,

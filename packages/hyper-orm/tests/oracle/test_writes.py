@@ -17,9 +17,11 @@ CASES = [
 
 
 def written(side: Side, write: Write) -> Any:
-    result, found = side.undone(write.write, write.read)
-    says = repr(plain(write.says(side, result))) if write.says else None
-    return says, row_set(side, found)
+    def says(result: Any) -> str | None:
+        return repr(plain(write.says(side, result))) if write.says else None
+
+    said, found = side.undone(write.write, write.read, says)
+    return said, row_set(side, found)
 
 
 @pytest.mark.parametrize("write", CASES)

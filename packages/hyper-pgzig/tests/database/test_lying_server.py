@@ -332,7 +332,8 @@ def test_a_cancel_request_that_is_dropped_costs_no_more_than_the_deadline(
     with pytest.raises(QueryTimeout):
         face.query_val("SELECT 1 FROM pg_sleep(30)", timeout=0.3)
     assert time.monotonic() - began < 1.5
-    assert proxy.cancel_requests_dropped == 1
+    # The pool may have asked once more by now: it waits for that backend's end.
+    assert proxy.cancel_requests_dropped in {1, 2}
     # Nobody knows what that connection is doing: it was replaced.
     assert face.query_val("SELECT pg_backend_pid()", timeout=10) != pid
     with psycopg.connect(url, autocommit=True) as control:

@@ -152,9 +152,14 @@ async def insert_unless_there(instance: Any, database: "Database") -> bool:
 
 
 def became(
-    instance: Any, statement: RowStatement, row: tuple[Any, ...], outgoing: Outgoing, database: "Database"
+    instance: Any,
+    statement: RowStatement,
+    row: tuple[Any, ...],
+    outgoing: Outgoing,
+    database: "Database",
+    updated: set[str] | None = None,
 ) -> None:
-    """An instance is the row that a statement has given."""
+    """An instance is the row that a statement has given; `updated` has the names of what it changed in an old one."""
     _in_place.remember(instance, outgoing.columns)
     statement.take(instance, row)
     made = [
@@ -162,9 +167,12 @@ def became(
         for column in instance._table.columns
         if column.is_database_made and column not in outgoing.columns
     ]
-    _undoing.inserted(database, instance, made)
+    if updated is None:
+        _undoing.inserted(database, instance, made)
     instance._changed = None
     instance._origin = Origin(database, None)
+    if updated is not None:
+        _undoing.updated(database, instance, updated, None)
 
 
 async def update_or_create(
@@ -251,9 +259,10 @@ async def _in_one_statement(
         raise ModelError(
             f"no {table.model.__name__} was inserted or updated: a trigger or rule has prevented it"
         )
-    became(instance, statement, row, outgoing, database)
+    is_new = bool(row[-1])
+    became(instance, statement, row, outgoing, database, None if is_new else {one.name for one in sets})
     _in_place.forget(instance, table.columns)
-    return instance, bool(row[-1])
+    return instance, is_new
 
 
 def _upserting(

@@ -283,8 +283,9 @@ class QuerySet(Writing[M_co, R_co], Reading[M_co, R_co], Misuse):
             on: Names of this queryset to columns of the common table: rows belong together where they are equal. What
                 has no counterpart has NULLs. Without it each row has all rows: for a common table of one.
         """
-        if not isinstance(queryset, QuerySet):
-            raise FieldError(f"with_cte() takes a queryset, not {type(queryset).__name__}")
+        given = cast("Any", queryset)
+        if not isinstance(given, QuerySet):
+            raise FieldError(f"with_cte() takes a queryset, not {type(given).__name__}")
         state, pairs = queryset._state, dict(on or {})
         return self._then(
             ("with_cte", name, state, tuple(pairs.items())),
