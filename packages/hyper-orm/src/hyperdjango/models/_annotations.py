@@ -4,7 +4,6 @@ They come as objects, as strings (`from __future__ import annotations`), or as a
 is not there, because it is imported for type checkers alone or declared further down, becomes an `Unknown`: as
 the target of a relation it is looked up later, anywhere else it is an error.
 """
-# A model's underscored attributes are kept from users, not from the package:
 
 import builtins
 import importlib

@@ -1,5 +1,4 @@
 """Reads the annotations of one class body into attributes: columns and relations that have no class yet."""
-# A model's underscored attributes are kept from users, not from the package:
 
 from typing import Any, ClassVar, Final, NamedTuple, cast, get_args, get_origin
 

@@ -3,7 +3,6 @@
 They come as SQL text of the application's own, or as the Qs and Expressions that queries use; the values of
 those are written as constants, for DDL takes no parameters.
 """
-# A model's underscored attributes are kept from users, not from the package:
 
 from typing import TYPE_CHECKING, Any
 

@@ -2,7 +2,6 @@
 
 PostgreSQL docs: sql-createindex.
 """
-# A model's underscored attributes are kept from users, not from the package:
 
 import re
 from typing import TYPE_CHECKING, Any, Final

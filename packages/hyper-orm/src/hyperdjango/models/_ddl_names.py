@@ -3,7 +3,6 @@
 PostgreSQL cuts a name that is too long; here a hash of the whole takes the place of what is cut, so that two
 long names stay two. PostgreSQL docs: sql-syntax-lexical, "Identifiers and Key Words".
 """
-# A model's underscored attributes are kept from users, not from the package:
 
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final

@@ -2,7 +2,6 @@
 
 PostgreSQL docs: sql-createtable.
 """
-# A model's underscored attributes are kept from users, not from the package:
 
 from typing import TYPE_CHECKING
 

@@ -2,7 +2,6 @@
 
 PostgreSQL docs: sql-createtype, sql-createdomain.
 """
-# A model's underscored attributes are kept from users, not from the package:
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING

@@ -3,7 +3,6 @@
 `_attributes` reads the annotations; here they become columns, relations, slots and a Table. An abstract class
 keeps what it declares for those below it, and has neither slots nor a table, so that several can be combined.
 """
-# A model's underscored attributes are kept from users, not from the package:
 
 from typing import Any
 

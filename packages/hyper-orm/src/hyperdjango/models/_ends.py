@@ -2,7 +2,6 @@
 
 `Relation.ends` calls `resolve` when it is first asked for, by which time every class is declared.
 """
-# A model's underscored attributes are kept from users, not from the package:
 
 from typing import TYPE_CHECKING, Any
 

@@ -3,13 +3,11 @@
 Values are written into slots directly, which marks nothing as changed; only attributes that the application sets
 are.
 """
-# A model's underscored attributes are kept from users, not from the package:
 
 import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from hyperdjango.database._native import native
 from hyperdjango.models._in_place import changed_in_place
 from hyperdjango.models._meta import UNSET, Column, Relation
 from hyperdjango.models._nearest import nearest
@@ -87,19 +85,12 @@ def plan_of(model: "type[Model]") -> Plan:
                 f"{model.__name__} is abstract: make instances of a model that inherits from it"
             )
         plan = Plan(model)
-        model._plan = plan  # type: ignore[attr-defined]
+        model._plan = plan
     return plan
 
 
-def fill(instance: "Model", values: dict[str, Any]) -> None:
-    """Fill a new instance; see `Model.__init__`."""
-    plan = plan_of(type(instance))
-    unknown = native.construct(instance, values, plan.setters, plan.defaults)
-    if unknown is not None:
-        raise _unknown_argument(type(instance), unknown)
-
-
-def _unknown_argument(model: "type[Model]", name: str) -> TypeError:
+def unknown_argument(model: "type[Model]", name: str) -> TypeError:
+    """The error for a keyword that the constructor does not know; the text names the nearest."""
     relation = model._table.relations.get(name)
     if relation is not None:
         word = model.__name__.lower()

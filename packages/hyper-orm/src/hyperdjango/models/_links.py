@@ -2,7 +2,6 @@
 
 It happens as soon as both classes are declared, whichever comes first.
 """
-# A model's underscored attributes are kept from users, not from the package:
 
 from typing import TYPE_CHECKING
 

@@ -3,7 +3,6 @@
 A class inside a function belongs to that function: it has a table to itself there, as often as the function
 runs, and is found by name from there alone.
 """
-# A model's underscored attributes are kept from users, not from the package:
 
 import weakref
 from collections.abc import Iterator

@@ -1,5 +1,4 @@
 """Builds a model's Table of its attributes: columns in order, the primary key, the columns of foreign keys."""
-# A model's underscored attributes are kept from users, not from the package:
 
 from typing import Any
 

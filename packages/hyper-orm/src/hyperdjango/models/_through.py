@@ -1,5 +1,4 @@
 """The model of the table between two others, where a many-to-many relation names none: `BookTags`, `book_tags`."""
-# A model's underscored attributes are kept from users, not from the package:
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,5 +1,4 @@
 """`Book.objects`: where every query of a model begins."""
-# A model's underscored attributes are kept from users, not from the package:
 
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 

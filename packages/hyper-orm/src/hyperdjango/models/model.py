@@ -1,8 +1,8 @@
 """`Model`: the base of every model, and what its instances can do without a database."""
-# A model's underscored attributes are kept from users, not from the package:
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, overload
 
+from hyperdjango.database._native import native
 from hyperdjango.models import _dump, _json_schema, _validate, errors
 from hyperdjango.models import _instances as instances
 from hyperdjango.models._declare import ModelMeta
@@ -67,6 +67,8 @@ class Model(Loading, Saving, Instance, metaclass=ModelMeta):
     pk: ClassVar[_KeyDescriptor] = _KeyDescriptor()
     DoesNotExist: ClassVar[type[errors.ObjectDoesNotExist]] = errors.ObjectDoesNotExist
     MultipleObjectsReturned: ClassVar[type[errors.MultipleObjectsReturned]] = errors.MultipleObjectsReturned
+    # How instances are filled; each model with a table has its own, from its first instance on.
+    _plan: ClassVar[instances.Plan | None] = None
     if TYPE_CHECKING:
         _table: ClassVar[Table]
         _attributes: ClassVar[dict[str, Attribute]]
@@ -84,7 +86,12 @@ class Model(Loading, Saving, Instance, metaclass=ModelMeta):
         Raises:
             TypeError: There is no such attribute, or an instance is of the wrong class.
         """
-        instances.fill(self, values)
+        model = type(self)
+        # In place: many are made at once, and each call of ours would cost as much as the filling.
+        plan = model._plan or instances.plan_of(model)
+        unknown = native.construct(self, values, plan.setters, plan.defaults)
+        if unknown is not None:
+            raise instances.unknown_argument(model, unknown)
 
     @classmethod
     def ref(cls, key: Any) -> Self:

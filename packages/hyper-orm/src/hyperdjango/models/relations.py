@@ -3,7 +3,6 @@
 Each is a descriptor, typed so that checkers know `book.author` for an Author without a plugin. Reading one does
 no I/O: what was not fetched raises NotLoaded, which names what fetches it.
 """
-# A model's underscored attributes are kept from users, not from the package:
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload

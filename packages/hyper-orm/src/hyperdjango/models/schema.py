@@ -3,7 +3,6 @@
 Changes to tables that are there already are no business of this module: it makes what is not there.
 PostgreSQL docs: ddl.
 """
-# A model's underscored attributes are kept from users, not from the package:
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
