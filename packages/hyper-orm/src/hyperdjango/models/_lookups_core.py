@@ -85,7 +85,10 @@ def check(column: ColumnType | None, own: ColumnType | None, operand: Operand) -
     if column is None or own is None or fits is None or own.kind in fits or own.kind not in _FITS:
         return
     given = own.sql if operand.is_expression else type(operand.value).__name__
-    raise FieldError(f"{operand.said} is compared with {given}, but {column.sql} takes {type_name(column)}")
+    raise FieldError(
+        f"{operand.model.__name__}: {operand.said} is compared with {given}, "
+        f"but {column.sql} takes {type_name(column)}"
+    )
 
 
 def sides(left: Node, operand: Operand) -> tuple[Node, Node]:
@@ -192,7 +195,7 @@ def _element(operand: Operand, kind: Any) -> Operand:
         return operand  # a Param: there is no value yet
     one = next(value for value in operand.value if type(value) is kind)
     shown = Operand.__new__(Operand)
-    shown.value, shown.said, shown.kind = one, operand.said, kind
+    shown.value, shown.said, shown.kind, shown._scope = one, operand.said, kind, operand._scope
     return shown
 
 

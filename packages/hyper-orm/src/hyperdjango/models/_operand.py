@@ -19,6 +19,7 @@ from hyperdjango.models.errors import FieldError
 
 if TYPE_CHECKING:
     from hyperdjango.models._scope import Scope
+    from hyperdjango.models.model import Model
 
 
 class Operand:
@@ -44,6 +45,11 @@ class Operand:
         self._first = cursor.skip(len(self.params))
         self._node: Node | None = None
         self.wrappers: list[Callable[[Node], Node]] = []
+
+    @property
+    def model(self) -> "type[Model]":
+        """The model that is queried, for errors."""
+        return self._scope.root.table.model
 
     @property
     def is_expression(self) -> bool:
