@@ -7,7 +7,8 @@ from typing import Any, Final, TypeVar
 
 import pytest
 from bookshop import models as shop
-from hyperdjango.models import FieldError, NotLoaded, OnDelete, QuerySet, ValidationError
+from django.core.exceptions import ObjectDoesNotExist
+from hyperdjango.models import FieldError, NotLoaded, OnDelete, QuerySet, StaleObject, ValidationError
 
 from oracle.compare import Case
 from oracle.queries.writes import DELETES
@@ -193,6 +194,42 @@ def test_the_table_between_has_no_id() -> None:
 def test_latest_takes_names(ours: Ours) -> None:
     with pytest.raises(FieldError, match="names"):
         ours.run(lambda m: m.Book.objects.latest())
+
+
+@row("A foreign key whose row a `Prefetch` queryset leaves out")
+def test_a_target_that_a_prefetch_leaves_out_is_not_loaded(ours: Ours, theirs: Theirs) -> None:
+    def none(m: Any) -> Any:
+        return m.Book.objects.prefetch_related(m.Prefetch("author", queryset=m.Author.objects.filter(pk=-1)))
+
+    with pytest.raises(ObjectDoesNotExist, match="has no author"):
+        _ = none(theirs).get(pk=1).author
+    book = ours.run(lambda m: none(m).get(pk=1))
+    with pytest.raises(NotLoaded, match="author"):
+        _ = book.author
+
+
+@row("`save()` of a loaded instance whose key was changed")
+def test_another_key_is_another_row(ours: Ours) -> None:
+    async def steps() -> None:
+        author = await ours.Author.objects.get(pk=3)
+        author.id = 4
+        await author.save()
+
+    with pytest.raises(FieldError, match="key"):
+        ours.runner.run(steps())
+
+
+@row("`save()` of a loaded instance whose row is gone")
+def test_a_row_that_is_gone_does_not_come_back(ours: Ours) -> None:
+    async def steps() -> None:
+        async with ours.database.transaction():
+            tag = await ours.Tag.objects.order_by("pk").first()
+            await ours.Tag.objects.filter(pk=tag.pk).delete()
+            tag.label = "again"
+            await tag.save()
+
+    with pytest.raises(StaleObject, match="Tag"):
+        ours.runner.run(steps())
 
 
 @row("Left out")
