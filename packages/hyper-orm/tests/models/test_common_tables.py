@@ -5,7 +5,18 @@ from typing import Any
 
 import pytest
 from hyperdjango.database import Database
-from hyperdjango.models import Count, F, FieldError, ForeignKey, Model, Related, Sum, create_schema
+from hyperdjango.models import (
+    Count,
+    F,
+    FieldError,
+    FilteredRelation,
+    ForeignKey,
+    Model,
+    Q,
+    Related,
+    Sum,
+    create_schema,
+)
 
 
 class CteTeam(Model):
@@ -99,3 +110,17 @@ async def test_without_columns_to_compare_every_row_has_all_of_it(db: Database) 
 def test_mistakes_are_found_when_it_is_built(build: Callable[[Any], Any], said: str) -> None:
     with pytest.raises(FieldError, match=said):
         build(CteTeam.objects.all()).to_sql()
+
+
+async def test_the_same_name_for_two_filtered_relations_of_two_querysets_means_two_things(
+    db: Database,
+) -> None:
+    def with_team(name: str, condition: Q) -> Any:
+        points = CtePoint.objects.using(db).annotate(chosen=FilteredRelation("team", condition=condition))
+        return points.filter(chosen__name=name).order_by("worth").values_list("worth", flat=True)
+
+    by_name, by_id = with_team("a", Q(team__name="a")), with_team("a", Q(team__id__gt=1))
+    assert await by_name == [5, 7]
+    assert await by_id == []
+    assert by_name.to_sql()[0] != by_id.to_sql()[0]
+    assert await with_team("b", Q(team__id__gt=1)) == [3, 4]

@@ -40,38 +40,15 @@ class Awaiting(Chain[M_co, R_co]):
     async def _rows(self, statement: _compile.Statement, database: "Database") -> list[Any]:
         """Run a compiled SELECT and return what its rows become."""
         values = statement.values(self._params)
-        state = self._state
-        if state.mode == "model":
-            plan = statement.plan
-            assert plan is not None
-            origins = tuple([native.Origin(database, self._fetch_mode) for _ in plan.models])
-            into: Any = plan.hydrator.begin(origins)
-            rows: list[Any] = await database.query(statement.sql, *values, into=into)
-            if self._prefetches and rows:
-                from hyperdjango.models._prefetch import prefetch
+        rows: list[Any] = await database.query(statement.sql, *values, into=self._into(statement, database))
+        return await self._finished(rows, statement, database)
 
-                await prefetch(rows, self._prefetches, database)
-            return rows
-        return await self._plain_rows(statement, values, database)
-
-    async def _plain_rows(
-        self, statement: _compile.Statement, values: tuple[Any, ...], database: "Database"
-    ) -> list[Any]:
-        mode = self._state.mode
-        into: Any = dict if mode == "dict" else tuple
-        rows: list[Any] = await database.query(statement.sql, *values, into=into)
-        for position, converter in statement.converters:
-            rows = _converted(rows, position, statement.names[position], converter, mode)
-        if mode == "flat":
-            return [row[0] for row in rows]
-        if mode == "named":
-            row_class = self._state.compiled.get("row")
-            if row_class is None:
-                row_class = self._state.compiled.setdefault(
-                    "row", _steps.named_row(self._state.model.__name__, statement.names)
-                )
-            return [row_class._make(row) for row in rows]
-        return rows
+    def _into(self, statement: _compile.Statement, database: "Database") -> Any:
+        """What the driver makes of a row."""
+        if statement.plan is not None:
+            origins = tuple([native.Origin(database, self._fetch_mode) for _ in statement.plan.models])
+            return statement.plan.hydrator.begin(origins)
+        return dict if self._state.mode == "dict" else tuple
 
     async def __aiter__(self) -> AsyncIterator[R_co]:
         async for row in self.iterator():
@@ -85,12 +62,7 @@ class Awaiting(Chain[M_co, R_co]):
         statement = _compile.select(self._state)
         database = self._database(is_write=self._is_write())
         values = statement.values(self._params)
-        into: Any = tuple
-        if statement.plan is not None:
-            origins = tuple([native.Origin(database, self._fetch_mode) for _ in statement.plan.models])
-            into = statement.plan.hydrator.begin(origins)
-        elif self._state.mode == "dict":
-            into = dict
+        into = self._into(statement, database)
         pending: list[Any] = []
         async for row in database.stream(statement.sql, *values, chunk=chunk, into=into):
             pending.append(row)
@@ -104,18 +76,23 @@ class Awaiting(Chain[M_co, R_co]):
     async def _finished(
         self, rows: list[Any], statement: _compile.Statement, database: "Database"
     ) -> list[Any]:
-        if self._state.mode == "model":
+        """Make of the driver's rows what the mode says, and fetch what was asked for along with them."""
+        mode = self._state.mode
+        if mode == "model":
             if self._prefetches and rows:
                 from hyperdjango.models._prefetch import prefetch
 
                 await prefetch(rows, self._prefetches, database)
             return rows
         for position, converter in statement.converters:
-            rows = _converted(rows, position, statement.names[position], converter, self._state.mode)
-        if self._state.mode == "flat":
+            rows = _converted(rows, position, statement.names[position], converter, mode)
+        if mode == "flat":
             return [row[0] for row in rows]
-        if self._state.mode == "named":
-            row_class = _steps.named_row(self._state.model.__name__, statement.names)
+        if mode == "named":
+            row_class = self._state.compiled.get("row")
+            if row_class is None:
+                named = _steps.named_row(self._state.model.__name__, statement.names)
+                row_class = self._state.compiled.setdefault("row", named)
             return [row_class._make(row) for row in rows]
         return rows
 

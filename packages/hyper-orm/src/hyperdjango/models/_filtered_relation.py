@@ -61,8 +61,8 @@ class FilteredRelation:
 
     all_names = names
 
-    def source(self, state: "State", scope: Scope, name: str, cursor: Cursor) -> "Source | Filtered":
-        """Return what names that begin with `name` go on from.
+    def source(self, state: "State", scope: Scope, cursor: Cursor) -> "Source | Filtered":
+        """Return what names that begin with its own go on from.
 
         Raises:
             FieldError: A relation is not known, or the condition does not fit.
@@ -81,7 +81,8 @@ class FilteredRelation:
             root = Source((relation.through or relation.target)._table)
             node = self.condition.resolve(scope.with_many(words, root), cursor)
             return Filtered(near, relation, root, node)
-        child = near.child(relation, name)
+        # Of this chain alone: others may give the same name to another condition.
+        child = Source(relation.target._table, near, relation)
         child.is_optional = True
         child.condition = self.condition.resolve(scope.with_many(words, child), cursor)
         for node in child.condition.walk():

@@ -46,13 +46,13 @@ class Source:
         self.condition: Node | None = None
         self._children: dict[Any, Source] = {}
 
-    def child(self, relation: "Relation", name: str | None = None) -> "Source":
-        """The source that a relation leads to; `name` for one that has conditions of its own."""
-        known = self._children.get((relation, name))
+    def child(self, relation: "Relation") -> "Source":
+        """The source that a relation leads to."""
+        known = self._children.get(relation)
         if known is None:
             # Of many to many this is the table between; its own relation leads on from there.
             model = relation.through or relation.target
-            known = self._children.setdefault((relation, name), Source(model._table, self, relation))
+            known = self._children.setdefault(relation, Source(model._table, self, relation))
         return known
 
     def write_table(self, writer: "Writer") -> None:

@@ -65,7 +65,7 @@ def annotated(state: State, cursor: Cursor, expressions: dict[str, Any], *, is_s
             check_alias(state, name)
         if isinstance(expression, FilteredRelation):
             scope = Scope(state.root, annotations, extra=state.extra)
-            extra = {**state.extra, name: expression.source(state, scope, name, cursor)}
+            extra = {**state.extra, name: expression.source(state, scope, cursor)}
             state = state.evolve(extra=extra)
             continue
         given: object = expression
