@@ -6,7 +6,6 @@ has DISTINCT ON, is asked for once per key, by a lateral subquery: so many rows 
 PostgreSQL docs: functions-comparisons, "ANY/SOME (array)"; queries-table-expressions, "LATERAL Subqueries".
 """
 
-import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hyperdjango.models import _compile
@@ -14,6 +13,7 @@ from hyperdjango.models._hydration import plan_of
 from hyperdjango.models._meta import Column, Ends, Relation
 from hyperdjango.models._nodes import Node, Parameter, Ref, Source, Sql, condition, exists, joined
 from hyperdjango.models._state import State, next_state
+from hyperdjango.models._values import bare_sql
 from hyperdjango.models._where import subselect
 from hyperdjango.models._writer import Frame, Writer
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 # Names of values in `_extra`; no name of an application's begins with an underscore.
 KEY_NAME: Final = "_key"
-_MODIFIER = re.compile(r"\([\d, ]*\)")
 
 
 class Keyed(NamedTuple):
@@ -89,7 +88,7 @@ def of_one(state: State, relation: Relation) -> State:
     """Return the rows at the far end of one instance, whose key is given as the next values."""
 
     def build(one: State, cursor: "Cursor") -> State:
-        keys: list[Node] = [Parameter(cursor.take(), cast=array_element(c)) for c in relation.remotes]
+        keys: list[Node] = [Parameter(cursor.take(), cast=bare_sql(c.type)) for c in relation.remotes]
         return one.evolve(where=(*one.where, _belongs(one, relation, keys)))
 
     return next_state(state, ("of one", relation), len(relation.remotes), build)
@@ -113,7 +112,7 @@ def _build(
         return _selecting(state, keys)
     refs: list[Node] = [Ref(_source(state, link), column) for column in columns]
     parameters = [
-        Parameter(at, cast=f"{array_element(column)}[]") for at, column in zip(taken, columns, strict=True)
+        Parameter(at, cast=f"{bare_sql(column.type)}[]") for at, column in zip(taken, columns, strict=True)
     ]
     state = state.evolve(where=(*state.where, _among(refs, parameters)))
     return _selecting(state, refs) if isinstance(link, Relation) and link.through else _with(state, columns)
@@ -179,18 +178,6 @@ def _with(state: State, columns: tuple[Column, ...]) -> State:
     return state.evolve(deferred={**state.deferred, (): left_out - {column.name for column in columns}})
 
 
-def array_element(column: Column) -> str:
-    """Return a column's type without its length: keys are compared, not stored."""
-    return element_sql(column.type.sql)
-
-
-def element_sql(sql: str) -> str:
-    """Return a type without its length, precision and scale."""
-    if sql.startswith("character("):
-        return "bpchar"
-    return sql if sql.startswith("bit(") else _MODIFIER.sub("", sql)
-
-
 def _lateral(state: State, columns: tuple[Column, ...]) -> _compile.Statement:
     first = state.param_count - len(columns)
     writer = Writer()
@@ -198,7 +185,7 @@ def _lateral(state: State, columns: tuple[Column, ...]) -> _compile.Statement:
     for position, column in enumerate(columns):
         writer.put(", " if position else "")
         writer.parameter(first + position)
-        writer.put(f"::{array_element(column)}[]")
+        writer.put(f"::{bare_sql(column.type)}[]")
     writer.put(f") AS k({', '.join(f'k{i}' for i in range(len(columns)))}) CROSS JOIN LATERAL (")
     writer.frame = Frame(None, (), 0)
     _compile.write_within(writer, state, 0)
@@ -208,4 +195,4 @@ def _lateral(state: State, columns: tuple[Column, ...]) -> _compile.Statement:
     return _compile.Statement(text.sql, picks, plan_of(state))
 
 
-__all__ = ["KEY_NAME", "Keyed", "among", "array_element", "arrays_of", "element_sql", "keyed", "of_one"]
+__all__ = ["KEY_NAME", "Keyed", "among", "arrays_of", "keyed", "of_one"]

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from hyperdjango.database import DataError
 from hyperdjango.models import _compile
-from hyperdjango.models._keyed import KEY_NAME, element_sql
+from hyperdjango.models._keyed import KEY_NAME
 from hyperdjango.models._nodes import FALSE, Node, Parameter, Ref, Sql, condition, joined
 from hyperdjango.models._page_cursor import InvalidCursor, mark_of, read, written
 from hyperdjango.models._state import OrderKey, State, next_state
+from hyperdjango.models._values import bare_sql
 from hyperdjango.models._writer import Frame, Writer
 from hyperdjango.models.errors import FieldError
 
@@ -174,7 +175,7 @@ def _build(state: State, cursor: "Cursor", order: _Order, nulls: tuple[bool, ...
 
 
 def _parameter(index: int, node: Node) -> Node:
-    return Parameter(index, cast=None if node.type is None else element_sql(node.type.sql))
+    return Parameter(index, cast=None if node.type is None else bare_sql(node.type))
 
 
 def _behind(keys: tuple[_Key, ...], values: list[Node | None]) -> Node:

@@ -10,6 +10,7 @@ from hyperdjango.models.errors import FieldError
 
 if TYPE_CHECKING:
     from hyperdjango.database import Database
+    from hyperdjango.models._filtered_relation import FilteredRelation
     from hyperdjango.models.expressions import Expression
     from hyperdjango.models.model import Model
     from hyperdjango.models.query_words import Q
@@ -46,11 +47,13 @@ class RelatedRows(Generic[M]):
         """Those for which the conditions are not all true."""
         return self._queryset().exclude(*args, **lookups)
 
-    def annotate(self, *args: "Expression", **expressions: "Expression | Q") -> "QuerySet[M]":
+    def annotate(
+        self, *args: "Expression", **expressions: "Expression | Q | FilteredRelation"
+    ) -> "QuerySet[M]":
         """Them, with more values."""
         return self._queryset().annotate(*args, **expressions)
 
-    def alias(self, *args: "Expression", **expressions: "Expression | Q") -> "QuerySet[M]":
+    def alias(self, *args: "Expression", **expressions: "Expression | Q | FilteredRelation") -> "QuerySet[M]":
         """Them, with values for later calls."""
         return self._queryset().alias(*args, **expressions)
 

@@ -8,6 +8,8 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from hyperdjango.models._values import bare_sql
+
 if TYPE_CHECKING:
     from hyperdjango.models._meta import Column
 
@@ -32,16 +34,10 @@ def array_type(column: "Column") -> str | None:
     if type_.kind == "text" and type_.extension is None:
         return "text"
     if type_.kind in _PLAIN:
-        return type_.sql if type_.enum is not None else _without_modifier(type_.sql)
+        return type_.sql if type_.enum is not None else bare_sql(type_)
     if type_.kind == "network" and type_.sql in _NETWORKS:
         return type_.sql
     return None
-
-
-def _without_modifier(sql: str) -> str:
-    """`timestamp(3) with time zone` → `timestamp with time zone`."""
-    before, bracket, after = sql.partition("(")
-    return before + after.partition(")")[2] if bracket else sql
 
 
 def fits(columns: "Sequence[Column]") -> bool:

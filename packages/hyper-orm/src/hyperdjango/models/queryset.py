@@ -20,6 +20,7 @@ from hyperdjango.models.query_words import conditions
 
 if TYPE_CHECKING:
     from hyperdjango.database import Database
+    from hyperdjango.models._filtered_relation import FilteredRelation
     from hyperdjango.models.expressions import Expression
     from hyperdjango.models.query_words import Q
 
@@ -74,7 +75,7 @@ class QuerySet(Writing[M_co, R_co], Reading[M_co, R_co], Misuse):
             lambda state, cursor: _steps.filtered(state, cursor, args, lookups, negate=True),
         )
 
-    def annotate(self, *args: "Expression", **expressions: "Expression | Q") -> Self:
+    def annotate(self, *args: "Expression", **expressions: "Expression | Q | FilteredRelation") -> Self:
         """Add values to each row: attributes of instances, columns of values().
 
         Behind values(), an aggregate groups the rows by what was named there. An aggregate over a relation to
@@ -82,7 +83,7 @@ class QuerySet(Writing[M_co, R_co], Reading[M_co, R_co], Misuse):
         """
         return self._annotated(args, expressions, is_selected=True)
 
-    def alias(self, *args: "Expression", **expressions: "Expression | Q") -> Self:
+    def alias(self, *args: "Expression", **expressions: "Expression | Q | FilteredRelation") -> Self:
         """As annotate, for use in later calls only: the values are not fetched."""
         return self._annotated(args, expressions, is_selected=False)
 
