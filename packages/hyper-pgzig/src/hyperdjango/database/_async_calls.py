@@ -9,6 +9,7 @@ from hyperdjango.database import _async_copy, _async_replies, _copy, _copy_sourc
 from hyperdjango.database._async_pool import AsyncPoolFace
 from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._dispatch import Call, Dispatcher
+from hyperdjango.database._pinned import check_committed
 from hyperdjango.database._repeat import ATTEMPTS
 from hyperdjango.database._slot import DONE, Slot
 from hyperdjango.database._statements import is_script
@@ -286,6 +287,21 @@ class AsyncCalls(AsyncPoolFace):
         with watched(self, name, sql, parameters_count=len(args or ())) as watch:
             request = await self._complete(sql, args, shape, target, first, None, timeout, watch)
             return request if watch is NOBODY else cast("native.Request", Finished(request, watch))
+
+    async def _commit(self, slot: Slot) -> None:
+        """Send the COMMIT that a connection owes.
+
+        Raises:
+            InFailedSqlTransaction: The backend has rolled back.
+        """
+        check_committed(await _async_replies.run_owed(slot))
+
+    def _heard(self, error: BaseException) -> None:
+        """A block ends with an error: for faces that look out for what became of the server."""
+
+    async def _one_server(self) -> "AsyncCalls":
+        """Return a Database whose reads all go to the same server, for reads that belong together."""
+        return self
 
     async def _borrowed(  # noqa: PLR0917 - ours alone
         self,
