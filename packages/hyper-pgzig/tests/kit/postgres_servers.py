@@ -26,6 +26,7 @@ import pytest
 from browser import NO_BROWSER
 from hyperdjango.database._embedded_server import (
     EmbeddedServer,
+    ServerBinaries,
     ServerNotFound,
     ServerOptions,
     find_server_binaries,
@@ -107,16 +108,20 @@ def _ours(kind: Kind) -> Callable[[], Iterator[Server]]:
     return start
 
 
-def _make(kind: Kind, **options: Unpack[ServerOptions]) -> EmbeddedServer:
+def need_binaries(kind: Kind) -> ServerBinaries:
+    """Return the programs of a kind of server; without a system's the test is skipped, and fails in CI."""
     try:
-        binaries = find_server_binaries(PLACES[kind])
+        return find_server_binaries(PLACES[kind])
     except ServerNotFound:
         if kind == "embedded":
             raise  # a dependency of ours: not having it is a fault
         if os.environ.get("CI", "").lower() in {"1", "true"}:
             pytest.fail(f"{NO_SYSTEM_SERVER}; CI must have one")
         pytest.skip(NO_SYSTEM_SERVER)
-    return EmbeddedServer(binaries, **options)
+
+
+def _make(kind: Kind, **options: Unpack[ServerOptions]) -> EmbeddedServer:
+    return EmbeddedServer(need_binaries(kind), **options)
 
 
 embedded_server = pytest.fixture(scope="session", name="embedded_server")(_ours("embedded"))
