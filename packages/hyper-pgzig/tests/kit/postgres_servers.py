@@ -42,7 +42,7 @@ PLACES: Final[Mapping[Kind, Sequence[str]]] = {
 }
 FIXTURES: Final = frozenset({"database_url", "server", "embedded_server", "system_server", "start_server"})
 NO_SYSTEM_SERVER: Final = "no system PostgreSQL server under /usr/lib/postgresql or by pg_config"
-REMEDIES: Final[Mapping[str, str]] = {
+REMEDIES: Final[dict[str, str]] = {  # the kits of other packages add theirs
     NO_SYSTEM_SERVER: "Install one (Debian: apt-get install postgresql) to test TLS, every authentication "
     "method and pgcrypto",
     NO_BROWSER: "Install it (Debian: apt-get install chromium) to test what our pages look like",
