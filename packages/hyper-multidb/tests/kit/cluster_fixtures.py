@@ -7,7 +7,7 @@
   removed after the test.
 - `two_shards`: URLs of two empty databases on two independent servers.
 
-Pollers and managers in between are context managers: `HAProxy(cluster)`, and the fixture `patroni`.
+Proxies in front are context managers: `HAProxy(cluster)`, and the fixture `patroni`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,11 +15,13 @@ from contextlib import ExitStack
 from typing import Final, Protocol
 
 import pytest
+from haproxy import NO_HAPROXY
 from hyperdjango.database._embedded_server import EmbeddedServer
 from pg_cluster import DELAY_MS, Cluster
-from postgres_servers import Kind, Server, need_binaries
+from postgres_servers import REMEDIES, Kind, Server, need_binaries
 
 FIXTURES: Final = frozenset({"cluster", "start_cluster", "shard_servers"})
+REMEDIES[NO_HAPROXY] = "Install it (Debian: apt-get install haproxy) to test what a proxy in between changes"
 
 
 class StartCluster(Protocol):
