@@ -16,6 +16,7 @@ from hyperdjango.database._running import innermost
 from hyperdjango.database.resolver import (
     DEFAULT_ALIAS,
     Bound,
+    database_for,
     get_resolver,
     nothing_bound,
     set_resolver,
@@ -267,8 +268,8 @@ class ConnectionManager(Mapping[str, Database]):
             is_write = False if isinstance(queryset, type) else queryset._is_write()
         if using is not None and not isinstance(using, str):
             return RouteDecision(using.alias, using.role, USING)
-        running = innermost() if using is None else None
-        if running is not None:
+        if using is None and innermost() is not None:
+            running = database_for(model, is_write=is_write, bound=bound)
             return RouteDecision(running.alias, running.role, IN_BLOCK)
         choice = self._routing.choose(
             self._aliases, using, model, is_write=is_write, instance_alias=None, bound=bound
