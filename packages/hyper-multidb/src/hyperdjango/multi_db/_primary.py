@@ -48,16 +48,6 @@ def _taking_writes(parameters: "ConnectParameters") -> "ConnectParameters":
     return replace(parameters, target_session_attrs="primary")
 
 
-def _plain(face: "PrimaryFace") -> Database:
-    """Return a Database over the pool of another one that takes nothing for a write."""
-    plain = Database.__new__(Database)
-    plain._pool, plain._settings, plain._opens_on_use = face._pool, face._settings, face._opens_on_use
-    plain._prepare()
-    plain._pending, plain._current = face._pending, face._current
-    plain.alias, plain.role = face.alias, face.role
-    return plain
-
-
 class PrimaryFace(Database):
     """A Database whose pool goes to the primary of a replica set.
 
@@ -67,6 +57,7 @@ class PrimaryFace(Database):
 
     role = "primary"
     plain: Database
+    _set: "ReplicaSet"
 
     @classmethod
     def of(cls, replica_set: "ReplicaSet", url: str, options: dict[str, Any]) -> "PrimaryFace":
@@ -76,7 +67,7 @@ class PrimaryFace(Database):
         self._set = replica_set
         self._current = replica_set.current
         self._pool.parameters = _taking_writes(self._pool.parameters)
-        self.plain = _plain(self)
+        self.plain = Database._beside(self)
         replica_set.face = self
         return self
 
@@ -118,7 +109,7 @@ class PrimaryFace(Database):
             finally:
                 self._has_written()
 
-        request = await self._on_primary(run, deadline)
+        request: native.Request = await self._on_primary(run, deadline)
         if request.failed:
             finished = Finished(request, NOBODY)
             if finished._error is not None:
@@ -160,6 +151,7 @@ class PrimaryFace(Database):
         watch: "Watch | None",
     ) -> "native.Request":
         """Run a statement and ask in the same flush how far the log is behind it."""
+        request: native.Request | Exception | None = None
         items = [
             _pipeline.Item(sql, args, shape, target, first),
             _pipeline.Item(POSITION, (), _shape.VALUE, None, True),
@@ -172,9 +164,9 @@ class PrimaryFace(Database):
         try:
             for _ in range(ATTEMPTS):
                 request, position = await _pipeline.run(slot, items, deadline, None)
+                assert request is not None
                 if isinstance(request, Exception):
                     raise request
-                assert request is not None
                 if not (request.stale or request.undone):
                     break
             if position is None or isinstance(position, Exception) or position.failed:
@@ -186,6 +178,8 @@ class PrimaryFace(Database):
             raise
         finally:
             await self._release(slot)
+        assert request is not None
+        assert not isinstance(request, Exception)
         return request
 
     async def _acquire_here(self, deadline: float | None) -> "Slot":
