@@ -189,8 +189,8 @@ class ReaderFace(Database):
         """
         if read_only is False:
             raise ValueError(
-                f"a block of reader({self.alias!r}) is read-only: connections[{self.alias!r}].transaction() is one that "
-                "writes"
+                f"a block of reader({self.alias!r}) is read-only: connections[{self.alias!r}].transaction() "
+                "is one that writes"
             )
         return ReaderBlock(self, savepoint_name, isolation, deferrable)
 
