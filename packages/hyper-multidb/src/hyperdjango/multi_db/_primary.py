@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from hyperdjango.database import Database, _async_replies, _pipeline, _shape
+from hyperdjango.database import Database, SyncDatabase, _async_replies, _pipeline, _shape
 from hyperdjango.database._async_calls import AsyncCalls
 from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._pinned import check_committed
@@ -17,6 +17,7 @@ from hyperdjango.database._repeat import ATTEMPTS
 from hyperdjango.database._watching import NOBODY, Finished
 from hyperdjango.database.errors import ConnectionFailed, ConnectionLost, DatabaseError, Error, OutcomeUnknown
 from hyperdjango.multi_db import scope as scopes
+from hyperdjango.multi_db._blocking import BlockingPrimary
 from hyperdjango.multi_db._probe import POSITION
 from hyperdjango.multi_db._replica_set import WRITE
 from hyperdjango.multi_db.lsn import Position
@@ -48,16 +49,6 @@ def _taking_writes(parameters: "ConnectParameters") -> "ConnectParameters":
     return replace(parameters, target_session_attrs="primary")
 
 
-def _plain(face: "PrimaryFace") -> Database:
-    """Return a Database over the pool of another one that takes nothing for a write."""
-    plain = Database.__new__(Database)
-    plain._pool, plain._settings, plain._opens_on_use = face._pool, face._settings, face._opens_on_use
-    plain._prepare()
-    plain._pending, plain._current = face._pending, face._current
-    plain.alias, plain.role = face.alias, face.role
-    return plain
-
-
 class PrimaryFace(Database):
     """A Database whose pool goes to the primary of a replica set.
 
@@ -67,6 +58,7 @@ class PrimaryFace(Database):
 
     role = "primary"
     plain: Database
+    _set: "ReplicaSet"
 
     @classmethod
     def of(cls, replica_set: "ReplicaSet", url: str, options: dict[str, Any]) -> "PrimaryFace":
@@ -76,13 +68,25 @@ class PrimaryFace(Database):
         self._set = replica_set
         self._current = replica_set.current
         self._pool.parameters = _taking_writes(self._pool.parameters)
-        self.plain = _plain(self)
+        self.plain = Database._beside(self)
         replica_set.face = self
         return self
 
     def move_to(self, node: "Node") -> None:
         """From now on the primary is here."""
         self._pool.renew(_taking_writes(node.database._pool.parameters))
+
+    @property
+    def sync(self) -> SyncDatabase:
+        """The same pool for blocking callers; always the primary. As `Database.sync`."""
+        return BlockingPrimary.of(self)
+
+    def has_written(self) -> None:
+        """Something may be written, without a word on how far the log is then."""
+        if self._set.by_lsn:
+            scopes.current.get().doubt(self._set.alias)
+        elif self._set.by_seconds is not None:
+            scopes.current.get().note_time(self._set.alias)
 
     # Calls
 
@@ -116,9 +120,9 @@ class PrimaryFace(Database):
                     self, sql, args, shape, target, first, first_set, left, NOBODY if watch is None else watch
                 )
             finally:
-                self._has_written()
+                self.has_written()
 
-        request = await self._on_primary(run, deadline)
+        request: native.Request = await self._on_primary(run, deadline)
         if request.failed:
             finished = Finished(request, NOBODY)
             if finished._error is not None:
@@ -142,13 +146,6 @@ class PrimaryFace(Database):
             raise
         return await run()
 
-    def _has_written(self) -> None:
-        """Something may be written, without a word on how far the log is then."""
-        if self._set.by_lsn:
-            scopes.current.get().doubt(self._set.alias)
-        elif self._set.by_seconds is not None:
-            scopes.current.get().note_time(self._set.alias)
-
     async def _followed(  # noqa: PLR0917 - as `_complete`
         self,
         sql: str,
@@ -160,6 +157,7 @@ class PrimaryFace(Database):
         watch: "Watch | None",
     ) -> "native.Request":
         """Run a statement and ask in the same flush how far the log is behind it."""
+        request: native.Request | Exception | None = None
         items = [
             _pipeline.Item(sql, args, shape, target, first),
             _pipeline.Item(POSITION, (), _shape.VALUE, None, True),
@@ -172,9 +170,9 @@ class PrimaryFace(Database):
         try:
             for _ in range(ATTEMPTS):
                 request, position = await _pipeline.run(slot, items, deadline, None)
+                assert request is not None
                 if isinstance(request, Exception):
                     raise request
-                assert request is not None
                 if not (request.stale or request.undone):
                     break
             if position is None or isinstance(position, Exception) or position.failed:
@@ -186,6 +184,8 @@ class PrimaryFace(Database):
             raise
         finally:
             await self._release(slot)
+        assert request is not None
+        assert not isinstance(request, Exception)
         return request
 
     async def _acquire_here(self, deadline: float | None) -> "Slot":
@@ -235,14 +235,14 @@ class PrimaryFace(Database):
             return await super()._run_items(items, deadline, watch)
         finally:
             if self._current.get() is None:
-                self._has_written()
+                self.has_written()
 
     async def _copy_in(self, sql: str, data: Any, timeout: float | None) -> Any:
         try:
             return await super()._copy_in(sql, data, timeout)
         finally:
             if self._current.get() is None:
-                self._has_written()
+                self.has_written()
 
     def _heard(self, error: BaseException) -> None:
         if has_moved(error):

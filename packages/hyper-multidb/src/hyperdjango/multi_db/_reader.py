@@ -35,18 +35,15 @@ R = TypeVar("R")
 class ReaderFace(Database):
     """A Database whose statements go to a replica or to the primary, one by one."""
 
+    _face: PrimaryFace
+    _set: "ReplicaSet"
+
     @classmethod
     def of(cls, face: PrimaryFace) -> "ReaderFace":
         """Make the reader of a set; what it does not send elsewhere runs on the primary."""
-        self = cls.__new__(cls)
-        self._pool = face._pool
-        self._settings = face._settings
-        self._opens_on_use = face._opens_on_use
-        self._prepare()
-        self.alias = face.alias
+        self = cls._beside(face)
         self._face = face
-        self._set: ReplicaSet = face._set
-        self._current = face._current
+        self._set = face._set
         return self
 
     async def _node(self) -> "tuple[Node, str]":
@@ -62,7 +59,7 @@ class ReaderFace(Database):
     def _database_of(self, node: "Node") -> Database:
         return self._face.plain if node is self._set.primary else node.database
 
-    async def _complete(  # noqa: PLR0917 - as the driver's
+    async def _complete(  # noqa: PLR0912, PLR0917 - as the driver's; each call more costs time on the hot path
         self,
         sql: str,
         args: tuple[object, ...] | None,
@@ -86,8 +83,8 @@ class ReaderFace(Database):
             database = self._database_of(node)
             epoch = node.epoch
             left = None if deadline is None else max(0.001, deadline - asyncio.get_running_loop().time())
+            is_last = tried == len(replica_set.nodes)
             node.in_flight += 1
-            failure: Exception | None = None
             try:
                 if database._pool.watchers:
                     with _route(node, reason, replica_set):
@@ -99,30 +96,28 @@ class ReaderFace(Database):
                         sql, args, shape, target, first, first_set, left, watch
                     )
             except Exception as error:
-                if not await self._goes_elsewhere(node, error, deadline):
+                if is_last or not await self._goes_elsewhere(node, error, deadline):
                     raise
-                failure = error
-            finally:
-                node.in_flight -= 1
-            if failure is None:
+            else:
                 if not request.failed:
-                    if node.epoch == epoch:
+                    # Else another server has answered than the one that was chosen.
+                    if node.epoch == epoch or is_last:
                         return request
                 else:
                     finished = Finished(request, NOBODY)
-                    failure = finished._error
-                    if failure is None or not await self._goes_elsewhere(node, failure, deadline):
+                    if is_last or not await self._goes_elsewhere(node, finished._error, deadline):
                         return finished  # type: ignore[return-value]  # stands for it
-            # The server is gone, or another one has answered than the one that was chosen.
+            finally:
+                node.in_flight -= 1
             tried += 1
-            if tried > len(replica_set.nodes):
-                if failure is not None:
-                    raise failure
-                return request
             replica_set.repeated_reads += 1
 
-    async def _goes_elsewhere(self, node: "Node", error: Exception, deadline: float | None) -> bool:
+    async def _goes_elsewhere(
+        self, node: "Node", error: BaseException | None, deadline: float | None
+    ) -> bool:
         """Whether a read that failed so is asked again: its server is gone, and maybe another one takes its place."""
+        if error is None:
+            return False
         if _is_conflict(error):
             return True
         if not has_moved(error) or getattr(error, "sqlstate", None) == "25006":
@@ -146,7 +141,7 @@ class ReaderFace(Database):
 
     # What is more than a statement.
 
-    async def stream(  # type: ignore[override]  # the overloads are the base's
+    async def stream(
         self,
         sql: str,
         *args: object,
@@ -194,7 +189,8 @@ class ReaderFace(Database):
         """
         if read_only is False:
             raise ValueError(
-                f"a block of reader({self.alias!r}) is read-only: begin it with connections[{self.alias!r}].transaction()"
+                f"a block of reader({self.alias!r}) is read-only: connections[{self.alias!r}].transaction() "
+                "is one that writes"
             )
         return ReaderBlock(self, savepoint_name, isolation, deferrable)
 
@@ -232,17 +228,12 @@ class ReaderFace(Database):
 class _Steady(Database):
     """Reads that belong together, on one replica; where that is gone, the reader chooses again."""
 
+    _reader: ReaderFace
+    _node: "Node"
+
     @classmethod
     def of(cls, reader: ReaderFace, node: "Node") -> "_Steady":
-        self = cls.__new__(cls)
-        database = node.database
-        self._pool, self._settings, self._opens_on_use = (
-            database._pool,
-            database._settings,
-            database._opens_on_use,
-        )
-        self._pending, self._local, self._current = database._pending, database._local, database._current
-        self.alias, self.role = database.alias, database.role
+        self = cls._beside(node.database)
         self._reader, self._node = reader, node
         return self
 
@@ -256,9 +247,7 @@ class _Steady(Database):
         if not request.failed:
             return request
         finished = Finished(request, NOBODY)
-        if finished._error is None or not await self._reader._goes_elsewhere(
-            self._node, finished._error, None
-        ):
+        if not await self._reader._goes_elsewhere(self._node, finished._error, None):
             return finished  # type: ignore[return-value]  # stands for it
         return await self._reader._complete(*arguments)
 

@@ -21,12 +21,13 @@ from hyperdjango.multi_db import scope as scopes
 from hyperdjango.multi_db._monitor import Monitor
 
 if TYPE_CHECKING:
-    from hyperdjango.multi_db.lsn import Position
     from collections.abc import Sequence
+
     from hyperdjango.multi_db._node import Node
     from hyperdjango.multi_db._policy import Policy
     from hyperdjango.multi_db._primary import PrimaryFace
     from hyperdjango.multi_db._probe import Answer
+    from hyperdjango.multi_db.lsn import Position
     from hyperdjango.multi_db.scope import Scope
 
 _logger: Final = logging.getLogger("hyperdjango.multi_db")
