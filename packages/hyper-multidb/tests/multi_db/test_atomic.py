@@ -4,6 +4,7 @@
 import asyncio
 import pickle
 from collections.abc import AsyncIterator, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from hyperdjango.database import (
 )
 from hyperdjango.database._running import innermost
 from hyperdjango.database.resolver import UnknownAlias
-from hyperdjango.multi_db import _members
+from hyperdjango.multi_db import ConnectionManager, _members
 from hyperdjango.multi_db._atomic import AtomicBlock
 from hyperdjango.multi_db.across_errors import PartialCommit
 from postgres_servers import Server
@@ -401,3 +402,37 @@ def test_a_partial_commit_survives_a_pickle() -> None:
     assert str(again) == str(error)
     assert (again.committed, list(again.failed), again.rolled_back) == (("a",), ["b", "c"], ("d",))
     assert "prepared in 'c': recover() commits it there" in str(again)
+
+
+async def test_the_manager_makes_the_blocks_and_its_models_keep_to_their_databases(
+    urls: dict[str, str],
+) -> None:
+    make_tables(urls)
+    try:
+        connections = ConnectionManager()
+        await connections.configure({"default": urls["a"], "b": urls["b"]})
+        async with connections:
+            async with connections.atomic("default", "b"):
+                for alias in connections:
+                    await connections[alias].execute("INSERT INTO t VALUES (1)")
+                assert connections.explain_route(Here).alias == "default"
+                assert connections.explain_route(There).alias == "b"
+            with pytest.raises(UnknownAlias, match="'c'"):
+                async with connections.atomic("default", "c"):
+                    raise AssertionError
+            assert [await connections[alias].query_val("SELECT a FROM t") for alias in connections] == [1, 1]
+            assert (await connections.capabilities("b")).engine == "PostgreSQL"
+    finally:
+        drop_tables(urls)
+
+
+class Here:
+    """A model, as far as routing goes."""
+
+    _table = SimpleNamespace(database=None)
+
+
+class There:
+    """One of another database."""
+
+    _table = SimpleNamespace(database="b")

@@ -7,7 +7,7 @@ from typing import Any, Final
 import psycopg
 import pytest
 from hyperdjango.database import ConnectionFailed, Database, DatabaseError
-from hyperdjango.multi_db import engines
+from hyperdjango.multi_db import ConnectionManager, Misconfigured, engines
 from hyperdjango.multi_db.across_errors import CapabilityMissing
 from hyperdjango.multi_db.engines import FLAGS, Capabilities, probe, require
 from pgbouncer import PgBouncer
@@ -127,6 +127,21 @@ async def test_a_stub_of_an_advisory_lock_is_none() -> None:
     with ScriptedBackend([*startup(), serve(answers)]) as backend:
         async with Database(backend.url(), 1, 1) as db:
             assert (await probe(db)).missing == ("advisory_lock",)
+
+
+async def test_a_replica_set_of_servers_without_a_log_is_refused_with_the_remedy() -> None:
+    aurora = [*startup(), serve(OTHERS["Amazon Aurora"][0])]
+    with (
+        ScriptedBackend(aurora, frontend_may_leave=True) as writer,
+        ScriptedBackend(aurora, frontend_may_leave=True) as reader,
+    ):
+        given = {"primary": writer.url(), "replicas": [reader.url()]}
+        with pytest.raises(Misconfigured) as caught:
+            await ConnectionManager().configure({"default": given})
+    text = str(caught.value)
+    assert "alias 'default' (127.0.0.1:" in text
+    assert ") is Amazon Aurora, and that has no position in the write-ahead log" in text
+    assert "an alias each, with PrimaryReplicaRouter" in text
 
 
 async def test_a_connection_that_is_lost_is_no_answer() -> None:

@@ -24,7 +24,7 @@ from hyperdjango.database import (
     QueryEvent,
     UniqueViolation,
 )
-from hyperdjango.multi_db import _two_phase
+from hyperdjango.multi_db import ConnectionManager, _two_phase
 from hyperdjango.multi_db._atomic import AtomicBlock
 from hyperdjango.multi_db._recovery import Recovered, recover
 from hyperdjango.multi_db.across_errors import CapabilityMissing, PartialCommit
@@ -306,7 +306,7 @@ def crashing(execute: Any, left: list[int]) -> Any:
 KILLED: Final = """
 import asyncio, os, signal, sys
 from hyperdjango.database import Database
-from hyperdjango.multi_db import _two_phase
+from hyperdjango.multi_db import ConnectionManager, _two_phase
 from hyperdjango.multi_db._atomic import AtomicBlock
 
 run_owed = _two_phase._async_replies.run_owed
@@ -546,3 +546,17 @@ async def test_two_that_recover_at_once_agree(pair: Pair, monkeypatch: pytest.Mo
     assert pair.both == ([3], [3])
     assert pair.prepared() == []
     assert len({one for each in found for one in each}) == 3
+
+
+async def test_the_manager_commits_and_recovers(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    await prepared_by_a_crash(pair, monkeypatch)
+    connections = ConnectionManager()
+    await connections.configure(pair.urls)
+    async with connections:
+        assert await connections.recover() == []
+        found = await connections.recover(older_than=0)
+        assert [(one.alias, one.action) for one in found] == [("b", "rolled back"), ("a", "rolled back")]
+        async with connections.atomic("a", "b", two_phase=True):
+            for alias in connections:
+                await connections[alias].execute("INSERT INTO t VALUES (2)")
+    assert pair.both == ([2], [2])
