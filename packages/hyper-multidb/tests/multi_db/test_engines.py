@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from hyperdjango.database import ConnectionFailed, Database, DatabaseError
 from hyperdjango.multi_db import ConnectionManager, Misconfigured, engines
+from hyperdjango.multi_db._two_phase import IDENTITY_SQL
 from hyperdjango.multi_db.across_errors import CapabilityMissing
 from hyperdjango.multi_db.engines import FLAGS, Capabilities, probe, require
 from pgbouncer import PgBouncer
@@ -53,7 +54,7 @@ POSTGRESQL: Final[Mapping[str, Answer]] = {
     engines.EXTENSIONS_SQL: extensions("plpgsql"),
     engines.LSN_SQL: truth(),
     engines.ADVISORY_SQL: replace(truth(), type_oids=(20,)),
-    engines.IDENTITY_SQL: identity(100),
+    IDENTITY_SQL: identity(100),
 }
 
 # What each says of itself, and which of our questions it refuses.
@@ -67,7 +68,7 @@ OTHERS: Final[Mapping[str, tuple[Mapping[str, Answer], str, set[str]]]] = {
             engines.EXTENSIONS_SQL: extensions(),
             engines.LSN_SQL: refused("42883", "unknown function: pg_last_wal_replay_lsn()"),
             engines.ADVISORY_SQL: refused("42883", "unknown function: pg_try_advisory_xact_lock_shared()"),
-            engines.IDENTITY_SQL: refused("42883", "unknown function: pg_control_system()"),
+            IDENTITY_SQL: refused("42883", "unknown function: pg_control_system()"),
             engines.LISTEN_SQL: refused("0A000", "unimplemented: this syntax"),
             engines.DEFERRABLE_SQL: refused("0A000", "unimplemented: this syntax"),
         },

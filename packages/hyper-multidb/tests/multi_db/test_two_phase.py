@@ -23,11 +23,14 @@ from hyperdjango.database import (
     OutcomeUnknown,
     QueryEvent,
     UniqueViolation,
+    _async_replies,
 )
 from hyperdjango.multi_db import ConnectionManager, _two_phase
 from hyperdjango.multi_db._atomic import AtomicBlock
 from hyperdjango.multi_db._recovery import Recovered, recover
 from hyperdjango.multi_db.across_errors import CapabilityMissing, PartialCommit
+from hyperdjango.multi_db.engines import probe
+from pgbouncer import PgBouncer
 from postgres_servers import Server, StartServer
 
 SETTINGS: Final = {"max_prepared_transactions": "10"}
@@ -71,7 +74,7 @@ class Crasher:
         self.sent: list[str] = []
         self._left = step
         self._is_after = is_after
-        run_owed, run = _two_phase._async_replies.run_owed, _two_phase.send
+        run_owed, run = _async_replies.run_owed, _two_phase.send
 
         async def owed(slot: Any, *rest: Any) -> str:
             return str(await self._pass(lambda: run_owed(slot, *rest), slot))
@@ -79,7 +82,7 @@ class Crasher:
         async def plain(slot: Any, sql: str) -> None:
             await self._pass(lambda: run(slot, sql), slot)
 
-        monkeypatch.setattr(_two_phase._async_replies, "run_owed", owed)
+        monkeypatch.setattr(_async_replies, "run_owed", owed)
         monkeypatch.setattr(_two_phase, "send", plain)
 
     async def _pass(self, send: Callable[[], Any], slot: Any) -> Any:
@@ -376,7 +379,7 @@ async def test_cancelled_anywhere_both_are_the_same_after_recover(
 
 async def losing(pair: Pair, monkeypatch: pytest.MonkeyPatch, alias: str, command: str) -> None:
     """Write, and lose a connection just before a command is sent on it."""
-    run_owed = _two_phase._async_replies.run_owed
+    run_owed = _async_replies.run_owed
     wanted = {"PREPARE TRANSACTION": 0, "COMMIT PREPARED": 1}[command]
     pids = {name: await pair[name].query_val("SELECT pg_backend_pid()") for name in ("a", "b")}
     seen = 0
@@ -387,10 +390,10 @@ async def losing(pair: Pair, monkeypatch: pytest.MonkeyPatch, alias: str, comman
             if seen == wanted:
                 pair.kill(alias)
             seen += 1
-        return await run_owed(slot, *rest)
+        return str(await run_owed(slot, *rest))
 
     with monkeypatch.context() as patch:
-        patch.setattr(_two_phase._async_replies, "run_owed", losing)
+        patch.setattr(_async_replies, "run_owed", losing)
         await write(pair)
 
 
@@ -455,6 +458,45 @@ async def test_an_idle_connection_lost_before_the_decision_commits_nothing(
     assert pair.prepared() == []
     assert pair.both == ([], [])
     assert pair.is_whole()
+
+
+@pytest.mark.parametrize("is_behind", [False, True], ids=["in place of it", "behind it"])
+async def test_an_error_at_the_decision_is_told_from_one_behind_it(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, is_behind: bool
+) -> None:
+    """A face may ask for more in the same flush: what that fails with says nothing of the commit."""
+    commit = pair["a"]._commit
+
+    async def failing(slot: Any, command: str) -> None:
+        if is_behind:
+            await commit(slot, command)
+        else:
+            slot.connection.disown(None)
+        raise DatabaseError("something else")
+
+    monkeypatch.setattr(pair["a"], "_commit", failing)
+    if is_behind:
+        await write(pair)
+    else:
+        with pytest.raises(DatabaseError, match="something else"):
+            await write(pair)
+    outcome = [1] if is_behind else []
+    assert pair.both == (outcome, outcome)
+    assert pair.prepared() == []
+    assert pair.is_whole()
+
+
+async def test_it_works_through_a_pooler_in_transaction_mode(tables: dict[str, str]) -> None:
+    with PgBouncer(tables["a"], "transaction", 2) as pooler:
+        urls = {"a": pooler.url, "b": tables["b"]}
+        async with opened(urls) as pair:
+            assert (await probe(pair["a"])).two_phase
+            for value in range(3):
+                await write(pair, value)
+            with pytest.raises(UniqueViolation):
+                await write(pair, 1)
+            assert Pair(tables, {}).both == ([0, 1, 2], [0, 1, 2])
+            assert Pair(tables, {}).prepared() == []
 
 
 # Recovery leaves alone

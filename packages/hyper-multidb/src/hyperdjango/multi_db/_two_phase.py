@@ -138,11 +138,16 @@ class _Part:
                 check_committed(await send_owed(slot), _PREPARE)
         except BaseException as error:
             # An error of the server's is a ROLLBACK; what else ends the wait says nothing of the outcome.
-            self.is_in_doubt = slot.connection.closed or (
-                not isinstance(error, Exception) and slot.connection.transaction_status == "I"
-            )
+            self.is_in_doubt = self._is_unheard(error)
             raise
         self.is_prepared = True
+
+    def _is_unheard(self, error: BaseException) -> bool:
+        """Whether the wait for an answer was ended by something else than the answer."""
+        connection = self.member.slot.connection
+        return connection.closed or (
+            not isinstance(error, Exception) and connection.transaction_status == "I"
+        )
 
     async def commit(self) -> None:
         """COMMIT PREPARED, on the connection that has prepared it."""
@@ -150,6 +155,31 @@ class _Part:
         slot.connection.owe(f"{_COMMIT} {self.gid.literal}")
         await self.member.commit(_COMMIT)
         self.is_prepared = False
+
+    async def decide(self) -> None:
+        """COMMIT PREPARED of the first, which commits the whole group."""
+        try:
+            await self.commit()
+        except UndefinedObject:
+            # Nobody but `recover()` takes it away, and it does so last.
+            self.is_prepared = False
+            raise
+        except BaseException as error:
+            is_unheard = self._is_unheard(error)
+            self.is_in_doubt = True
+            if is_unheard or await self._is_there():
+                self.is_in_doubt = is_unheard
+                raise
+            self.is_prepared = self.is_in_doubt = False
+            _logger.warning("an error came behind COMMIT PREPARED on %r", self.member.alias, exc_info=True)
+
+    async def _is_there(self) -> bool:
+        """Whether the server has it prepared still, asked on the connection that has prepared it."""
+        sql = f"SELECT FROM pg_prepared_xacts WHERE gid = {self.gid.literal}"
+        tag = await _async_replies.run(
+            self.member.slot, sql, asyncio.get_running_loop().time() + COMMAND_SECONDS
+        )
+        return tag != "SELECT 0"
 
     async def finish(self, command: str) -> None:
         """COMMIT PREPARED or ROLLBACK PREPARED, on whichever connection there is; it may have been done already."""
@@ -216,15 +246,7 @@ async def _decide(parts: Sequence[_Part]) -> None:
         first = parts[0]
         if first.member.slot.connection.closed:
             raise ConnectionLost(f"the connection of {first.member.alias!r} was lost; nothing is committed")
-        try:
-            await first.commit()
-        except UndefinedObject:
-            # Nobody but `recover()` takes it away, and it does so last.
-            first.is_prepared = False
-            raise
-        except BaseException as error:
-            first.is_in_doubt = first.member.slot.connection.closed or not isinstance(error, Exception)
-            raise
+        await first.decide()
     except BaseException as error:
         if parts[-1].is_prepared and parts[0].is_in_doubt:
             _leave_undecided(parts, error)

@@ -335,7 +335,7 @@ class ConnectionManager(Mapping[str, Database]):
         if using is not None and not isinstance(using, str):
             return RouteDecision(using.alias, using.role, USING)
         if using is None and innermost() is not None:
-            running = database_for(model, is_write=is_write, bound=bound)
+            running = database_for(model, is_write=bool(is_write), bound=bound)
             return RouteDecision(running.alias, running.role, IN_BLOCK)
         choice = self._routing.choose(
             self._aliases, using, model, is_write=writes, instance_alias=None, bound=bound
