@@ -120,9 +120,7 @@ class ReaderFace(Database):
             tried += 1
             replica_set.repeated_reads += 1
 
-    async def _goes_elsewhere(
-        self, node: "Node", error: BaseException | None, deadline: float | None
-    ) -> bool:
+    async def _goes_elsewhere(self, node: "Node", error: BaseException, deadline: float | None) -> bool:
         """Whether a read that failed so is asked again: its server is gone, and maybe another one takes its place."""
         if _is_conflict(error):
             return True

@@ -112,7 +112,7 @@ class ReplicaSet:
         alias = self.alias
         if scope.pins and alias in scope.pins:
             return self.primary, PINNED
-        ready = self.ready
+        ready: Sequence[Node] = self.ready
         if not ready:
             return self.primary, self._without
         if self.by_lsn:
