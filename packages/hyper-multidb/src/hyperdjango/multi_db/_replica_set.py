@@ -112,9 +112,10 @@ class ReplicaSet:
         alias = self.alias
         if scope.pins and alias in scope.pins:
             return self.primary, PINNED
-        ready: Sequence[Node] = self.ready
+        ready = self.ready
         if not ready:
             return self.primary, self._without
+        first = ready[0]
         if self.by_lsn:
             if scope.in_doubt and alias in scope.in_doubt:
                 return None, BEHIND
@@ -122,7 +123,7 @@ class ReplicaSet:
             if position is not None:
                 if len(ready) > 1:
                     ready = tuple([node for node in ready if node.has(position)])
-                elif not ready[0].has(position):
+                elif not first.has(position):
                     ready = ()
                 if not ready:
                     return None, BEHIND
@@ -130,7 +131,7 @@ class ReplicaSet:
             wrote_at = scope.wrote_at.get(alias)
             if wrote_at is not None and time.monotonic() - wrote_at < self.by_seconds:
                 return self.primary, RECENT
-        return (ready[0] if len(ready) == 1 else self._policy.pick(ready)), REPLICA
+        return (first if len(ready) == 1 else self._policy.pick(ready)), REPLICA
 
     async def settle(self, scope: "Scope") -> "tuple[Node, str]":
         """As `choose`, where no replica is known to have the own write: wait for one, within the bound."""
