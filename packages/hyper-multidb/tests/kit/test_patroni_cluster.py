@@ -1,0 +1,41 @@
+"""`PatroniCluster`: it elects a primary, hands over in order, elects another when the primary is lost."""
+
+import psycopg
+import pytest
+from haproxy import HAProxy
+from patroni_cluster import PatroniCluster
+
+
+def execute(url: str, statement: str) -> object:
+    with psycopg.connect(url, autocommit=True) as connection:
+        cursor = connection.execute(statement.encode())
+        row = cursor.fetchone() if cursor.description else None
+        return row[0] if row else None
+
+
+def test_primaries_are_elected_and_haproxy_leads_to_them(
+    request: pytest.FixtureRequest, patroni: PatroniCluster
+) -> None:
+    assert request.node.get_closest_marker("slow") is not None
+    first, second, _ = patroni.nodes
+    with HAProxy(patroni.backends, patroni.userinfo) as proxy:
+        assert patroni.wait_for_leader() == first
+        execute(proxy.primary_url, "CREATE TABLE t AS SELECT 1 AS a")
+
+        patroni.switch_over(second)
+        patroni.wait_until_complete()
+        proxy.wait_until_up("primary", [1])
+        execute(proxy.primary_url, "INSERT INTO t VALUES (2)")
+        assert execute(patroni.url(second), "SELECT count(*) FROM t") == 2
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            execute(patroni.url(first), "INSERT INTO t VALUES (3)")
+
+        patroni.kill(second)
+        third = patroni.wait_for_leader(other_than=second)
+        proxy.wait_until_up("primary", [patroni.nodes.index(third)])
+        execute(proxy.primary_url, "INSERT INTO t VALUES (4)")
+
+        patroni.start(second)
+        patroni.wait_until_complete()
+        proxy.wait_until_up("replica", [index for index, node in enumerate(patroni.nodes) if node != third])
+        assert execute(patroni.url(second), "SELECT pg_is_in_recovery()") is True
