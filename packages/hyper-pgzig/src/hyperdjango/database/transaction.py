@@ -23,8 +23,8 @@ from hyperdjango.database._pinned import (
     Pinned,
     Savepoint,
     begin_sql,
-    check_committed,
 )
+from hyperdjango.database._running import running
 from hyperdjango.database._slot import ROLLBACK_SQL, Slot
 from hyperdjango.database._watching import NOBODY, Watch, watched
 from hyperdjango.database.errors import InterfaceError, QueryTimeout
@@ -330,6 +330,7 @@ class TransactionBlock:
         self._transaction: Transaction | None = None
         self._savepoint: Savepoint | None = None
         self._token: Token[Transaction | None] | None = None
+        self._running_token: Token[tuple[AsyncCalls, ...]] | None = None
 
     async def __aenter__(self) -> Self:
         """Take a connection, or set a savepoint inside another block; both begin with the first statement."""
@@ -350,6 +351,7 @@ class TransactionBlock:
             watch.has(slot)
         self._transaction = Transaction(slot, self._begin)
         self._token = current.set(self._transaction)
+        self._running_token = running.set((*running.get(), self._database))
         return self
 
     def _watched(self, command: str) -> Watch:
@@ -370,9 +372,11 @@ class TransactionBlock:
                 await transaction.leave_nested(savepoint, failed=error is not None)
             return
         assert self._token is not None
+        assert self._running_token is not None
         with self._watched("COMMIT" if error is None else ROLLBACK_SQL) as watch:
             watch.slot = transaction.slot
             self._database._current.reset(self._token)
+            running.reset(self._running_token)
             await self._end(transaction, error)
         if error is None:
             await _callbacks.run(transaction.callbacks)
@@ -389,8 +393,9 @@ class TransactionBlock:
         try:
             if error is not None:
                 transaction.abandon()
+                self._database._heard(error)
             elif transaction.commit():
-                check_committed(await _async_replies.run_owed(slot))
+                await self._database._commit(slot)
             transaction.is_committed = error is None
             # What is not committed `_release` rolls back: before somebody else has the connection.
         finally:
