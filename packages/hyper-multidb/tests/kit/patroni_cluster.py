@@ -25,7 +25,7 @@ NO_ETCD: Final = "no etcd"
 SECONDS_MAX: Final = 60.0
 # How long a leader that says nothing stays the leader; the shorter the quicker a test, the sooner a loaded
 # machine has an election without a cause.
-TTL_SECONDS: Final = 6
+TTL_SECONDS: Final = 8
 
 
 class Node(NamedTuple):

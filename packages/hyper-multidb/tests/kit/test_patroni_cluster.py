@@ -17,14 +17,14 @@ def test_primaries_are_elected_and_haproxy_leads_to_them(
     request: pytest.FixtureRequest, patroni: PatroniCluster
 ) -> None:
     assert request.node.get_closest_marker("slow") is not None
-    first, second, _ = patroni.nodes
+    first = patroni.wait_for_leader()
+    second = next(node for node in patroni.nodes if node != first)
     with HAProxy(patroni.backends, patroni.userinfo) as proxy:
-        assert patroni.wait_for_leader() == first
         execute(proxy.primary_url, "CREATE TABLE t AS SELECT 1 AS a")
 
         patroni.switch_over(second)
         patroni.wait_until_complete()
-        proxy.wait_until_up("primary", [1])
+        proxy.wait_until_up("primary", [patroni.nodes.index(second)])
         execute(proxy.primary_url, "INSERT INTO t VALUES (2)")
         assert execute(patroni.url(second), "SELECT count(*) FROM t") == 2
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):

@@ -196,14 +196,17 @@ async def blocking_block(db: Database) -> None:
 
 
 WAYS = {
-
-        "COPY of records": bulk,
-        "execute_many": many,
-        "execute_many of batches": very_many,
-        "a script": script
-    ,
-    "pipeline": pipeline, "COPY": copy, "INSERT RETURNING": returning, "a nested block": nested,
-    "run": repeated, "synchronous_commit = off": asynchronous, "the blocking face": blocking,
+    "COPY of records": bulk,
+    "execute_many": many,
+    "execute_many of batches": very_many,
+    "a script": script,
+    "pipeline": pipeline,
+    "COPY": copy,
+    "INSERT RETURNING": returning,
+    "a nested block": nested,
+    "run": repeated,
+    "synchronous_commit = off": asynchronous,
+    "the blocking face": blocking,
     "a block of the blocking face": blocking_block,
 }
 
