@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from hyperdjango.database import Database, _async_replies, _pipeline, _shape
+from hyperdjango.database import Database, SyncDatabase, _async_replies, _pipeline, _shape
 from hyperdjango.database._async_calls import AsyncCalls
 from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._pinned import check_committed
@@ -17,6 +17,7 @@ from hyperdjango.database._repeat import ATTEMPTS
 from hyperdjango.database._watching import NOBODY, Finished
 from hyperdjango.database.errors import ConnectionFailed, ConnectionLost, DatabaseError, Error, OutcomeUnknown
 from hyperdjango.multi_db import scope as scopes
+from hyperdjango.multi_db._blocking import BlockingPrimary
 from hyperdjango.multi_db._probe import POSITION
 from hyperdjango.multi_db._replica_set import WRITE
 from hyperdjango.multi_db.lsn import Position
@@ -75,6 +76,18 @@ class PrimaryFace(Database):
         """From now on the primary is here."""
         self._pool.renew(_taking_writes(node.database._pool.parameters))
 
+    @property
+    def sync(self) -> SyncDatabase:
+        """The same pool for blocking callers; always the primary. As `Database.sync`."""
+        return BlockingPrimary.of(self)
+
+    def has_written(self) -> None:
+        """Something may be written, without a word on how far the log is then."""
+        if self._set.by_lsn:
+            scopes.current.get().doubt(self._set.alias)
+        elif self._set.by_seconds is not None:
+            scopes.current.get().note_time(self._set.alias)
+
     # Calls
 
     async def _complete(  # noqa: PLR0917 - as the driver's
@@ -107,7 +120,7 @@ class PrimaryFace(Database):
                     self, sql, args, shape, target, first, first_set, left, NOBODY if watch is None else watch
                 )
             finally:
-                self._has_written()
+                self.has_written()
 
         request: native.Request = await self._on_primary(run, deadline)
         if request.failed:
@@ -132,13 +145,6 @@ class PrimaryFace(Database):
             self._heard(error)
             raise
         return await run()
-
-    def _has_written(self) -> None:
-        """Something may be written, without a word on how far the log is then."""
-        if self._set.by_lsn:
-            scopes.current.get().doubt(self._set.alias)
-        elif self._set.by_seconds is not None:
-            scopes.current.get().note_time(self._set.alias)
 
     async def _followed(  # noqa: PLR0917 - as `_complete`
         self,
@@ -229,14 +235,14 @@ class PrimaryFace(Database):
             return await super()._run_items(items, deadline, watch)
         finally:
             if self._current.get() is None:
-                self._has_written()
+                self.has_written()
 
     async def _copy_in(self, sql: str, data: Any, timeout: float | None) -> Any:
         try:
             return await super()._copy_in(sql, data, timeout)
         finally:
             if self._current.get() is None:
-                self._has_written()
+                self.has_written()
 
     def _heard(self, error: BaseException) -> None:
         if has_moved(error):
