@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
 PR_SET_PDEATHSIG: Final = 1
@@ -108,9 +109,13 @@ def _ended_children() -> int:
     """Return a file descriptor that can be read when a child has ended."""
     source, target = os.pipe()
     os.set_blocking(target, False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)  # else no signal comes
+    signal.signal(signal.SIGCHLD, _be_woken)
     signal.set_wakeup_fd(target, warn_on_full_buffer=False)
     return source
+
+
+def _be_woken(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing: a signal that is not handled wakes nobody."""
 
 
 def _bury_adopted(server: int) -> None:
