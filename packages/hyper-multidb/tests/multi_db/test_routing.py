@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hyperdjango.database.resolver import NOT_BOUND, database_for
@@ -235,7 +235,8 @@ class Recorder(DatabaseRouter):
 
 async def test_routers_are_asked_in_order_and_none_is_no_opinion(two: ConnectionManager) -> None:
     silent, loud, last = Recorder(), Recorder("third"), Recorder("reports")
-    two.router = [silent, loud, last]
+    several: Any = [silent, loud, last]
+    two.router = several
     assert two.router == (silent, loud, last)
     assert database_for(Note) is two["third"]
     assert silent.asked == loud.asked == ["read Note"]

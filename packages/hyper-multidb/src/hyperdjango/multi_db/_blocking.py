@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from hyperdjango.database import SyncDatabase
 
 if TYPE_CHECKING:
+    from hyperdjango.database import _pipeline
     from hyperdjango.database._native import native
     from hyperdjango.database._slot import Slot
+    from hyperdjango.database._watching import Watch
     from hyperdjango.multi_db._primary import PrimaryFace
 
 
@@ -28,15 +30,27 @@ class BlockingPrimary(SyncDatabase):
         self._face = face
         return self
 
-    def _complete(self, *arguments: Any) -> "native.Request":
+    def _complete(  # noqa: PLR0917 - as the driver's
+        self,
+        sql: str,
+        args: tuple[object, ...] | None,
+        shape: int,
+        target: object,
+        first: bool,
+        first_set: int | None,
+        deadline: float | None,
+        watch: "Watch | None" = None,
+    ) -> "native.Request":
         try:
-            return super()._complete(*arguments)
+            return super()._complete(sql, args, shape, target, first, first_set, deadline, watch)
         finally:
             self._written()
 
-    def _run_items(self, *arguments: Any) -> Any:
+    def _run_items(
+        self, items: "list[_pipeline.Item]", deadline: float | None, watch: "Watch"
+    ) -> "_pipeline.Outcomes":
         try:
-            return super()._run_items(*arguments)
+            return super()._run_items(items, deadline, watch)
         finally:
             self._written()
 

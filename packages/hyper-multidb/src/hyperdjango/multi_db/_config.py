@@ -8,7 +8,7 @@ import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Final, TypedDict
+from typing import Any, Final, TypedDict, cast
 
 from hyperdjango.conf import settings
 from hyperdjango.database.resolver import DEFAULT_ALIAS
@@ -98,7 +98,7 @@ def parse(databases: Mapping[str, Any]) -> list[Spec]:
     Raises:
         Misconfigured: One cannot be used; the text names the alias.
     """
-    if not isinstance(databases, Mapping):
+    if not isinstance(databases, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise Misconfigured(f"configure() takes a mapping of aliases, not {type(databases).__name__}")
     if not databases:
         raise Misconfigured("configure() needs at least one alias")
@@ -112,12 +112,12 @@ def _parse(alias: object, given: object) -> Spec:
         return Spec(alias, (given,), {})
     if not isinstance(given, Mapping):
         raise Misconfigured(f"alias {alias!r} must be a URL or a mapping, not {type(given).__name__}")
-    options = {str(key): value for key, value in given.items()}
+    options: dict[str, Any] = {str(key): value for key, value in cast("Mapping[object, Any]", given).items()}
     if "primary" in options:
         if "url" in options:
             raise Misconfigured(f"alias {alias!r} has 'url' and 'primary': give one of them")
         return _replica_set(alias, options)
-    url = options.pop("url", None)
+    url: object = options.pop("url", None)
     if url is None and not options.keys() & {"host", "service"}:
         keys = ", ".join(sorted(options)) or "nothing"
         raise Misconfigured(f"alias {alias!r} needs 'url', or 'primary' and 'replicas'; it has {keys}")
@@ -132,12 +132,12 @@ def _parse(alias: object, given: object) -> Spec:
 
 def _replica_set(alias: str, options: dict[str, Any]) -> Spec:
     primary = _url(alias, "primary", options.pop("primary"))
-    replicas = options.pop("replicas", ())
+    replicas: object = options.pop("replicas", ())
     if isinstance(replicas, str) or not isinstance(replicas, Sequence):
         raise Misconfigured(
             f"alias {alias!r}: 'replicas' must be a list of URLs, not {type(replicas).__name__}"
         )
-    urls = (primary, *(_url(alias, "replicas", each) for each in replicas))
+    urls = (primary, *(_url(alias, "replicas", each) for each in cast("Sequence[object]", replicas)))
     if len(set(urls)) < len(urls):
         raise Misconfigured(f"alias {alias!r} names the same server twice among 'primary' and 'replicas'")
     roles = options.pop("roles", "as_given")

@@ -3,7 +3,7 @@
 import itertools
 import random
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 from hyperdjango.multi_db._node import Node
 from hyperdjango.multi_db.errors import Misconfigured
@@ -80,14 +80,15 @@ def policy_of(given: object, replicas: int, alias: str) -> tuple[Policy, tuple[f
     if given == "round_robin":
         return RoundRobin(), (1.0,) * replicas
     if isinstance(given, Sequence) and not isinstance(given, str):
+        items = cast("Sequence[object]", given)
         weights = tuple(
-            float(each) for each in given if isinstance(each, (int, float)) and 0 < each < float("inf")
+            float(each) for each in items if isinstance(each, (int, float)) and 0 < each < float("inf")
         )
-        if len(weights) == len(given) == replicas:
+        if len(weights) == len(items) == replicas:
             return Weighted(), weights
         raise Misconfigured(
             f"alias {alias!r}: the weights of policy must be a number above 0 for each of the {replicas} replicas, "
-            f"not {list(given)!r}"
+            f"not {list(items)!r}"
         )
     raise Misconfigured(
         f"alias {alias!r}: policy must be 'least_inflight', 'round_robin' or a list of weights, not {given!r}"

@@ -158,6 +158,7 @@ class PrimaryFace(Database):
     ) -> "native.Request":
         """Run a statement and ask in the same flush how far the log is behind it."""
         request: native.Request | Exception | None = None
+        position: native.Request | Exception | None = None
         items = [
             _pipeline.Item(sql, args, shape, target, first),
             _pipeline.Item(POSITION, (), _shape.VALUE, None, True),

@@ -237,7 +237,18 @@ class _Steady(Database):
         self._reader, self._node = reader, node
         return self
 
-    async def _complete(self, *arguments: Any) -> "native.Request":
+    async def _complete(  # noqa: PLR0917 - as the driver's
+        self,
+        sql: str,
+        args: tuple[object, ...] | None,
+        shape: int,
+        target: object,
+        first: bool,
+        first_set: int | None,
+        timeout: float | None,
+        watch: "Watch | None" = None,
+    ) -> "native.Request":
+        arguments = (sql, args, shape, target, first, first_set, timeout, watch)
         try:
             request = await self._node.database._complete(*arguments)
         except Exception as error:

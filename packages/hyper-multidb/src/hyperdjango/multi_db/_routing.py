@@ -5,8 +5,8 @@ checked.
 """
 
 import difflib
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Final, NamedTuple, cast
 
 from hyperdjango.database.resolver import DEFAULT_ALIAS, NOT_BOUND, Bound, UnknownAlias
 from hyperdjango.multi_db.errors import RoutingError
@@ -49,8 +49,8 @@ class Routing:
 
     @routers.setter
     def routers(self, given: object) -> None:
-        routers: Iterable[Any] = () if given is None else given if isinstance(given, Sequence) else (given,)
-        routers = tuple(routers)
+        several = isinstance(given, (list, tuple))
+        routers = tuple(cast("Sequence[Any]", given)) if several else () if given is None else (given,)
         for router in routers:
             check_router(router)
         hooks: dict[str, list[tuple[str, Callable[..., Any]]]] = {name: [] for name in HOOKS}

@@ -4,7 +4,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from types import TracebackType
@@ -62,7 +62,8 @@ class ConnectionManager(Mapping[str, Database]):
         self._configuring: asyncio.Lock | None = None
         self._hooks: list[Any] = []
 
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return id(self)
 
     def __eq__(self, other: object) -> bool:
         return self is other
@@ -173,7 +174,7 @@ class ConnectionManager(Mapping[str, Database]):
     # Pins and scopes
 
     @contextlib.asynccontextmanager
-    async def _pin(self, alias: str) -> Any:
+    async def _pin(self, alias: str) -> AsyncGenerator[Scope, None]:
         with scopes.pinned(alias) as scope:
             yield scope
 
@@ -263,21 +264,22 @@ class ConnectionManager(Mapping[str, Database]):
         bound: Bound = (
             nothing_bound if isinstance(queryset, type) else getattr(queryset, "_bound", nothing_bound)
         )
-        if is_write is None:
-            is_write = False if isinstance(queryset, type) else queryset._is_write()
+        writes: bool = (
+            not isinstance(queryset, type) and queryset._is_write() if is_write is None else is_write
+        )
         if using is not None and not isinstance(using, str):
             return RouteDecision(using.alias, using.role, USING)
         running = innermost() if using is None else None
         if running is not None:
             return RouteDecision(running.alias, running.role, IN_BLOCK)
         choice = self._routing.choose(
-            self._aliases, using, model, is_write=is_write, instance_alias=None, bound=bound
+            self._aliases, using, model, is_write=writes, instance_alias=None, bound=bound
         )
         opened = self._aliases[choice.alias]
         replica_set = opened.replica_set
         if replica_set is None:
             return RouteDecision(choice.alias, None, choice.reason, opened.host)
-        node, reason = (replica_set.primary, WRITE) if is_write else replica_set.choose(scopes.current.get())
+        node, reason = (replica_set.primary, WRITE) if writes else replica_set.choose(scopes.current.get())
         role = None if node is None else "primary" if node is replica_set.primary else "replica"
         return RouteDecision(choice.alias, role, f"{choice.reason}; {reason}", node.name if node else None)
 

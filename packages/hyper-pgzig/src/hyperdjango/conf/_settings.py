@@ -48,9 +48,11 @@ class Settings:
         """
         for name, value in values.items():
             _require_known(name)
-            wanted, said = (Mapping, "a mapping") if name in MAPPINGS else (str, "a str")
-            if value is not None and not isinstance(value, wanted):
-                raise TypeError(f"setting {name} must be {said}, not {type(value).__name__}")
+            wanted = Mapping if name in MAPPINGS else str
+            if value is not None and not isinstance(value, wanted):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise TypeError(
+                    f"setting {name} must be a {wanted.__name__.lower()}, not {type(value).__name__}"
+                )
         with self._lock:
             merged = self._values | values
             object.__setattr__(self, "_values", {k: v for k, v in merged.items() if v is not None})
