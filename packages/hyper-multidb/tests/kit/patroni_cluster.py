@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 from urllib.error import URLError
 
+import psycopg
 from haproxy import Backend
 from hyperdjango.database._embedded_server import THROWAWAY, free_port
 from postgres_servers import need_binaries
@@ -25,7 +26,7 @@ NO_ETCD: Final = "no etcd"
 SECONDS_MAX: Final = 60.0
 # How long a leader that says nothing stays the leader; the shorter the quicker a test, the sooner a loaded
 # machine has an election without a cause.
-TTL_SECONDS: Final = 8
+TTL_SECONDS: Final = 12
 
 
 class Node(NamedTuple):
@@ -97,7 +98,7 @@ class PatroniCluster:
         until = time.monotonic() + SECONDS_MAX
         while True:
             found = self.leader()
-            if found is not None and found != other_than and self._answers(found, "/primary"):
+            if found is not None and found != other_than and self._takes_writes(found):
                 return found
             assert time.monotonic() < until, f"no leader:\n{self._logs()}"
             time.sleep(0.05)
@@ -173,7 +174,7 @@ class PatroniCluster:
                 "dcs": {
                     "ttl": TTL_SECONDS,
                     "loop_wait": 1,
-                    "retry_timeout": 2,
+                    "retry_timeout": 5,
                     "master_start_timeout": 0,
                     "postgresql": {"use_pg_rewind": True, "parameters": {"wal_keep_size": "256MB"}},
                 },
@@ -220,6 +221,14 @@ class PatroniCluster:
                     continue
                 return found
         return []
+
+    def _takes_writes(self, node: Node) -> bool:
+        """Patroni calls a node the primary from when it has the votes, before its server is promoted."""
+        try:
+            with psycopg.connect(self.url(node)) as connection:
+                return connection.execute("SELECT pg_is_in_recovery()").fetchone() == (False,)
+        except psycopg.OperationalError:
+            return False
 
     def _answers(self, node: Node, path: str) -> bool:
         try:

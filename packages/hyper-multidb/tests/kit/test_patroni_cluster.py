@@ -1,13 +1,15 @@
 """`PatroniCluster`: it elects a primary, hands over in order, elects another when the primary is lost."""
 
+from typing import Any
+
 import psycopg
 import pytest
 from haproxy import HAProxy
 from patroni_cluster import PatroniCluster
 
 
-def execute(url: str, statement: str) -> object:
-    with psycopg.connect(url, autocommit=True) as connection:
+def execute(connection: psycopg.Connection[Any], statement: str) -> object:
+    with connection:
         cursor = connection.execute(statement.encode())
         row = cursor.fetchone() if cursor.description else None
         return row[0] if row else None
@@ -20,22 +22,23 @@ def test_primaries_are_elected_and_haproxy_leads_to_them(
     first = patroni.wait_for_leader()
     second = next(node for node in patroni.nodes if node != first)
     with HAProxy(patroni.backends, patroni.userinfo) as proxy:
-        execute(proxy.primary_url, "CREATE TABLE t AS SELECT 1 AS a")
+        execute(proxy.connect("primary"), "CREATE TABLE t AS SELECT 1 AS a")
 
         patroni.switch_over(second)
         patroni.wait_until_complete()
         proxy.wait_until_up("primary", [patroni.nodes.index(second)])
-        execute(proxy.primary_url, "INSERT INTO t VALUES (2)")
-        assert execute(patroni.url(second), "SELECT count(*) FROM t") == 2
+        execute(proxy.connect("primary"), "INSERT INTO t VALUES (2)")
+        assert execute(psycopg.connect(patroni.url(second), autocommit=True), "SELECT count(*) FROM t") == 2
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
-            execute(patroni.url(first), "INSERT INTO t VALUES (3)")
+            execute(psycopg.connect(patroni.url(first), autocommit=True), "INSERT INTO t VALUES (3)")
 
         patroni.kill(second)
         third = patroni.wait_for_leader(other_than=second)
         proxy.wait_until_up("primary", [patroni.nodes.index(third)])
-        execute(proxy.primary_url, "INSERT INTO t VALUES (4)")
+        execute(proxy.connect("primary"), "INSERT INTO t VALUES (4)")
 
         patroni.start(second)
         patroni.wait_until_complete()
         proxy.wait_until_up("replica", [index for index, node in enumerate(patroni.nodes) if node != third])
-        assert execute(patroni.url(second), "SELECT pg_is_in_recovery()") is True
+        back = psycopg.connect(patroni.url(second), autocommit=True)
+        assert execute(back, "SELECT pg_is_in_recovery()") is True
