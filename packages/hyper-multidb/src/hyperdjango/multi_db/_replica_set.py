@@ -12,7 +12,7 @@ import os
 import threading
 import time
 import weakref
-from collections import Counter, deque
+from collections import defaultdict, deque
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -85,7 +85,7 @@ class ReplicaSet:
         self.options = options
         self.primary = self.nodes[0]
         self.ready: tuple[Node, ...] = ()
-        self.routes: Counter[str] = Counter()
+        self.routes: defaultdict[str, int] = defaultdict(int)
         self.lsn_waits = self.lsn_timeouts = self.failovers = self.lag_rejections = self.repeated_reads = 0
         self.face: PrimaryFace | None = None
         self.current: ContextVar[Any] = ContextVar("hyperdjango_transaction", default=None)
@@ -112,15 +112,18 @@ class ReplicaSet:
         alias = self.alias
         if scope.pins and alias in scope.pins:
             return self.primary, PINNED
-        ready = self.ready
+        ready: Sequence[Node] = self.ready
         if not ready:
             return self.primary, self._without
         if self.by_lsn:
-            if alias in scope.in_doubt:
+            if scope.in_doubt and alias in scope.in_doubt:
                 return None, BEHIND
             position = scope.positions.get(alias)
             if position is not None:
-                ready = tuple([node for node in ready if node.has(position)])
+                if len(ready) > 1:
+                    ready = tuple([node for node in ready if node.has(position)])
+                elif not ready[0].has(position):
+                    ready = ()
                 if not ready:
                     return None, BEHIND
         elif self.by_seconds is not None:
