@@ -199,12 +199,12 @@ class PrimaryFace(Database):
         slot: Slot = await self._on_primary(run, deadline)
         return slot
 
-    async def _commit(self, slot: "Slot") -> None:
-        """Send the COMMIT, and in the same flush ask how far the log is behind it."""
+    async def _commit(self, slot: "Slot", command: str = "COMMIT") -> None:
+        """Send the COMMIT, or COMMIT PREPARED, and in the same flush ask how far the log is behind it."""
         scope = scopes.current.get()
         alias = self._set.alias
         if not self._set.by_lsn:
-            await super()._commit(slot)
+            await super()._commit(slot, command)
             if self._set.by_seconds is not None:
                 scope.note_time(alias)
             return
@@ -215,7 +215,7 @@ class PrimaryFace(Database):
             connection.push()
             await _async_replies.drain(slot)
             request.result()
-            check_committed(request.tag)
+            check_committed(request.tag, command)
             if asked is None:
                 # The pool has not described it yet.
                 asked = connection.submit(POSITION, (), _shape.VALUE, None, True, None)
