@@ -123,7 +123,8 @@ class Node:
 
     def has(self, position: Position) -> bool:
         """Whether it is known to have replayed all up to there."""
-        return self.replayed >= position.lsn and self.timeline == position.timeline and not self.is_many
+        timeline, lsn = position
+        return self.replayed >= lsn and self.timeline == timeline and not self.is_many
 
     def may_catch_up(self, position: Position, seconds: float) -> bool:
         """Whether it is worth waiting this long for it."""
