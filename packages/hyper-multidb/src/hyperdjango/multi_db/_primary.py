@@ -57,6 +57,7 @@ class PrimaryFace(Database):
     """
 
     role = "primary"
+    reason = WRITE
     plain: Database
     _set: "ReplicaSet"
 
