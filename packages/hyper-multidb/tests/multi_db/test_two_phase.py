@@ -22,6 +22,7 @@ from hyperdjango.database import (
     InterfaceError,
     OutcomeUnknown,
     QueryEvent,
+    QueryTimeout,
     UniqueViolation,
     _async_replies,
 )
@@ -482,6 +483,18 @@ async def test_an_error_at_the_decision_is_told_from_one_behind_it(
             await write(pair)
     outcome = [1] if is_behind else []
     assert pair.both == (outcome, outcome)
+    assert pair.prepared() == []
+    assert pair.is_whole()
+
+
+async def test_a_process_that_stood_still_does_not_decide_any_more(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody's recover() may be in the middle of rolling it back."""
+    monkeypatch.setattr(_two_phase, "DECIDE_SECONDS", -1.0)
+    with pytest.raises(QueryTimeout, match="nothing is committed"):
+        await write(pair)
+    assert pair.both == ([], [])
     assert pair.prepared() == []
     assert pair.is_whole()
 

@@ -102,9 +102,11 @@ async def _open_set(spec: Spec) -> Opened:
     face = PrimaryFace.of(replica_set, spec.urls[0], spec.database)
     opened = Opened(face, ReaderFace.of(face), replica_set)
     try:
-        answers = await asyncio.gather(
-            *(_ask(node, spec, url) for node, url in zip(nodes, spec.urls, strict=True))
+        asked = await asyncio.gather(
+            *(_ask(node, spec, url) for node, url in zip(nodes, spec.urls, strict=True)),
+            return_exceptions=True,  # none is to go on by itself once another has failed
         )
+        answers = [_answer(each) for each in asked]
         _check(spec, nodes, answers)
         await asyncio.gather(face.connect(), *(node.database.connect() for node in nodes[1:]))
         replica_set.start()
@@ -127,13 +129,21 @@ async def _ask(node: Node, spec: Spec, url: str) -> Answer:
         error.add_note(f"asking {node.name} who it is")
         if isinstance(error, DatabaseError) and (error.sqlstate or "")[:2] in REFUSALS:
             # By a pool that does not greet its connections with the very question that was refused.
-            async with Database(url, **{**spec.database, "min_size": 0, "max_size": 1}) as plain:
+            options: dict[str, Any] = {**spec.database, "min_size": 0, "max_size": 1}
+            async with Database(url, **options) as plain:
                 found = await probe(plain)
             try:
                 found.require("lsn", spec.alias, node.name, WITHOUT_LSN)
             except CapabilityMissing as missing:
                 raise Misconfigured(f"alias {missing}") from error
         raise
+
+
+def _answer(outcome: Answer | BaseException) -> Answer:
+    """Return an answer, or raise what came instead."""
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
 
 
 def _check(spec: Spec, nodes: list[Node], answers: list[Answer]) -> None:

@@ -58,7 +58,7 @@ class _Group:
 
     gid: Gid
     age: float = math.inf
-    found: dict[int, Gid] = field(default_factory=dict)
+    found: dict[int, Gid] = field(default_factory=dict[int, Gid])
 
 
 async def recover(databases: "Mapping[str, Database]", older_than: float = OLDER_THAN) -> list[Recovered]:

@@ -10,6 +10,7 @@ PostgreSQL docs: two-phase, sql-prepare-transaction, sql-commit-prepared, sql-ro
 
 import asyncio
 import logging
+import time
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,7 @@ from hyperdjango.database.errors import (
     DatabaseError,
     InterfaceError,
     OutcomeUnknown,
+    QueryTimeout,
     UndefinedObject,
 )
 from hyperdjango.multi_db._gid import Gid, digest_of, new_group
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 
 # Each command that undoes or finishes something gets so many seconds; past that it is left to `recover()`.
 COMMAND_SECONDS: Final = 5.0
+# A process that stood still for longer between the last PREPARE TRANSACTION and the decision does not decide any
+# more: by the age of what is prepared `recover()` may be about to roll it back. Well below its `older_than`.
+DECIDE_SECONDS: Final = 30.0
 IDENTITY_SQL: Final = """\
 SELECT current_setting('max_prepared_transactions')::int8 AS prepared_max,
        (SELECT system_identifier::text FROM pg_control_system())
@@ -241,9 +246,16 @@ async def _finish(members: Sequence[Member], parts: Sequence[_Part]) -> None:
 async def _decide(parts: Sequence[_Part]) -> None:
     """Prepare all, and commit the first. What fails before that is undone."""
     try:
+        began = time.monotonic()
         for part in parts:
+            began = time.monotonic()
             await part.prepare()
         first = parts[0]
+        if time.monotonic() - began > DECIDE_SECONDS:
+            raise QueryTimeout(
+                f"nothing is committed: {DECIDE_SECONDS:.0f} seconds have passed since the last PREPARE TRANSACTION, "
+                "and recover() may be about to roll it back"
+            )
         if first.member.slot.connection.closed:
             raise ConnectionLost(f"the connection of {first.member.alias!r} was lost; nothing is committed")
         await first.decide()

@@ -91,6 +91,7 @@ assert set(FLAGS) < {field.name for field in fields(Capabilities)}
 
 VERSION_SQL: Final = "SELECT version()"
 NUMBER_SQL: Final = "SELECT current_setting('server_version_num')"
+RECOVERY_SQL: Final = "SELECT pg_is_in_recovery()"
 EXTENSIONS_SQL: Final = "SELECT extname::text, extversion FROM pg_extension"
 # Both functions: what a primary says must be what its standbys can be compared with.
 LSN_SQL: Final = """\
@@ -109,6 +110,7 @@ DEFERRABLE_SQL: Final = "SET CONSTRAINTS ALL IMMEDIATE"
 QUESTIONS: Final[tuple[str | tuple[str, tuple[object, ...]], ...]] = (
     VERSION_SQL,
     NUMBER_SQL,
+    RECOVERY_SQL,
     EXTENSIONS_SQL,
     LSN_SQL,
     (ADVISORY_SQL, (ADVISORY_KEY,)),
@@ -150,7 +152,6 @@ async def probe(database: "Database") -> Capabilities:
     is_citus = "citus" in extensions
     has_pooler = await _has_pooler(database)
     number = str(_one(answers, NUMBER_SQL) or "0")
-    identity = answers.get(IDENTITY_SQL)
     return Capabilities(
         engine=_engine(version, is_aurora=is_aurora, is_yugabyte=is_yugabyte, is_citus=is_citus),
         version=version,
@@ -163,8 +164,7 @@ async def probe(database: "Database") -> Capabilities:
         # Replicas of both read what the log does not say: the functions are those of the PostgreSQL they are made of.
         lsn=_one(answers, LSN_SQL) is True and not is_aurora and not is_yugabyte,
         deferrable=DEFERRABLE_SQL in answers,
-        # Citus prepares transactions of its own, and refuses others that touch several servers.
-        two_phase=bool(identity and identity[0][0] and identity[0][1]) and not is_citus and not is_yugabyte,
+        two_phase=_takes_prepared(answers) and not is_citus and not is_yugabyte,
     )
 
 
@@ -175,6 +175,15 @@ async def _has_pooler(database: "Database") -> bool:
         return slot.connection.has_pooler
     finally:
         await database._release(slot)
+
+
+def _takes_prepared(answers: Mapping[str, Any]) -> bool:
+    """Whether prepared transactions are turned on, and recovery can tell the database from others.
+
+    Citus takes them, and refuses those that touched several of its servers; YugabyteDB has the setting alone.
+    """
+    identity = answers.get(IDENTITY_SQL)
+    return bool(identity and identity[0][0] and identity[0][1]) and _one(answers, RECOVERY_SQL) is not True
 
 
 def _one(answers: Mapping[str, Any], sql: str) -> Any:

@@ -247,8 +247,8 @@ class ConnectionManager(Mapping[str, Database]):
         Any number of processes may do so at once.
 
         Args:
-            older_than: Seconds since the youngest part of a group was prepared: longer than any block takes from
-                its first PREPARE TRANSACTION to its last COMMIT PREPARED.
+            older_than: Seconds since the youngest part of a group was prepared. A block that is slower than 30
+                to decide after that rolls back by itself; with less, it may be decided twice.
         Returns:
             What became of each; a group whose databases are not all here, or cannot be reached, is left.
         Raises:
