@@ -14,7 +14,7 @@ from hyperdjango.database._async_calls import AsyncCalls
 from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._pinned import check_committed
 from hyperdjango.database._repeat import ATTEMPTS
-from hyperdjango.database._watching import NOBODY, Finished
+from hyperdjango.database._watching import NOBODY, Finished, silently
 from hyperdjango.database.errors import ConnectionFailed, ConnectionLost, DatabaseError, Error, OutcomeUnknown
 from hyperdjango.multi_db import scope as scopes
 from hyperdjango.multi_db._blocking import BlockingPrimary
@@ -57,6 +57,7 @@ class PrimaryFace(Database):
     """
 
     role = "primary"
+    reason = WRITE
     plain: Database
     _set: "ReplicaSet"
 
@@ -227,7 +228,8 @@ class PrimaryFace(Database):
 
     async def position(self) -> Position:
         """Ask how far the log is."""
-        return Position.parse(await self.plain.query_val(POSITION))
+        with silently():  # it is nobody's call
+            return Position.parse(await self.plain.query_val(POSITION))
 
     async def _run_items(
         self, items: "list[_pipeline.Item]", deadline: float | None, watch: "Watch"
