@@ -68,6 +68,11 @@ class SetOptions:
     probe_timeout: float = 2.0
     failover_timeout: float = 5.0
 
+    @property
+    def needs_lsn(self) -> bool:
+        """Whether servers must say how far their log is."""
+        return self.read_your_writes == "lsn" or self.max_lag is not None
+
 
 class ReplicaSet:
     """The servers of one alias.
