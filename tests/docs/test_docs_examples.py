@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).resolve().parents[2]
 PAGES: Final = sorted(
     path.relative_to(ROOT).as_posix()
-    for path in (ROOT / "README.md", ROOT / "packages/hyper-pgzig/README.md", *ROOT.glob("docs/**/*.md"))
+    for path in (ROOT / "README.md", *ROOT.glob("packages/*/README.md"), *ROOT.glob("docs/**/*.md"))
 )
 PROGRAM_SECONDS_MAX: Final = 60
 
