@@ -25,6 +25,7 @@ from hyperdjango.database._pinned import (
     begin_sql,
     check_committed,
 )
+from hyperdjango.database._running import RUNNING
 from hyperdjango.database._slot import ROLLBACK_SQL, Slot
 from hyperdjango.database._watching import NOBODY, Watch, watched
 from hyperdjango.database.errors import InterfaceError, QueryTimeout
@@ -350,6 +351,7 @@ class TransactionBlock:
             watch.has(slot)
         self._transaction = Transaction(slot, self._begin)
         self._token = current.set(self._transaction)
+        RUNNING.set((*RUNNING.get(), self._transaction))
         return self
 
     def _watched(self, command: str) -> Watch:
@@ -373,6 +375,9 @@ class TransactionBlock:
         with self._watched("COMMIT" if error is None else ROLLBACK_SQL) as watch:
             watch.slot = transaction.slot
             self._database._current.reset(self._token)
+            # Not reset: blocks of two Databases may end in another order than they began.
+            RUNNING.set(tuple([one for one in RUNNING.get() if one is not transaction]))
+            transaction.stage.is_over = True
             await self._end(transaction, error)
         if error is None:
             await _callbacks.run(transaction.callbacks)
