@@ -33,6 +33,9 @@ FUNCTIONS = [
     native.construct,
     native.column,
     native.group,
+    native.enqueue,
+    native.row_of_each,
+    native.rows_of_each,
     native.quicken,
 ]
 
