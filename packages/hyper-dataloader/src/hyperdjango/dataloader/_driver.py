@@ -16,7 +16,7 @@ from hyperdjango.database._shape import shape_of
 from hyperdjango.dataloader._lane import source
 from hyperdjango.dataloader._loader import DataLoader
 from hyperdjango.dataloader._queue import Schedule
-from hyperdjango.dataloader.errors import SeveralRows
+from hyperdjango.dataloader.errors import KeyMismatch, SeveralRows
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -80,7 +80,8 @@ def table_loader(
         options: Of DataLoader. `cache_key` is used for the rows' keys as well: `str.lower` for citext.
     Returns:
         A loader that gives a row, or None where there is none. A key of several rows is SeveralRows, and one
-        that is no value of the column's type DataError; each alone.
+        that is no value of the column's type DataError; each alone. Keys without rows are KeyMismatch where
+        rows came whose own key equals none.
     Raises:
         ValueError: This cannot be the name of a table, or the key is not among the columns.
         TypeError: `db` is no Database, or `into` nothing that can be filled.
@@ -153,31 +154,42 @@ def _loader(  # noqa: PLR0917 - what the two have in common
     if not isinstance(cast("object", db), Database):
         raise TypeError(f"a loader needs a Database, not {type(db).__name__}")
     shape_of(into)
-    sql = statement(table, key, columns, order)
-    fold: Callable[[Any], Hashable] | None = options.get("cache_key")
     column: str | int = key
     if into is tuple:
         if columns is None:
             raise ValueError("into=tuple needs columns=, which say where in a row its key stands")
         column = list(columns).index(key)
-    options = {**options, "name": options.get("name") or f"{table}.{key}"}
+    name = options.get("name") or f"{table}.{key}"
+    batch = _Batch(db, statement(table, key, columns, order), into, is_many=is_many)
+    batch.says(name, table, key, column, options.get("cache_key"))
+    options = {**options, "name": name}
+    return DataLoader(batch, **options)
 
-    def several(_: object) -> SeveralRows:
-        return SeveralRows(
-            f"DataLoader {options['name']!r}: several rows of {table} have the same {key}; "
-            "group_loader() gives all rows of a key"
-        )
 
-    async def fetch(keys: list[Any]) -> list[Any]:
-        wanted = [one for one in keys if one is not None]
-        rows: list[Any] = await db.query(sql, wanted, into=into) if wanted else []
-        if is_many:
-            return native.rows_of_each(rows, column, keys, fold)
-        return native.row_of_each(rows, column, keys, fold, several)
+class _Batch:
+    """The batch function of a table."""
 
-    async def batch(keys: list[Any]) -> list[Any]:
+    __qualname__ = "table"
+
+    def __init__(self, db: Database, sql: str, into: Callable[..., Any], *, is_many: bool) -> None:
+        self._db = db
+        self._sql = sql
+        self._into = into
+        self._is_many = is_many
+
+    def says(
+        self, name: str, table: str, key: str, column: str | int, fold: Callable[[Any], Hashable] | None
+    ) -> None:
+        """Take down what rows are told apart by, and what errors call it all."""
+        self._name = name
+        self._table = table
+        self._key = key
+        self._column = column
+        self._fold = fold
+
+    async def __call__(self, keys: list[Any]) -> list[Any]:
         try:
-            return await fetch(keys)
+            return await self._fetched(keys)
         except DataError as error:
             if error.sqlstate is not None:
                 raise  # the server's, which may have ended the transaction
@@ -185,9 +197,39 @@ def _loader(  # noqa: PLR0917 - what the two have in common
                 return [error]
         # A value that is none of the column's type was found before anything was sent.
         middle = len(keys) // 2
-        return [*await batch(keys[:middle]), *await batch(keys[middle:])]
+        return [*await self(keys[:middle]), *await self(keys[middle:])]
 
-    return DataLoader(batch, **options)
+    async def _fetched(self, keys: list[Any]) -> list[Any]:
+        wanted = [one for one in keys if one is not None]
+        rows: list[Any] = await self._db.query(self._sql, wanted, into=self._into) if wanted else []
+        if self._is_many:
+            found: list[Any] = native.rows_of_each(rows, self._column, keys, self._fold)
+            claimed = sum(map(len, found))
+        else:
+            found = native.row_of_each(rows, self._column, keys, self._fold, self._several)
+            claimed = len(found) - found.count(None)
+        # Of a key of several rows more may come than there are keys.
+        if claimed < len(rows) and (self._is_many or not any(isinstance(one, SeveralRows) for one in found)):
+            return [self._mismatch(one, key, rows[0]) for one, key in zip(found, keys, strict=True)]
+        return found
+
+    def _several(self, _: object) -> SeveralRows:
+        return SeveralRows(
+            f"DataLoader {self._name!r}: several rows of {self._table} have the same {self._key}; "
+            "group_loader() gives all rows of a key"
+        )
+
+    def _mismatch(self, found: Any, asked: Any, row: Any) -> Any:
+        """What a key without rows gets, where some rows belong to no key: the server has other rules of equality."""
+        if found or asked is None:
+            return found
+        is_item = isinstance(row, dict) or isinstance(self._column, int)
+        own = row[self._column] if is_item else getattr(row, str(self._column))
+        return KeyMismatch(
+            f"DataLoader {self._name!r}: the server has found rows whose {self._key}, of type "
+            f"{type(own).__name__}, equals none of the keys asked for, of type {type(asked).__name__}; ask with "
+            "the column's own type, or give cache_key=, which is applied to both: int for a str, str.lower for citext"
+        )
 
 
 def statement(table: str, key: str, columns: Sequence[str] | None, order: Sequence[str] = ()) -> str:

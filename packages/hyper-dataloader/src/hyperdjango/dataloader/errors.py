@@ -45,6 +45,10 @@ class KeyMissing(DataLoaderError, LookupError):  # noqa: N818 - says what happen
         self.key = key
 
 
+class KeyMismatch(DataLoaderError, LookupError):  # noqa: N818 - says what is wrong
+    """The server has found rows for keys that are not equal to the rows' own."""
+
+
 class SeveralRows(DataLoaderError, LookupError):  # noqa: N818 - says what happened
     """Several rows have one key of a loader that gives one row for each."""
 
@@ -88,6 +92,7 @@ __all__ = [
     "BatchLengthError",
     "BatchResultError",
     "DataLoaderError",
+    "KeyMismatch",
     "KeyMissing",
     "NoLoaderScope",
     "SeveralRows",
