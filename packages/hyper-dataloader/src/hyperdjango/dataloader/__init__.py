@@ -4,7 +4,7 @@ from importlib import metadata
 from typing import Final
 
 from hyperdjango.dataloader._checked import DISTRIBUTION
-from hyperdjango.dataloader._driver import group_loader, table_loader
+from hyperdjango.dataloader._driver import Options, group_loader, table_loader
 from hyperdjango.dataloader._loader import ALL, DataLoader
 from hyperdjango.dataloader._scope import (
     LoaderScope,
@@ -42,6 +42,7 @@ __all__ = [
     "LoaderScope",
     "LoaderStats",
     "NoLoaderScope",
+    "Options",
     "ScopedLoader",
     "SeveralRows",
     "UnhashableKey",

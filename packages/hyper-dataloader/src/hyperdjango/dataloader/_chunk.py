@@ -3,6 +3,8 @@
 Made by `_queue` for each call of the batch function. To cancel a waiter cancels its future, and nothing of ours
 is called; so one future at a time has a callback, and when that one is cancelled the callback moves on.
 """
+# A chunk is a part of its loader, and uses what nobody else should:
+# pyright: reportPrivateUsage=false
 
 import asyncio
 from asyncio import CancelledError, Future, InvalidStateError

@@ -223,8 +223,8 @@ class _Batch:
         """What a key without rows gets, where some rows belong to no key: the server has other rules of equality."""
         if found or asked is None:
             return found
-        is_item = isinstance(row, dict) or isinstance(self._column, int)
-        own = row[self._column] if is_item else getattr(row, str(self._column))
+        is_item = self._into is dict or self._into is tuple
+        own: Any = row[self._column] if is_item else getattr(row, self._key)
         return KeyMismatch(
             f"DataLoader {self._name!r}: the server has found rows whose {self._key}, of type "
             f"{type(own).__name__}, equals none of the keys asked for, of type {type(asked).__name__}; ask with "

@@ -16,6 +16,7 @@ async def all_of(futures: Sequence[Future[Any]], *, return_exceptions: bool) -> 
     """
     values: list[Any] = []
     first: Exception | None = None
+    future: Future[Any] | None = None
     try:
         for future in futures:
             try:

@@ -89,11 +89,12 @@ class Queue(Generic[K, V]):
         self._is_scheduled = False
         if not self._waiting:
             return
-        if asyncio.get_running_loop() is not self._loop:
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
             raise AnotherLoop(self.name)
         waiting, self._waiting = self._waiting, []
         for lane in waiting:
-            self._send(lane, self._loop)
+            self._send(lane, loop)
 
     # One load.
 
@@ -131,8 +132,10 @@ class Queue(Generic[K, V]):
     def _make_gate(self) -> None:
         """Tell the extension of the present loop, cache and queue; None where every load is unusual."""
         base = self._base
+        cache: object = base.cache
         self._gate = None
-        if self._loop is None or type(base.cache) is not dict or base.cache_keys is not base.keys:
+        # A subclass of dict may have methods of its own.
+        if self._loop is None or type(cache) is not dict or base.cache_keys is not base.keys:
             return
         shows_thread = isinstance(getattr(self._loop, "_thread_id", None), int)
         self._gate = (

@@ -2,7 +2,7 @@
 
 from asyncio import CancelledError
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from hyperdjango.dataloader.errors import BatchCancelled, BatchLengthError, BatchResultError, KeyMissing
 
@@ -28,9 +28,9 @@ def values_of(results: Any, cache_keys: Sequence[Any], loader: str, function: st
                 f"DataLoader {loader!r}: {function}() returned {type(results).__name__}; it must return a "
                 "sequence with one value for each key, in their order, or a mapping of keys to values"
             )
-    if len(results) != len(cache_keys):
-        raise BatchLengthError(loader, function, len(cache_keys), len(results))
-    values: Sequence[Any] = results
+    values = cast("Sequence[Any]", results)
+    if len(values) != len(cache_keys):
+        raise BatchLengthError(loader, function, len(cache_keys), len(values))
     return values
 
 

@@ -3,6 +3,8 @@
 What a loader remembers must not outlive a request, nor be seen by another user's. A scope lives in a ContextVar,
 so the tasks that are started inside of it share its loaders.
 """
+# A scope and its loaders are one thing in two classes:
+# pyright: reportPrivateUsage=false
 
 from asyncio import Future
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, MutableMapping

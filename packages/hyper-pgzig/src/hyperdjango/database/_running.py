@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from hyperdjango.database._pinned import Pinned
 
-RUNNING: "Final[ContextVar[tuple[Pinned, ...]]]" = ContextVar("hyperdjango_running_transactions", default=())
+RUNNING: Final["ContextVar[tuple[Pinned, ...]]"] = ContextVar("hyperdjango_running_transactions", default=())
 """The outermost blocks of the asyncio face, in the order in which they were entered."""
 
 
