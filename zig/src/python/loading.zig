@@ -1,7 +1,8 @@
-//! `enqueue`: what a loader does for most keys that it is asked for: find the key's future, or put a new one into the
-//! cache and the queue. hyper-dataloader calls it, and does by itself whatever is not usual; there `None` is the answer.
+//! `enqueue`, `all_wait` and `answer`: what a loader does for most keys that it is asked for. The key's future is found, or a
+//! new one put into the cache and the queue; when the batch leaves nobody is gone; when it is back all have a value.
+//! hyper-dataloader calls them, and does by itself whatever is not usual.
 //!
-//! Called as often as there are loads, so that a future costs more than all that is around it.
+//! All that is for each load, so that its future costs more than what is around it.
 //! Python docs: c-api/contextvars, "Context Variables Objects".
 const py = @import("py.zig");
 const module = @import("module.zig");
@@ -15,6 +16,18 @@ pub const table = [_]py.MethodDef{
         .function = &enqueue,
         .flags = py.METH_FASTCALL,
         .doc = signature.ofFunction("enqueue", &.{ "gate", "key" }, "The future of a key, which waits in the queue, or None where more is to be done."),
+    },
+    .{
+        .name = "all_wait",
+        .function = &allWait,
+        .flags = py.METH_O,
+        .doc = signature.ofFunction("all_wait", &.{"futures"}, "Whether none of the futures is done."),
+    },
+    .{
+        .name = "answer",
+        .function = &answer,
+        .flags = py.METH_FASTCALL,
+        .doc = signature.ofFunction("answer", &.{ "futures", "values" }, "Give futures their values; how many, before one that is done or a value that is an exception."),
     },
     .{},
 };
@@ -53,6 +66,7 @@ pub fn addToModule(self: *Object) py.Error!void {
     const state = module.ModuleState.ofModule(self);
     state.done_name = try py.checked(py.PyUnicode_InternFromString("done"));
     state.cancelled_name = try py.checked(py.PyUnicode_InternFromString("cancelled"));
+    state.set_result_name = try py.checked(py.PyUnicode_InternFromString("set_result"));
     state.thread_id_name = try py.checked(py.PyUnicode_InternFromString("_thread_id"));
     try py.ok(py.PyModule_AddFunctions(self, &table));
 }
@@ -120,9 +134,9 @@ fn says(object: *Object, name: *Object) py.Error!bool {
     return isTrue(try py.checked(py.PyObject_VectorcallMethod(name, &arguments, arguments.len, null)));
 }
 
-fn isTrue(answer: *Object) py.Error!bool {
-    defer py.decref(answer);
-    const truth = py.PyObject_IsTrue(answer);
+fn isTrue(object: *Object) py.Error!bool {
+    defer py.decref(object);
+    const truth = py.PyObject_IsTrue(object);
     if (truth < 0) return error.PythonError;
     return truth != 0;
 }
@@ -134,4 +148,41 @@ fn increment(counter: *Object) py.Error!void {
     if (number == -1 and py.PyErr_Occurred() != null) return error.PythonError;
     // The list takes the reference, whatever happens.
     try py.ok(py.PyList_SetItem(counter, 0, try py.checked(py.PyLong_FromLongLong(number +% 1))));
+}
+
+fn allWait(self: *Object, futures: *Object) callconv(.c) ?*Object {
+    const state = module.ModuleState.ofModule(self);
+    if (py.hd_list_check(futures) == 0) return raise.asNull(raise.typeError("the futures must be a list"));
+    var i: isize = 0;
+    while (i < py.PyList_Size(futures)) : (i += 1) {
+        const future = py.hd_list_item(futures, i) orelse return null;
+        defer py.decref(future);
+        const is_done = says(future, state.done_name.?) catch return null;
+        if (is_done) return py.boolean(false);
+    }
+    return py.boolean(true);
+}
+
+fn answer(self: *Object, arguments: [*]const *Object, count: isize) callconv(.c) ?*Object {
+    if (count != 2 or py.hd_list_check(arguments[0]) == 0 or py.hd_list_check(arguments[1]) == 0) {
+        return raise.asNull(raise.typeError("answer() takes a list of futures and a list of values"));
+    }
+    const given = answerAll(module.ModuleState.ofModule(self), arguments[0], arguments[1]) catch return null;
+    return py.PyLong_FromLongLong(given);
+}
+
+fn answerAll(state: *module.ModuleState, futures: *Object, values: *Object) py.Error!isize {
+    var i: isize = 0;
+    // A future of a loop of its own kind may run Python code, which may do anything to the lists.
+    while (i < py.PyList_Size(futures) and i < py.PyList_Size(values)) : (i += 1) {
+        const value = try py.checked(py.hd_list_item(values, i));
+        defer py.decref(value);
+        if (py.hd_flags(value) & py.flag.base_exception != 0) break;
+        const future = try py.checked(py.hd_list_item(futures, i));
+        defer py.decref(future);
+        if (try says(future, state.done_name.?)) break;
+        const pair = [_]?*Object{ future, value };
+        py.decref(try py.checked(py.PyObject_VectorcallMethod(state.set_result_name.?, &pair, pair.len, null)));
+    }
+    return i;
 }

@@ -36,6 +36,7 @@ pub const ModuleState = extern struct {
     // Names of attributes, interned: `loading.zig`.
     done_name: ?*Object = null,
     cancelled_name: ?*Object = null,
+    set_result_name: ?*Object = null,
     thread_id_name: ?*Object = null,
 
     comptime {

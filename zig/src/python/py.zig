@@ -213,6 +213,7 @@ pub const flag = struct {
     pub const bytes: c_ulong = 1 << 27;
     pub const unicode: c_ulong = 1 << 28;
     pub const dict: c_ulong = 1 << 29;
+    pub const base_exception: c_ulong = 1 << 30;
 };
 
 /// datetime.h, the struct behind the capsule `datetime.datetime_CAPI`.

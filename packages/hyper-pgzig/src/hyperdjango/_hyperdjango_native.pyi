@@ -214,6 +214,10 @@ def enqueue(
     key: object,
     /,
 ) -> Any: ...  # None: another loop, a transaction, a future that is not done, or the first key of a queue
+def all_wait(futures: list[Any], /) -> bool: ...
+def answer(
+    futures: list[Any], values: list[Any], /
+) -> int: ...  # how many: it stops before a future that is done, and a value that is an exception
 def row_of_each(
     rows: list[Any],
     column: str | int,  # of a dict or an object, or the position in a tuple

@@ -1,4 +1,4 @@
-"""`enqueue` of the extension: the usual load of a loader. What loaders do with it: tests of hyper-dataloader."""
+"""`enqueue`, `all_wait`, `answer` of the extension: the usual way of a load, for hyper-dataloader."""
 
 import asyncio
 import sys
@@ -159,3 +159,82 @@ def test_keys_and_futures_are_kept_by_the_queue_and_the_cache_alone() -> None:
     made[4].clear()
     made[5].clear()
     assert sys.getrefcount(key) == before
+
+
+async def test_futures_are_answered_up_to_the_first_unusual_one() -> None:
+    loop = asyncio.get_running_loop()
+
+    def some() -> list[asyncio.Future[Any]]:
+        return [loop.create_future() for _ in range(4)]
+
+    futures = some()
+    assert native.all_wait(futures)
+    assert native.answer(futures, [1, 2, None, 4]) == 4
+    assert [future.result() for future in futures] == [1, 2, None, 4]
+    assert not native.all_wait(futures)
+    cancelled = some()
+    cancelled[2].cancel()
+    assert not native.all_wait(cancelled)
+    assert native.answer(cancelled, [1, 2, 3, 4]) == 2
+    assert not cancelled[3].done()
+    for error in (ValueError(), KeyboardInterrupt(), asyncio.CancelledError()):
+        futures = some()
+        assert native.answer(futures, [1, error, 3, 4]) == 1
+        assert [future.done() for future in futures] == [True, False, False, False]
+    assert native.answer(some(), [ValueError]) == 1  # a class is a value
+    assert native.answer(some(), []) == native.answer([], [1]) == 0
+    assert native.all_wait([])
+
+
+class Spoils:
+    """A future that empties the lists."""
+
+    def __init__(self, *lists: list[Any]) -> None:
+        self.lists = lists
+
+    def done(self) -> bool:
+        for one in self.lists:
+            one.clear()
+        return False
+
+    def set_result(self, _: object) -> None:
+        pass
+
+
+def test_futures_that_empty_the_lists_do_no_harm() -> None:
+    futures: list[Any] = []
+    values: list[Any] = [1, 2, 3]
+    futures += [Spoils(futures, values) for _ in range(3)]
+    assert native.answer(futures, values) == 1
+    futures += [Spoils(futures) for _ in range(3)]
+    assert native.all_wait(futures)
+
+
+@pytest.mark.parametrize("wrong", [None, (), {}, 5, "x"], ids=repr)
+def test_only_lists_of_futures_are_answered(wrong: Any) -> None:
+    for call in (
+        lambda: native.all_wait(wrong),
+        lambda: native.answer(wrong, []),
+        lambda: native.answer([], wrong),
+    ):
+        with pytest.raises(TypeError):
+            call()
+    for error, call in (
+        (AttributeError, lambda: native.all_wait([object()])),
+        (AttributeError, lambda: native.answer([object()], [1])),
+        (TypeError, lambda: native.answer([])),  # type: ignore[call-arg]
+    ):
+        with pytest.raises(error):
+            call()
+
+
+def test_values_are_kept_by_their_futures_alone() -> None:
+    loop = asyncio.new_event_loop()
+    value = object()
+    values = [value] * 3
+    before = sys.getrefcount(value)
+    futures = [loop.create_future() for _ in range(3)]
+    native.answer(futures, values)
+    after = sys.getrefcount(value)
+    assert after == before + 3
+    loop.close()

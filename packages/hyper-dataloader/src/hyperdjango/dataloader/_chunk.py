@@ -7,13 +7,13 @@ is called; so one future at a time has a callback, and when that one is cancelle
 # pyright: reportPrivateUsage=false
 
 import asyncio
-from asyncio import CancelledError, Future, InvalidStateError
+from asyncio import CancelledError, Future
 from collections.abc import Sequence
 from contextvars import Context
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
-from hyperdjango.dataloader._lane import Lane
+from hyperdjango.dataloader._lane import Lane, source
 from hyperdjango.dataloader._results import rejection, values_of
 from hyperdjango.dataloader.errors import BatchResultError
 
@@ -126,19 +126,14 @@ class Chunk:
         elif not task.cancelled():
             task.exception()  # the loop has raised it already
 
-    def _answer(self, values: Sequence[Any]) -> None:
+    def _answer(self, values: list[Any]) -> None:
         """Give each waiter the value of its key."""
         followers = self._loader._followers
-        if not followers and not any(issubclass(kind, BaseException) for kind in set(map(type, values))):
-            try:
-                for future, value in zip(self._futures, values, strict=True):
-                    future.set_result(value)
-            except InvalidStateError:
-                pass  # one is cancelled; those behind it are not answered yet
-            else:
-                return
-        for index, (future, value) in enumerate(zip(self._futures, values, strict=True)):
-            self._answer_one(index, future, value, followers.pop(future, ()))
+        answered = 0 if followers else source.answer(self._futures, values)
+        # Behind the first that is cancelled, or whose value is an exception.
+        for index in range(answered, len(values)):
+            future = self._futures[index]
+            self._answer_one(index, future, values[index], followers.pop(future, ()))
 
     def _answer_one(
         self, index: int, future: Future[Any], value: Any, followers: Sequence[Future[Any]]

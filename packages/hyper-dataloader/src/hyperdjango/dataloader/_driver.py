@@ -26,6 +26,8 @@ T = TypeVar("T")
 source.running = RUNNING
 if available():
     source.enqueue = native.enqueue
+    source.answer = native.answer
+    source.all_wait = native.all_wait
 
 _NAME: Final = re.compile(r'(?:"(?P<quoted>(?:[^"\0]|"")+)"|(?P<plain>[^".\s\0]+))(?P<dot>\.|$)')
 

@@ -33,17 +33,29 @@ def _not_usual(_gate: Gate, _key: object) -> Future[Any] | None:
     return None
 
 
+def _none_answered(_futures: list[Future[Any]], _values: list[Any]) -> int:
+    return 0
+
+
+def _some_may_be_done(_futures: list[Future[Any]]) -> bool:
+    return False
+
+
 class _Source:
-    """What the driver tells loaders, through `_driver`.
+    """What the driver tells loaders, and has its extension do for them, through `_driver`.
 
     Attributes:
         running: Which transactions the running task is in.
-        enqueue: The usual load, in the extension; see its stub.
+        enqueue: The usual load. For this and the next two see the extension's stub.
+        answer: Give the first futures their values, as far as there is nothing unusual.
+        all_wait: No future is done.
     """
 
     def __init__(self) -> None:
         self.running: ContextVar[Any] = ContextVar("hyperdjango_no_transactions", default=())
         self.enqueue: Callable[[Gate, Any], Future[Any] | None] = _not_usual
+        self.answer: Callable[[list[Future[Any]], list[Any]], int] = _none_answered
+        self.all_wait: Callable[[list[Future[Any]]], bool] = _some_may_be_done
 
 
 source = _Source()

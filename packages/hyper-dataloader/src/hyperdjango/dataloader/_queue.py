@@ -191,8 +191,7 @@ class Queue(Generic[K, V]):
         asked = len(lane.keys)
         if lane.may_repeat:
             self._join_repeated(lane)
-        # A list: a generator costs more than it saves for so small a question.
-        if [True for future in lane.futures if future.done()]:
+        if not source.all_wait(lane.futures):
             self._leave_out_cancelled(lane)
         keys, cache_keys, futures, context = lane.keys, lane.cache_keys, lane.futures, lane.context
         assert context is not None

@@ -7,7 +7,7 @@ from typing import Any, cast
 from hyperdjango.dataloader.errors import BatchCancelled, BatchLengthError, BatchResultError, KeyMissing
 
 
-def values_of(results: Any, cache_keys: Sequence[Any], loader: str, function: str) -> Sequence[Any]:
+def values_of(results: Any, cache_keys: Sequence[Any], loader: str, function: str) -> list[Any]:
     """Return one value for each key, in their order; an exception in the place of one rejects its key.
 
     Args:
@@ -28,7 +28,7 @@ def values_of(results: Any, cache_keys: Sequence[Any], loader: str, function: st
                 f"DataLoader {loader!r}: {function}() returned {type(results).__name__}; it must return a "
                 "sequence with one value for each key, in their order, or a mapping of keys to values"
             )
-    values = cast("Sequence[Any]", results)
+    values: list[Any] = results if type(results) is list else list(cast("Sequence[Any]", results))
     if len(values) != len(cache_keys):
         raise BatchLengthError(loader, function, len(cache_keys), len(values))
     return values
