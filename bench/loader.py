@@ -165,8 +165,9 @@ def _lines(samples: Samples) -> list[Line]:
 
 def _target(face: Face) -> Target:
     way = WAYS[0].name
-    text = f"a load takes at most {LIMIT} of aiodataloader's time ({way}, {face})"
-    return Target(text, f"{PEER}, {way}", face, face, WALL, LIMIT, ours=f"{LOADER}, {way}")
+    text = f"a load takes at most {LIMIT} of aiodataloader's CPU time ({way}, {face})"
+    # Nothing is waited for, so that what the processor does for others is all that the wall time has more.
+    return Target(text, f"{PEER}, {way}", face, face, CPU, LIMIT, ours=f"{LOADER}, {way}")
 
 
 def answer(place: Place, plan: Plan) -> Answer:
@@ -181,7 +182,7 @@ def answer(place: Place, plan: Plan) -> Answer:
                 _contender(loop, driver, make, way) for way in WAYS for driver, make in LOADERS.items()
             ]
             samples |= take_turns([*contenders, _floor(loop)], range(1, 1000), plan, draw=_distinct)
-    typical = round(median([turn.of(WALL) for turn in samples[f"{LOADER}, {WAYS[0].name}", LOOPS[0]]]))
+    typical = round(median([turn.of(CPU) for turn in samples[f"{LOADER}, {WAYS[0].name}", LOOPS[0]]]))
     return Answer(
         question="loader",
         title="One load of a DataLoader, without what the batch function does",
@@ -196,7 +197,7 @@ def answer(place: Place, plan: Plan) -> Answer:
 
 QUESTION: Final = Question(
     answer,
-    full=Plan(rounds=41, operations=2_000, warmup=500),
+    full=Plan(rounds=31, operations=2_000, warmup=500),
     quick=Plan(rounds=3, operations=200, warmup=50),
 )
 

@@ -1,11 +1,14 @@
 """Any order of loading, priming, clearing, cancelling and waiting gives what a simple model says."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
-from batch_recorder import turns
+from batch_recorder import Recorder, turns
 from hyperdjango.dataloader import DataLoader
+from hyperdjango.dataloader._lane import _Source, source
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -113,6 +116,19 @@ async def play(steps: list[tuple[str, Any]], options: dict[str, Any]) -> None:
         assert not future.cancelled()
 
 
+@contextmanager
+def without_the_extension() -> Iterator[None]:
+    """What there is where it is not built."""
+    fresh = _Source()
+    before = source.enqueue, source.answer, source.all_wait
+    source.enqueue, source.answer, source.all_wait = fresh.enqueue, fresh.answer, fresh.all_wait
+    try:
+        yield
+    finally:
+        source.enqueue, source.answer, source.all_wait = before
+
+
+@pytest.mark.parametrize("is_native", [True, False], ids=["native", "python"])
 @pytest.mark.parametrize(
     "options",
     [{}, {"max_batch_size": 1}, {"max_batch_size": 2}, {"cache_enabled": False}, {"cache_key": str}],
@@ -121,6 +137,28 @@ async def play(steps: list[tuple[str, Any]], options: dict[str, Any]) -> None:
 @settings(max_examples=150, deadline=None)
 @given(steps=st.lists(STEPS, max_size=40))
 def test_any_order_of_steps_gives_what_the_model_says(
-    options: dict[str, Any], steps: list[tuple[str, Any]]
+    options: dict[str, Any], is_native: bool, steps: list[tuple[str, Any]]
 ) -> None:
-    asyncio.run(play(steps, options))
+    with nullcontext() if is_native else without_the_extension():
+        asyncio.run(play(steps, options))
+
+
+async def test_without_the_extension_batches_are_the_same() -> None:
+    with without_the_extension():
+        asked = Recorder({7: ValueError("seven")})
+        loader = DataLoader[int, Any](asked, 4)
+        futures = [loader.load(key) for key in (1, 2, 1, 3, 7, 8)]
+        futures[3].cancel()
+        found = await asyncio.gather(*futures, return_exceptions=True)
+        assert [type(one) for one in found] == [
+            tuple,
+            tuple,
+            tuple,
+            asyncio.CancelledError,
+            ValueError,
+            tuple,
+        ]
+        assert asked.batches == [[1, 2, 7, 8]]
+        assert loader.load(1) is loader.load(1)
+        with pytest.raises(TypeError, match="hashable"):
+            loader.load([])  # type: ignore[arg-type]

@@ -47,7 +47,7 @@ class Chunk:
     def start(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
         """Call the batch function in a task."""
         self._loader._chunks.add(self)
-        task = loop.create_task(self._run(), context=context, name=f"dataloader {self._loader.name}")
+        task = loop.create_task(self._run(), context=context, name=self._loader._task_name)
         if task.done():  # an eager one may be
             self._loader._chunks.discard(self)
             return

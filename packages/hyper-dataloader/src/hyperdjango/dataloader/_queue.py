@@ -50,6 +50,7 @@ class Queue(Generic[K, V]):
         self._batch_fn = batch_fn
         self._function: str = getattr(batch_fn, "__qualname__", type(batch_fn).__qualname__)
         self.name = self._function if name is None else name
+        self._task_name = f"dataloader {self.name}"
         self._cache_key = cache_key
         self._schedule = schedule
         self._running = source.running
