@@ -37,6 +37,7 @@ ORDER: Final = (
     "orm_prefetch",
     "orm_compile",
     "loader",
+    "routing",
 )  # others follow by name
 
 

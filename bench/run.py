@@ -24,6 +24,7 @@ import orm_prefetch
 import pipeline
 import query_json
 import report
+import routing
 import rows
 import stream
 import ticker
@@ -51,6 +52,7 @@ QUESTIONS: Final[dict[str, Question]] = {
     "orm_prefetch": orm_prefetch.QUESTION,
     "orm_compile": orm_compile.QUESTION,
     "loader": loader.QUESTION,
+    "routing": routing.QUESTION,
 }
 
 

@@ -36,6 +36,7 @@ import profile_concurrent
 import profile_rows
 import query_json
 import report
+import routing
 import rows
 import run
 import stream
@@ -81,6 +82,7 @@ QUESTIONS = {
     "orm_prefetch": (orm_prefetch.QUESTION, replace(BRIEF, operations=1)),
     "orm_compile": (orm_compile.QUESTION, replace(BRIEF, operations=20)),
     "loader": (loader.QUESTION, replace(BRIEF, operations=50)),
+    "routing": (routing.QUESTION, BRIEF),
 }
 
 

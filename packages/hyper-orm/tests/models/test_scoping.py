@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from hyperdjango.database import Database, UniqueViolation
-from hyperdjango.database.resolver import set_resolver
+from hyperdjango.database.resolver import OneDatabase, set_resolver
 from hyperdjango.models import Field, FieldError, ForeignKey, Model, Related
 from hyperdjango.models.query_words import Q
 from hyperdjango.models.schema import create_schema
@@ -39,11 +39,11 @@ class Wrong(Model):
         global_filters = {"x": Q(nam="x")}  # noqa: RUF012
 
 
-class One:
+class One(OneDatabase):
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    def resolve(self, alias: object, model: object, *, is_write: bool, instance_alias: object) -> Database:
+    def resolve(self, *args: object, **more: object) -> Database:
         return self.database
 
 

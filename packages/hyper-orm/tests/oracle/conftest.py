@@ -7,27 +7,24 @@ from typing import Any
 import pytest
 from bookshop import django_side
 from hyperdjango.database import Database, get_db, set_db
-from hyperdjango.database.resolver import Resolver, get_resolver, set_resolver
+from hyperdjango.database.resolver import OneDatabase, set_resolver
 
 from oracle.sides import Ours, Theirs
 
 
-class _Shops:
+class _Shops(OneDatabase):
     """Serves the bookshop's models, which have an alias to themselves, from the process's database."""
-
-    def __init__(self, others: Resolver) -> None:
-        self._others = others
 
     def resolve(self, alias: str | None, model: Any, **more: Any) -> Database:
         if alias is None and model is not None and model._table.database == "bookshop":
             return get_db()
-        return self._others.resolve(alias, model, **more)
+        return super().resolve(alias, model, **more)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def shops() -> Iterator[None]:
     """Have the bookshop's alias known."""
-    set_resolver(_Shops(get_resolver()))
+    set_resolver(_Shops())
     yield
     set_resolver(None)
 

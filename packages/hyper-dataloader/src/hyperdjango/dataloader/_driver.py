@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, Unpack, cast, 
 
 from hyperdjango.database import Database, DataError, Row, quote_identifier
 from hyperdjango.database._native import available, native
-from hyperdjango.database._running import RUNNING
 from hyperdjango.database._shape import shape_of
+from hyperdjango.database._stages import RUNNING
 from hyperdjango.dataloader._lane import source
 from hyperdjango.dataloader._loader import DataLoader
 from hyperdjango.dataloader._queue import Schedule

@@ -6,7 +6,7 @@ QuerySet and what awaits it stand on this. Nothing here does I/O.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Self
 
-from hyperdjango.database.resolver import get_resolver
+from hyperdjango.database.resolver import database_for
 from hyperdjango.models import _compile
 from hyperdjango.models._scoping import scoped
 from hyperdjango.models._shapes import Cursor
@@ -69,10 +69,7 @@ class Chain(Generic[M_co, R_co]):
         return new
 
     def _database(self, *, is_write: bool = False) -> "Database":
-        using = self._using
-        if using is not None and not isinstance(using, str):
-            return using
-        return get_resolver().resolve(using, self._state.model, is_write=is_write, instance_alias=None)
+        return database_for(self._state.model, self._using, is_write=is_write)
 
     # As a value in another query
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from hyperdjango.database.resolver import get_resolver
+from hyperdjango.database.resolver import database_for
 from hyperdjango.models._far_ends import held, reached, value_in
 from hyperdjango.models._meta import UNSET, Column
 from hyperdjango.models._nearest import nearest
@@ -161,12 +161,7 @@ def database_of(instance: "Model", *, is_write: bool = False) -> "Database":
     """Return the Database that an instance is read from or written to: its own, or what the resolver says."""
     origin = instance._origin
     own = origin.database if origin is not None else None
-    if own is not None and own.alias is None:
-        found: Database = own
-        return found
-    return get_resolver().resolve(
-        None, type(instance), is_write=is_write, instance_alias=own.alias if own is not None else None
-    )
+    return database_for(type(instance), None, own, is_write=is_write)
 
 
 __all__ = ["ONE", "PEERS", "RAISE", "FetchMode", "Loading", "database_of", "fetch_mode_of", "load"]

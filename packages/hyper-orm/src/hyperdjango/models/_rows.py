@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hyperdjango.database import Database
-from hyperdjango.database.resolver import get_resolver
+from hyperdjango.database.resolver import database_for
 from hyperdjango.models import _hooks, _in_place, _undoing
 from hyperdjango.models import _row_statements as statements
 from hyperdjango.models._meta import UNSET, Column, Table
@@ -18,15 +18,9 @@ if TYPE_CHECKING:
 
 def database_of(instance: Any, using: "str | Database | None") -> Database:
     """Return the database that an instance is written to: the given one, its own, or what the resolver says."""
-    if isinstance(using, Database):
-        return using
     origin = instance._origin
     own = origin.database if origin is not None else None
-    if using is None and own is not None and own.alias is None:
-        return own  # type: ignore[no-any-return]  # Origin does not know what kind of database it has
-    return get_resolver().resolve(
-        using, instance.__class__, is_write=True, instance_alias=own.alias if own is not None else None
-    )
+    return database_for(instance.__class__, using, own, is_write=True)
 
 
 async def save(

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypeVar
 from hyperdjango.database import _async_replies, _callbacks
 from hyperdjango.database._async_calls import AsyncCalls
 from hyperdjango.database._deadline import deadline_after
-from hyperdjango.database._pinned import check_committed
 from hyperdjango.database._repeat import NOT_INSIDE, check_retries, is_repeatable, pause_before
 from hyperdjango.database._watching import Watch
 from hyperdjango.database.errors import DatabaseError, InterfaceError
@@ -145,7 +144,7 @@ class AsyncBlocks(AsyncCalls):
             finally:
                 transaction.is_closed = True
             if transaction.commit():
-                check_committed(await _async_replies.run_owed(slot))
+                await self._commit(slot)
         finally:
             await self._release(slot, is_block=True)
 

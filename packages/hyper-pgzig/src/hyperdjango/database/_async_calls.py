@@ -3,12 +3,13 @@
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
 from hyperdjango.database import _async_copy, _async_replies, _copy, _copy_source, _shape
 from hyperdjango.database._async_pool import AsyncPoolFace
 from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._dispatch import Call, Dispatcher
+from hyperdjango.database._pinned import check_committed
 from hyperdjango.database._repeat import ATTEMPTS
 from hyperdjango.database._slot import DONE, Slot
 from hyperdjango.database._statements import is_script
@@ -25,6 +26,15 @@ Row = dict[str, Any]
 
 class AsyncCalls(AsyncPoolFace):
     """The part of Database that runs single statements."""
+
+    @classmethod
+    def _beside(cls, other: "AsyncCalls") -> Self:
+        """Make one more face of the pool of another: its calls share connections and transactions with that."""
+        self = cls.__new__(cls)
+        self._pool, self._settings, self._opens_on_use = other._pool, other._settings, other._opens_on_use
+        self._pending, self._local, self._current = other._pending, other._local, other._current
+        self.alias, self.role = other.alias, other.role
+        return self
 
     def _prepare(self) -> None:
         self._pending = set()
@@ -286,6 +296,24 @@ class AsyncCalls(AsyncPoolFace):
         with watched(self, name, sql, parameters_count=len(args or ())) as watch:
             request = await self._complete(sql, args, shape, target, first, None, timeout, watch)
             return request if watch is NOBODY else cast("native.Request", Finished(request, watch))
+
+    async def _commit(self, slot: Slot, command: str = "COMMIT") -> None:
+        """Send the COMMIT, or COMMIT PREPARED, that a connection owes.
+
+        Args:
+            slot: The connection.
+            command: Which of the two.
+        Raises:
+            InFailedSqlTransaction: The backend has rolled back.
+        """
+        check_committed(await _async_replies.run_owed(slot), command)
+
+    def _heard(self, error: BaseException) -> None:
+        """A block ends with an error: for faces that look out for what became of the server."""
+
+    async def _one_server(self) -> "AsyncCalls":
+        """Return a Database whose reads all go to the same server, for reads that belong together."""
+        return self
 
     async def _borrowed(  # noqa: PLR0917 - ours alone
         self,

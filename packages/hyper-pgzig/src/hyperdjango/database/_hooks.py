@@ -270,6 +270,30 @@ class Hook:
             raise InterfaceError(f"the hook {self._name} left a transaction open")
 
 
+class HookPair(Hook):
+    """Two hooks, the second after the first has ended: ours, and the user's."""
+
+    __slots__ = ("_pair",)
+
+    def __init__(self, first: Hook, second: Hook) -> None:
+        self._pair = (first, second)
+
+    async def run(self, slot: "Slot", until: float | None = None) -> None:
+        """Run both on an event loop."""
+        for hook in self._pair:
+            await hook.run(slot, until)
+
+    def run_blocking(self, slot: "Slot", until: float | None = None) -> None:
+        """Run both in the caller's thread."""
+        for hook in self._pair:
+            hook.run_blocking(slot, until)
+
+    def run_on_loop_of_its_own(self, slot: "Slot") -> None:
+        """Run both in a thread of ours."""
+        for hook in self._pair:
+            hook.run_on_loop_of_its_own(slot)
+
+
 def _heard(running: "asyncio.Future[None]", slot: "Slot") -> None:
     """Take note of an outcome that nobody waits for any more."""
     if not running.cancelled():

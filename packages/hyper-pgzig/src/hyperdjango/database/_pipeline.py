@@ -24,10 +24,13 @@ Outcomes: TypeAlias = "list[native.Request | Exception | None]"
 
 
 class Item(NamedTuple):
-    """One statement and its values."""
+    """One statement, its values, and what is made of its rows."""
 
     sql: str
     args: tuple[object, ...]
+    shape: int = _shape.TUPLE
+    target: object = None
+    first: bool = False
 
 
 def items_of(queries: Iterable[Query]) -> list[Item]:
@@ -110,9 +113,9 @@ class Work:
             try:
                 if self._pinned is not None:
                     self._pinned.check_usable()
-                request = connection.append(item.sql, item.args, _shape.TUPLE, None, False, None)
+                request = connection.append(*item, None)
                 if request is None and not connection.busy:
-                    request = connection.submit(item.sql, item.args, _shape.TUPLE, None, False, None)
+                    request = connection.submit(*item, None)
                     if self._pinned is not None and self._pinned.sent():
                         self.is_first = True
                         self._first = index
@@ -179,7 +182,7 @@ async def run(slot: Slot, items: list[Item], deadline: float | None, pinned: "Pi
             await _drain(work, waiting, deadline)
         for index in work.stale():
             item = items[index]
-            request = work.connection.submit(item.sql, item.args, _shape.TUPLE, None, False, None)
+            request = work.connection.submit(*item, None)
             await _async_replies.complete(slot, request, deadline)
             work.outcomes[index] = request
     except BaseException:
@@ -217,7 +220,7 @@ def run_blocking(slot: Slot, items: list[Item], deadline: float | None, pinned: 
             _drain_blocking(work, waiting, deadline)
         for index in work.stale():
             item = items[index]
-            request = work.connection.submit(item.sql, item.args, _shape.TUPLE, None, False, None)
+            request = work.connection.submit(*item, None)
             _sync_replies.complete(slot, request, deadline)
             work.outcomes[index] = request
     except BaseException:

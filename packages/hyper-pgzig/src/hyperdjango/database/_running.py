@@ -1,33 +1,26 @@
-"""Which transaction blocks the running task is in, of all Databases.
+"""Which Databases have a transaction running in this task, across all of them: the innermost counts.
 
-Each Database has a ContextVar for its own block. What caches or batches reads over several of them, as loaders do,
-asks here instead: whatever was read in one stage of a transaction belongs to that stage alone.
+Each Database knows its own running transaction by a ContextVar of its own. Models are asked for a statement
+without a Database, and `resolver` must know whose transaction it belongs to.
 """
 
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from hyperdjango.database._pinned import Pinned
+    from hyperdjango.database._async_calls import AsyncCalls
 
-RUNNING: Final["ContextVar[tuple[Pinned, ...]]"] = ContextVar("hyperdjango_running_transactions", default=())
-"""The outermost blocks of the asyncio face, in the order in which they were entered."""
+# Those whose outermost blocks are open here, the innermost last. A tuple in here is of blocks that were begun
+# together: each of them is the innermost.
+running: Final[ContextVar["tuple[AsyncCalls | tuple[AsyncCalls, ...], ...]"]] = ContextVar(
+    "hyperdjango_running", default=()
+)
 
 
-class Stage:
-    """A part of a transaction, up to where something of it is rolled back or the whole of it ends.
+def innermost() -> "AsyncCalls | tuple[AsyncCalls, ...] | None":
+    """Return the Database whose transaction was begun last in this task, or one that it was started from.
 
-    Attributes:
-        is_over: What was read in it may not be true any more.
+    Where several were begun together it is all of these, in the order in which they were named.
     """
-
-    __slots__ = ("is_over",)
-
-    def __init__(self) -> None:
-        self.is_over = False
-
-
-def stages() -> tuple[Stage, ...]:
-    """Return the stages that the running task is in: one for each Database with a transaction block, or none."""
-    running = RUNNING.get()
-    return tuple([transaction.stage for transaction in running]) if running else ()
+    databases = running.get()
+    return databases[-1] if databases else None

@@ -41,12 +41,16 @@ class Route:
         port: Of the server.
         dbname: The database.
         alias: What the application calls it, where it has several.
+        role: `"primary"` or `"replica"`, where the alias stands for several servers.
+        reason: Why it went there, where there was a choice: `"in a transaction"`, `"replica is behind"` …
     """
 
     host: str
     port: int
     dbname: str
     alias: str | None = None
+    role: str | None = None
+    reason: str | None = None
 
     @property
     def is_unix(self) -> bool:
@@ -54,10 +58,11 @@ class Route:
         return self.host.startswith(("/", "@"))
 
     def __str__(self) -> str:
-        """`host:port/dbname`, with the alias in front where there is one."""
+        """`host:port/dbname`, with alias and role in front where there are any."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         place = f"{host}:{self.port}/{self.dbname}"
-        return place if self.alias is None else f"{self.alias} ({place})"
+        called = " ".join(word for word in (self.alias, self.role) if word is not None)
+        return f"{called} ({place})" if called else place
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,9 @@ H = TypeVar("H", bound=QueryHook)
 # What runs inside of a hook, or for a call that reports the whole by itself, is not reported. Tasks that
 # a hook starts inherit this: what they write into a log of queries is not in that log.
 _is_silent: Final = ContextVar("hyperdjango_is_silent", default=False)
+
+# Role and reason, for the call that is made in here.
+routed: Final[ContextVar[tuple[str, str] | None]] = ContextVar("hyperdjango_routed", default=None)
 
 
 @contextmanager
@@ -239,13 +247,17 @@ class Watch:
         ticket = self.ticket
         if ticket is not None and ticket.channel is not None:
             slot = ticket.channel.slot
-        return route_of(self._face._pool, slot, self._face.alias)
+        face = self._face
+        role, reason = routed.get() or (face.role, face.reason)
+        return route_of(face._pool, slot, face.alias, role, reason)
 
 
-def route_of(pool: "Pool", slot: "Slot | None", alias: str | None) -> Route:
+def route_of(
+    pool: "Pool", slot: "Slot | None", alias: str | None, role: str | None = None, reason: str | None = None
+) -> Route:
     """Return where a connection goes; without one, the first place that there is."""
     host = pool.parameters.hosts[0] if slot is None else slot.established.host
-    return Route(host.name or host.address or "", host.port, pool.parameters.dbname, alias)
+    return Route(host.name or host.address or "", host.port, pool.parameters.dbname, alias, role, reason)
 
 
 def _report(watchers: tuple[QueryHook, ...], event: QueryEvent) -> None:

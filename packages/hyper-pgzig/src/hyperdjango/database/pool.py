@@ -7,14 +7,18 @@ connection is opened, is the business of the two faces, `_async_pool` and `_sync
 
 import weakref
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hyperdjango.database import _leaks
+from hyperdjango.database._backoff import Backoff
 from hyperdjango.database._place import Draining, Opening
 from hyperdjango.database._queue import Ticket
 from hyperdjango.database._slot import Slot
 from hyperdjango.database._upkeep import Upkeep
 from hyperdjango.database.errors import InterfaceError
+
+if TYPE_CHECKING:
+    from hyperdjango.database._conninfo import ConnectParameters
 
 __all__ = ["DRAIN_SECONDS", "Pool", "Ticket"]
 
@@ -98,6 +102,24 @@ class Pool(Upkeep):
                         slot.condemn()
             self.settle()
             self._housekeeper.nudge()
+
+    def renew(self, parameters: "ConnectParameters | None" = None) -> None:
+        """Close the connections that there are, those in use as they come back.
+
+        Args:
+            parameters: How new ones are opened from now on; None leaves that as it is.
+        """
+        with self._lock:
+            if parameters is not None:
+                self.parameters = parameters
+                self.backoff = Backoff()  # it was another server that would let nobody in
+            idle, self._idle = self._idle, {}
+            for holding in self._places.values():
+                slot = holding.alive()
+                if slot is not None and slot.number not in idle:
+                    slot.condemn()
+        for slot in idle.values():
+            self.discard(slot)
 
     def _hear_of_orphans(self) -> None:
         """See to it that somebody hears of a place that is dropped: there are those who wait for one."""

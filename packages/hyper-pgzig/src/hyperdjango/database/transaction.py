@@ -23,10 +23,10 @@ from hyperdjango.database._pinned import (
     Pinned,
     Savepoint,
     begin_sql,
-    check_committed,
 )
-from hyperdjango.database._running import RUNNING
+from hyperdjango.database._running import running
 from hyperdjango.database._slot import ROLLBACK_SQL, Slot
+from hyperdjango.database._stages import RUNNING
 from hyperdjango.database._watching import NOBODY, Watch, watched
 from hyperdjango.database.errors import InterfaceError, QueryTimeout
 
@@ -331,6 +331,7 @@ class TransactionBlock:
         self._transaction: Transaction | None = None
         self._savepoint: Savepoint | None = None
         self._token: Token[Transaction | None] | None = None
+        self._running_token: Token[tuple[AsyncCalls | tuple[AsyncCalls, ...], ...]] | None = None
 
     async def __aenter__(self) -> Self:
         """Take a connection, or set a savepoint inside another block; both begin with the first statement."""
@@ -351,6 +352,7 @@ class TransactionBlock:
             watch.has(slot)
         self._transaction = Transaction(slot, self._begin)
         self._token = current.set(self._transaction)
+        self._running_token = running.set((*running.get(), self._database))
         RUNNING.set((*RUNNING.get(), self._transaction))
         return self
 
@@ -371,21 +373,31 @@ class TransactionBlock:
                 watch.slot = transaction.slot
                 await transaction.leave_nested(savepoint, failed=error is not None)
             return
-        assert self._token is not None
         with self._watched("COMMIT" if error is None else ROLLBACK_SQL) as watch:
             watch.slot = transaction.slot
-            self._database._current.reset(self._token)
-            # Not reset: blocks of two Databases may end in another order than they began.
-            RUNNING.set(tuple([one for one in RUNNING.get() if one is not transaction]))
-            transaction.stage.is_over = True
+            self._leave()
             await self._end(transaction, error)
         if error is None:
             await _callbacks.run(transaction.callbacks)
 
+    # The steps of the end of an outermost block, for blocks of several Databases that end together.
+
+    def _leave(self) -> None:
+        """What the task does from now on is not part of the block."""
+        assert self._token is not None
+        assert self._running_token is not None
+        transaction = self._database._current.get()
+        self._database._current.reset(self._token)
+        running.reset(self._running_token)
+        # Not reset: blocks of two Databases may end in another order than they began.
+        RUNNING.set(tuple([one for one in RUNNING.get() if one is not transaction]))
+        if transaction is not None:
+            transaction.stage.is_over = True
+
     async def _end(self, transaction: Transaction, error: BaseException | None) -> None:
         """COMMIT or ROLLBACK, and give the connection back."""
         try:
-            slot = await transaction.close(failed=error is not None)
+            await transaction.close(failed=error is not None)
         except BaseException:
             # A task of the block still uses the connection, and nobody is left to wait for it.
             self._database._give_back_later(transaction)
@@ -394,14 +406,24 @@ class TransactionBlock:
         try:
             if error is not None:
                 transaction.abandon()
-            elif transaction.commit():
-                check_committed(await _async_replies.run_owed(slot))
-            transaction.is_committed = error is None
-            # What is not committed `_release` rolls back: before somebody else has the connection.
+                self._database._heard(error)
+            else:
+                await self._commit(transaction)
         finally:
-            if not transaction.is_committed:
-                transaction.undo()
-            await self._database._release(slot, is_block=True)
+            await self._give_back(transaction)
+
+    async def _commit(self, transaction: Transaction) -> None:
+        """COMMIT, where anything was sent. The block is closed."""
+        if transaction.commit():
+            await self._database._commit(transaction.slot)
+        transaction.is_committed = True
+
+    async def _give_back(self, transaction: Transaction) -> None:
+        """Give the connection back."""
+        if not transaction.is_committed:
+            transaction.undo()
+        # What is not committed this rolls back: before somebody else has the connection.
+        await self._database._release(transaction.slot, is_block=True)
 
     def __call__(
         self, function: Callable[P, Coroutine[object, object, R]]

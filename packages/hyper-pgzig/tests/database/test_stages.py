@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from hyperdjango.database import Database
-from hyperdjango.database._running import RUNNING, stages
+from hyperdjango.database._stages import RUNNING, stages
 
 pytestmark = pytest.mark.postgres
 
