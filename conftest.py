@@ -1,3 +1,3 @@
-"""Loads the plugins for every package's tests: their servers, the processes they run in, and the bookshop."""
+"""Loads the plugins for every package's tests: their servers, their processes, the bookshop and the clusters."""
 
-pytest_plugins = ["postgres_servers", "workers", "bookshop.fixtures"]
+pytest_plugins = ["postgres_servers", "workers", "bookshop.fixtures", "cluster_fixtures"]

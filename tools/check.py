@@ -77,7 +77,7 @@ def lint() -> bool:
 def types() -> bool:
     """Run mypy over the merged tree, then over each package's tests, the tools and the benchmarks."""
     merged = merged_tree.make()
-    kit = ROOT / "packages" / "hyper-pgzig" / "tests" / "kit"
+    kits = [ROOT / "packages" / name / "tests" / "kit" for name in ("hyper-pgzig", "hyper-multidb")]
     fine = merged_tree.run_mapped(
         [sys.executable, "-m", "mypy", "-p", "hyperdjango"], environment={"MYPYPATH": str(merged)}
     )
@@ -88,7 +88,7 @@ def types() -> bool:
         ROOT / "bench",
     ):
         if any(folder.rglob("*.py")):
-            search = os.pathsep.join(map(str, (merged, kit, folder)))
+            search = os.pathsep.join(map(str, (merged, *kits, folder)))
             path = str(folder.relative_to(ROOT))
             command = [
                 sys.executable,

@@ -74,9 +74,9 @@ pub fn leavesRoom(request: *const Request) bool {
 }
 
 /// Definitions and settings must have taken place before the next text is read by what is known of it; and
-/// what is described first sends its values later.
+/// what is described first sends its values later. What a block owes, its COMMIT say, changes no meaning.
 pub fn isBarrier(request: *const Request) bool {
-    const statement = request.statement orelse return true;
+    const statement = request.statement orelse return !request.owed_only or request.resets;
     return request.stage != .executing or statement.kind == .other or statement.changes_path;
 }
 

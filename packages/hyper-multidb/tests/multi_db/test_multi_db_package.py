@@ -26,7 +26,7 @@ def test_its_version_is_the_distributions() -> None:
     from hyperdjango import multi_db
 
     assert multi_db.__version__ == metadata.version("hyper-multidb")
-    assert multi_db.__all__ == ["__version__"]
+    assert multi_db.__all__ == sorted(multi_db.__all__)
 
 
 def test_it_is_typed() -> None:

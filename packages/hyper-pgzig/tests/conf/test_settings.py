@@ -86,12 +86,23 @@ def test_settings_are_not_assigned_or_deleted() -> None:
 
 
 def test_repr_hides_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert repr(settings) == "<Settings DATABASE_URL=None>"
-    settings.configure(DATABASE_URL=URL)
-    assert repr(settings) == "<Settings DATABASE_URL='postgresql://u:***@host/db'>"
+    assert repr(settings) == "<Settings DATABASE_URL=None DATABASES=None>"
+    settings.configure(DATABASE_URL=URL, DATABASES={"default": URL, "reports": {"url": URL}})
+    assert (
+        repr(settings) == "<Settings DATABASE_URL='postgresql://u:***@host/db' DATABASES=<default, reports>>"
+    )
     settings.reset()
     monkeypatch.setenv("DATABASE_URL", URL)
     assert "s3cret" not in repr(settings)
+
+
+def test_databases_are_a_mapping() -> None:
+    assert settings.DATABASES is None
+    with pytest.raises(TypeError, match="DATABASES must be a mapping, not str"):
+        settings.configure(DATABASES=URL)
+    with settings.override(DATABASES={"default": URL}):
+        assert settings.DATABASES == {"default": URL}
+    assert settings.DATABASES is None
 
 
 def test_dir_names_the_settings() -> None:

@@ -26,6 +26,7 @@ import pytest
 from browser import NO_BROWSER
 from hyperdjango.database._embedded_server import (
     EmbeddedServer,
+    ServerBinaries,
     ServerNotFound,
     ServerOptions,
     find_server_binaries,
@@ -41,7 +42,7 @@ PLACES: Final[Mapping[Kind, Sequence[str]]] = {
 }
 FIXTURES: Final = frozenset({"database_url", "server", "embedded_server", "system_server", "start_server"})
 NO_SYSTEM_SERVER: Final = "no system PostgreSQL server under /usr/lib/postgresql or by pg_config"
-REMEDIES: Final[Mapping[str, str]] = {
+REMEDIES: Final[dict[str, str]] = {  # the kits of other packages add theirs
     NO_SYSTEM_SERVER: "Install one (Debian: apt-get install postgresql) to test TLS, every authentication "
     "method and pgcrypto",
     NO_BROWSER: "Install it (Debian: apt-get install chromium) to test what our pages look like",
@@ -107,16 +108,20 @@ def _ours(kind: Kind) -> Callable[[], Iterator[Server]]:
     return start
 
 
-def _make(kind: Kind, **options: Unpack[ServerOptions]) -> EmbeddedServer:
+def need_binaries(kind: Kind) -> ServerBinaries:
+    """Return the programs of a kind of server; without a system's the test is skipped, and fails in CI."""
     try:
-        binaries = find_server_binaries(PLACES[kind])
+        return find_server_binaries(PLACES[kind])
     except ServerNotFound:
         if kind == "embedded":
             raise  # a dependency of ours: not having it is a fault
         if os.environ.get("CI", "").lower() in {"1", "true"}:
             pytest.fail(f"{NO_SYSTEM_SERVER}; CI must have one")
         pytest.skip(NO_SYSTEM_SERVER)
-    return EmbeddedServer(binaries, **options)
+
+
+def _make(kind: Kind, **options: Unpack[ServerOptions]) -> EmbeddedServer:
+    return EmbeddedServer(need_binaries(kind), **options)
 
 
 embedded_server = pytest.fixture(scope="session", name="embedded_server")(_ours("embedded"))

@@ -1,8 +1,4 @@
-"""Named connections and routing on the driver: the distribution hyper-multidb.
-
-This release has the place and the check that the driver underneath fits; `ConnectionManager` and the
-routers are not in it yet. Until they are, one `Database` per URL does the work.
-"""
+"""Named connections and routing on the driver: the distribution hyper-multidb."""
 
 from importlib import metadata
 from typing import Final
@@ -15,6 +11,21 @@ NATIVE_API: Final = 1
 # A driver of another age would fail later and less clearly.
 require_native_api(DISTRIBUTION, NATIVE_API)
 
+from hyperdjango.multi_db.errors import Misconfigured, RoutingError, UnknownAlias  # noqa: E402
+from hyperdjango.multi_db.manager import ConnectionManager, RouteDecision  # noqa: E402
+from hyperdjango.multi_db.routers import DatabaseRouter, PrimaryReplicaRouter  # noqa: E402
+from hyperdjango.multi_db.scope import Scope  # noqa: E402
+
 __version__: Final = metadata.version(DISTRIBUTION)
 
-__all__ = ["__version__"]
+__all__ = [
+    "ConnectionManager",
+    "DatabaseRouter",
+    "Misconfigured",
+    "PrimaryReplicaRouter",
+    "RouteDecision",
+    "RoutingError",
+    "Scope",
+    "UnknownAlias",
+    "__version__",
+]

@@ -3,13 +3,14 @@
 import difflib
 import os
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hyperdjango.conf._redact import redact_url
 
-KNOWN: Final = ("DATABASE_URL",)
+KNOWN: Final = ("DATABASE_URL", "DATABASES")
+MAPPINGS: Final = frozenset({"DATABASES"})
 
 
 class Settings:
@@ -19,7 +20,7 @@ class Settings:
     read at each access. Safe to read and to configure from any thread.
     """
 
-    _values: dict[str, str]
+    _values: dict[str, Any]
     _lock: threading.Lock
 
     def __init__(self) -> None:
@@ -32,17 +33,26 @@ class Settings:
         """Connection URI of the database that `get_db()` opens."""
         return self._get("DATABASE_URL")
 
-    def configure(self, **values: str | None) -> None:
+    @property
+    def DATABASES(self) -> Mapping[str, Any] | None:  # noqa: N802 - spelt as Django does
+        """Databases by alias, as hyper-multidb's `ConnectionManager.configure` takes them; not in the environment."""
+        databases: Mapping[str, Any] | None = self._values.get("DATABASES")
+        return databases
+
+    def configure(self, **values: str | Mapping[str, Any] | None) -> None:
         """Set settings by name; what is not named stays. None takes one back to the environment.
 
         Raises:
             AttributeError: There is no setting of that name. Nothing is changed.
-            TypeError: A value is neither str nor None. Nothing is changed.
+            TypeError: A value is not of the setting's type, nor None. Nothing is changed.
         """
         for name, value in values.items():
             _require_known(name)
-            if value is not None and not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise TypeError(f"setting {name} must be a str, not {type(value).__name__}")
+            wanted = Mapping if name in MAPPINGS else str
+            if value is not None and not isinstance(value, wanted):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise TypeError(
+                    f"setting {name} must be a {wanted.__name__.lower()}, not {type(value).__name__}"
+                )
         with self._lock:
             merged = self._values | values
             object.__setattr__(self, "_values", {k: v for k, v in merged.items() if v is not None})
@@ -53,7 +63,7 @@ class Settings:
             object.__setattr__(self, "_values", {})
 
     @contextmanager
-    def override(self, **values: str | None) -> Generator[None]:
+    def override(self, **values: str | Mapping[str, Any] | None) -> Generator[None]:
         """Configure for the length of a `with` block. Made for tests: all threads see it."""
         before = self._values
         self.configure(**values)
@@ -85,7 +95,9 @@ class Settings:
         return f"<Settings {' '.join(pairs)}>"
 
 
-def _show(value: str | None) -> str:
+def _show(value: str | Mapping[str, Any] | None) -> str:
+    if isinstance(value, Mapping):
+        return f"<{', '.join(value)}>"  # there are passwords in the values
     return repr(None if value is None else redact_url(value))
 
 

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
 from hyperdjango.database import _async_copy, _async_replies, _copy, _copy_source, _shape
 from hyperdjango.database._async_pool import AsyncPoolFace
@@ -26,6 +26,15 @@ Row = dict[str, Any]
 
 class AsyncCalls(AsyncPoolFace):
     """The part of Database that runs single statements."""
+
+    @classmethod
+    def _beside(cls, other: "AsyncCalls") -> Self:
+        """Make one more face of the pool of another: its calls share connections and transactions with that."""
+        self = cls.__new__(cls)
+        self._pool, self._settings, self._opens_on_use = other._pool, other._settings, other._opens_on_use
+        self._pending, self._local, self._current = other._pending, other._local, other._current
+        self.alias, self.role = other.alias, other.role
+        return self
 
     def _prepare(self) -> None:
         self._pending = set()

@@ -293,16 +293,34 @@ class EmbeddedServer:
         atexit.register(self.remove)  # a context manager may have been left open
         os.mkdir(self.socket_folder, 0o700)  # noqa: PTH102 - with the mode at once
         self._own(self.socket_folder)
+        self._make_data()
+        if self._tls is not None:
+            self._install_tls(self._tls)
+        self._write_configuration()
+
+    def _make_data(self) -> None:
+        """Make the data folder; a replica's comes from its primary instead."""
         password = self._write("password", self.password)
-        initdb = [
-            str(self.binaries.folder / "initdb"),
-            *("--pgdata", str(self.data_folder), "--username", SUPERUSER, "--pwfile", str(password)),
+        self._run_program(
+            *(
+                "initdb",
+                "--pgdata",
+                str(self.data_folder),
+                "--username",
+                SUPERUSER,
+                "--pwfile",
+                str(password),
+            ),
             *("--auth", "trust", "--auth-host", "scram-sha-256"),
             *("--encoding", "UTF8", "--locale", "C", "--no-sync", "--no-instructions"),
             *self._initdb_options,
-        ]
+        )
+        password.unlink()
+
+    def _run_program(self, name: str, *arguments: str) -> None:
+        """Run one of the server's programs, as its user, to its end."""
         done = subprocess.run(  # noqa: S603 - the programs are those we looked for
-            initdb,
+            [str(self.binaries.folder / name), *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -315,11 +333,7 @@ class EmbeddedServer:
             extra_groups=[] if self._account else None,
         )
         if done.returncode != 0:
-            raise EmbeddedServerError(f"initdb failed:\n{done.stderr.strip() or done.stdout.strip()}")
-        password.unlink()
-        if self._tls is not None:
-            self._install_tls(self._tls)
-        self._write_configuration()
+            raise EmbeddedServerError(f"{name} failed:\n{done.stderr.strip() or done.stdout.strip()}")
 
     def _install_tls(self, tls: TlsFiles) -> None:
         self._write("data/server.crt", tls.certificate.read_text())
@@ -333,7 +347,7 @@ class EmbeddedServer:
         lines = [f"{name} = {_quote(value)}" for name, value in self._settings.items()]
         self._write("data/postgresql.auto.conf", "\n".join([*lines, ""]))
         usual = [
-            "local all all trust",
+            "local all,replication all trust",
             "host all all 127.0.0.1/32 scram-sha-256",
             "host all all ::1/128 scram-sha-256",
         ]

@@ -41,6 +41,11 @@ def set_db(database: "Database | None") -> None:
         _database = database
 
 
+def peek_db() -> "Database | None":
+    """Return the global Database where there is one already; makes none."""
+    return _database
+
+
 def _make() -> "Database":
     global _database  # noqa: PLW0603 - the one global this module is about
     with _lock:

@@ -102,6 +102,7 @@ def _wait(server: subprocess.Popen[bytes], parent: int) -> str:
 def _stop(server: subprocess.Popen[bytes], how: signal.Signals) -> None:
     for number in (how, signal.SIGQUIT):
         server.send_signal(number)
+        _wake(server.pid)
         try:
             server.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -109,6 +110,16 @@ def _stop(server: subprocess.Popen[bytes], how: signal.Signals) -> None:
         return
     server.kill()
     server.wait()
+
+
+def _wake(postmaster: int) -> None:
+    """Let a server go on that a test has made stand still; it would not see the signal that stops it."""
+    children = Path(f"/proc/{postmaster}/task/{postmaster}/children")
+    for process in [*(children.read_text().split() if children.exists() else ()), postmaster]:
+        try:
+            os.kill(int(process), signal.SIGCONT)
+        except ProcessLookupError:  # it has ended
+            continue
 
 
 def _reap() -> None:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from hyperdjango.database import _callbacks, _sync_replies
+from hyperdjango.database import _callbacks
 from hyperdjango.database._deadline import deadline_after
-from hyperdjango.database._pinned import RELEASE, ROLLBACK_TO, SAVEPOINT, begin_sql, check_committed
+from hyperdjango.database._pinned import RELEASE, ROLLBACK_TO, SAVEPOINT, begin_sql
 from hyperdjango.database._repeat import NOT_INSIDE, check_retries, is_repeatable, pause_before
 from hyperdjango.database._slot import ROLLBACK_SQL, Slot
 from hyperdjango.database._sync_calls import SyncCalls, end_interrupted, run_owed
@@ -143,7 +143,7 @@ class SyncBlocks(SyncCalls):
             finally:
                 transaction.is_closed = True
             if transaction.commit():
-                check_committed(_sync_replies.run_owed(slot))
+                self._commit(slot, None)
         finally:
             # Rolls back what is not committed.
             self._release(slot, is_block=True)
@@ -177,7 +177,7 @@ class SyncBlocks(SyncCalls):
                 transaction.is_closed = True
             with self._watched_block("COMMIT", slot, is_reported=is_reported):
                 if transaction.commit():
-                    check_committed(_sync_replies.run_owed(slot, deadline))
+                    self._commit(slot, deadline)
             transaction.is_committed = True
         finally:
             # Twice, as an interrupt may come in here; and not by a token, of which it may rob us.

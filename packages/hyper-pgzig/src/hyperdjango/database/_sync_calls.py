@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from hyperdjango.database import _copy, _copy_source, _shape, _sync_copy, _sync_replies
 from hyperdjango.database._deadline import deadline_after
-from hyperdjango.database._pinned import Pinned
+from hyperdjango.database._pinned import Pinned, check_committed
 from hyperdjango.database._repeat import ATTEMPTS
 from hyperdjango.database._slot import Slot
 from hyperdjango.database._statements import is_script
@@ -75,6 +75,14 @@ class SyncCalls(SyncPoolFace):
         values = None if not args and is_script(sql) else args
         request = self._request(sql, values, deadline_after(time.monotonic(), timeout))
         return CommandStatus(request.tag, request.affected)
+
+    def _commit(self, slot: Slot, deadline: float | None) -> None:
+        """Send the COMMIT that a connection owes.
+
+        Raises:
+            InFailedSqlTransaction: The backend has rolled back.
+        """
+        check_committed(_sync_replies.run_owed(slot, deadline))
 
     def _copy_in(self, sql: str, data: Any, timeout: float | None) -> CommandStatus:
         _copy.check(sql, "in")

@@ -16,8 +16,12 @@ if TYPE_CHECKING:
 DEFAULT_ALIAS = "default"
 
 
-class UnknownAlias(LookupError):  # noqa: N818 - says what it is
+class UnknownAlias(KeyError):  # noqa: N818 - says what it is
     """No database is configured under an alias."""
+
+    def __str__(self) -> str:
+        """The text as it is; a KeyError would show its repr."""
+        return str(self.args[0]) if self.args else ""
 
 
 # What a `Bound` returns where a statement binds no value to a field, or several.

@@ -1,0 +1,268 @@
+"""The primary face: the Database of an alias with replicas, wherever the primary is.
+
+Takes down how far the log is behind each commit, in the same round trip, so that a reader can tell who has it.
+"""
+# One half of a Database, which uses what nobody else should:
+# pyright: reportPrivateUsage=false
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from hyperdjango.database import Database, SyncDatabase, _async_replies, _pipeline, _shape
+from hyperdjango.database._async_calls import AsyncCalls
+from hyperdjango.database._deadline import deadline_after
+from hyperdjango.database._pinned import check_committed
+from hyperdjango.database._repeat import ATTEMPTS
+from hyperdjango.database._watching import NOBODY, Finished
+from hyperdjango.database.errors import ConnectionFailed, ConnectionLost, DatabaseError, Error, OutcomeUnknown
+from hyperdjango.multi_db import scope as scopes
+from hyperdjango.multi_db._blocking import BlockingPrimary
+from hyperdjango.multi_db._probe import POSITION
+from hyperdjango.multi_db._replica_set import WRITE
+from hyperdjango.multi_db.lsn import Position
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hyperdjango.database._conninfo import ConnectParameters
+    from hyperdjango.database._native import native
+    from hyperdjango.database._slot import Slot
+    from hyperdjango.database._watching import QueryHook, Watch
+    from hyperdjango.multi_db._node import Node
+    from hyperdjango.multi_db._replica_set import ReplicaSet
+
+# What says that the server is none to write to any more.
+MOVED: Final = frozenset({"25006", "57P01", "57P02", "57P03"})
+
+
+def has_moved(error: BaseException) -> bool:
+    """Whether an error says that roles should be looked at again."""
+    sqlstate = (error.sqlstate or "") if isinstance(error, DatabaseError) else ""
+    if not sqlstate:
+        return isinstance(error, (ConnectionFailed, ConnectionLost, OutcomeUnknown))
+    return sqlstate in MOVED or sqlstate.startswith("08")
+
+
+def _taking_writes(parameters: "ConnectParameters") -> "ConnectParameters":
+    """Return how to connect to a server, and be refused where it is a standby. It says so at start-up."""
+    return replace(parameters, target_session_attrs="primary")
+
+
+class PrimaryFace(Database):
+    """A Database whose pool goes to the primary of a replica set.
+
+    Attributes:
+        plain: The same for reads.
+    """
+
+    role = "primary"
+    plain: Database
+    _set: "ReplicaSet"
+
+    @classmethod
+    def of(cls, replica_set: "ReplicaSet", url: str, options: dict[str, Any]) -> "PrimaryFace":
+        """Make the face of a set whose primary is at `url`, until it moves."""
+        self = cls(url, **options)
+        self.alias = replica_set.alias
+        self._set = replica_set
+        self._current = replica_set.current
+        self._pool.parameters = _taking_writes(self._pool.parameters)
+        self.plain = Database._beside(self)
+        replica_set.face = self
+        return self
+
+    def move_to(self, node: "Node") -> None:
+        """From now on the primary is here."""
+        self._pool.renew(_taking_writes(node.database._pool.parameters))
+
+    @property
+    def sync(self) -> SyncDatabase:
+        """The same pool for blocking callers; always the primary. As `Database.sync`."""
+        return BlockingPrimary.of(self)
+
+    def has_written(self) -> None:
+        """Something may be written, without a word on how far the log is then."""
+        if self._set.by_lsn:
+            scopes.current.get().doubt(self._set.alias)
+        elif self._set.by_seconds is not None:
+            scopes.current.get().note_time(self._set.alias)
+
+    # Calls
+
+    async def _complete(  # noqa: PLR0917 - as the driver's
+        self,
+        sql: str,
+        args: tuple[object, ...] | None,
+        shape: int,
+        target: object,
+        first: bool,
+        first_set: int | None,
+        timeout: float | None,
+        watch: "Watch | None" = None,
+    ) -> "native.Request":
+        if self._current.get() is not None:
+            return await super()._complete(sql, args, shape, target, first, first_set, timeout, watch)
+        if watch is None and self._pool.watchers:
+            # Comes back here, watched.
+            return await super()._complete(sql, args, shape, target, first, first_set, timeout, watch)
+        self._set.routes[WRITE] += 1
+        loop = asyncio.get_running_loop()
+        deadline = deadline_after(loop.time(), timeout)
+        is_tracked = self._set.by_lsn and args is not None and first_set is None
+
+        async def run() -> "native.Request":
+            left = None if deadline is None else max(0.001, deadline - loop.time())
+            if is_tracked:
+                return await self._followed(sql, args or (), shape, target, first, deadline, watch)
+            try:
+                return await AsyncCalls._complete(
+                    self, sql, args, shape, target, first, first_set, left, NOBODY if watch is None else watch
+                )
+            finally:
+                self.has_written()
+
+        request: native.Request = await self._on_primary(run, deadline)
+        if request.failed:
+            finished = Finished(request, NOBODY)
+            if finished._error is not None:
+                self._heard(finished._error)
+            return finished  # type: ignore[return-value]  # stands for it
+        return request
+
+    async def _on_primary(self, run: "Callable[[], Any]", deadline: float | None) -> Any:
+        """Do something once that sends nothing where there is no connection; then wait for a new primary."""
+        try:
+            return await run()
+        except ConnectionFailed as error:
+            seconds = self._set.options.failover_timeout
+            if deadline is not None:
+                seconds = min(seconds, deadline - asyncio.get_running_loop().time())
+            self._heard(error)
+            if seconds <= 0 or not has_moved(error) or not await self._set.find_primary(seconds):
+                raise
+        except Error as error:
+            self._heard(error)
+            raise
+        return await run()
+
+    async def _followed(  # noqa: PLR0917 - as `_complete`
+        self,
+        sql: str,
+        args: tuple[object, ...],
+        shape: int,
+        target: object,
+        first: bool,
+        deadline: float | None,
+        watch: "Watch | None",
+    ) -> "native.Request":
+        """Run a statement and ask in the same flush how far the log is behind it."""
+        request: native.Request | Exception | None = None
+        position: native.Request | Exception | None = None
+        items = [
+            _pipeline.Item(sql, args, shape, target, first),
+            _pipeline.Item(POSITION, (), _shape.VALUE, None, True),
+        ]
+        slot = self._pool.take_idle() or await self._acquire_here(deadline)
+        if watch is not None:
+            watch.has(slot)
+        scope = scopes.current.get()
+        alias = self._set.alias
+        try:
+            for _ in range(ATTEMPTS):
+                request, position = await _pipeline.run(slot, items, deadline, None)
+                assert request is not None
+                if isinstance(request, Exception):
+                    raise request
+                if not (request.stale or request.undone):
+                    break
+            if position is None or isinstance(position, Exception) or position.failed:
+                scope.doubt(alias)
+            else:
+                scope.note(alias, Position.parse(position.result()))
+        except BaseException:
+            scope.doubt(alias)
+            raise
+        finally:
+            await self._release(slot)
+        assert request is not None
+        assert not isinstance(request, Exception)
+        return request
+
+    async def _acquire_here(self, deadline: float | None) -> "Slot":
+        return await super()._acquire(deadline)
+
+    async def _acquire(self, deadline: float | None, *, is_urgent: bool = False) -> "Slot":
+        async def run() -> "Slot":
+            return await AsyncCalls._acquire(self, deadline, is_urgent=is_urgent)
+
+        slot: Slot = await self._on_primary(run, deadline)
+        return slot
+
+    async def _commit(self, slot: "Slot") -> None:
+        """Send the COMMIT, and in the same flush ask how far the log is behind it."""
+        scope = scopes.current.get()
+        alias = self._set.alias
+        if not self._set.by_lsn:
+            await super()._commit(slot)
+            if self._set.by_seconds is not None:
+                scope.note_time(alias)
+            return
+        connection = slot.connection
+        try:
+            request = connection.run_owed()
+            asked = connection.append(POSITION, (), _shape.VALUE, None, True, None)
+            connection.push()
+            await _async_replies.drain(slot)
+            request.result()
+            check_committed(request.tag)
+            if asked is None:
+                # The pool has not described it yet.
+                asked = connection.submit(POSITION, (), _shape.VALUE, None, True, None)
+                await _async_replies.complete(slot, asked)
+            scope.note(alias, Position.parse(asked.result()))
+        except BaseException:
+            scope.doubt(alias)
+            raise
+
+    async def position(self) -> Position:
+        """Ask how far the log is."""
+        return Position.parse(await self.plain.query_val(POSITION))
+
+    async def _run_items(
+        self, items: "list[_pipeline.Item]", deadline: float | None, watch: "Watch"
+    ) -> "_pipeline.Outcomes":
+        try:
+            return await super()._run_items(items, deadline, watch)
+        finally:
+            if self._current.get() is None:
+                self.has_written()
+
+    async def _copy_in(self, sql: str, data: Any, timeout: float | None) -> Any:
+        try:
+            return await super()._copy_in(sql, data, timeout)
+        finally:
+            if self._current.get() is None:
+                self.has_written()
+
+    def _heard(self, error: BaseException) -> None:
+        if has_moved(error):
+            self._set.wake()
+
+    # Watching
+
+    def on_query(self, hook: "Any") -> Any:
+        """Have `hook` called with a QueryEvent for each call, whichever server it goes to; as `Database.on_query`."""
+        super().on_query(hook)
+        for node in self._set.nodes:
+            node.database.on_query(hook)
+        return hook
+
+    def off_query(self, hook: "QueryHook") -> None:
+        """Remove what `on_query` has added, once; as `Database.off_query`."""
+        super().off_query(hook)
+        for node in self._set.nodes:
+            node.database.off_query(hook)
+
+
+__all__ = ["PrimaryFace", "has_moved"]

@@ -1,0 +1,70 @@
+"""What a server is asked about itself, and what its answer says. `_node` greets and `_monitor` probes with it.
+
+PostgreSQL docs: functions-admin, "Recovery Control Functions"; functions-info, "Control Data Functions";
+monitoring-stats, "pg_stat_wal_receiver".
+"""
+
+from typing import Any, Final, NamedTuple
+
+from hyperdjango.multi_db.lsn import Position, parse_lsn
+
+# The functions for servers in recovery fail on others, and the other way round.
+PROBE: Final = """
+SELECT in_recovery,
+       CASE WHEN in_recovery THEN pg_catalog.pg_last_wal_replay_lsn()
+            ELSE pg_catalog.pg_current_wal_flush_lsn() END::text,
+       CASE WHEN in_recovery THEN greatest(
+                (SELECT received_tli FROM pg_catalog.pg_stat_wal_receiver),
+                (SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()))
+            ELSE ('x' || substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_flush_lsn()), 1, 8))
+                ::bit(32)::int8 END::int8,
+       extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text,
+       (SELECT system_identifier FROM pg_catalog.pg_control_system())::text,
+       pg_catalog.current_setting('transaction_read_only') = 'on'
+FROM (SELECT pg_catalog.pg_is_in_recovery() AS in_recovery) AS server
+"""
+
+# How far the log is, behind a COMMIT: timeline and LSN in one text. What is inserted, not what is flushed:
+# with synchronous_commit = off the commit is not flushed yet.
+POSITION: Final = """
+SELECT substr(pg_catalog.pg_walfile_name(lsn), 1, 8) || lsn
+FROM (SELECT pg_catalog.pg_current_wal_insert_lsn() AS lsn) AS log
+"""
+
+REPLAYED: Final = "SELECT pg_catalog.pg_last_wal_replay_lsn()::text"
+
+
+class Answer(NamedTuple):
+    """What a server says of itself.
+
+    Attributes:
+        in_recovery: It is a standby.
+        lsn: What it has replayed, or flushed where it is a primary.
+        timeline: The one it is on; of a standby the least it can be.
+        life: Different after every start of the server.
+        system: The same for a primary and its standbys.
+        is_read_only: It refuses writes, for whatever reason.
+    """
+
+    in_recovery: bool
+    lsn: int
+    timeline: int
+    life: str
+    system: str
+    is_read_only: bool
+
+    @classmethod
+    def of(cls, row: "tuple[Any, ...] | None") -> "Answer":
+        """Read a row of PROBE."""
+        assert row is not None
+        in_recovery, lsn, timeline, life, system, is_read_only = row
+        # A standby that has replayed nothing yet has no LSN.
+        return cls(in_recovery, parse_lsn(lsn or "0/0"), timeline or 0, life, system, is_read_only)
+
+    @property
+    def position(self) -> Position:
+        """Timeline and LSN."""
+        return Position(self.timeline, self.lsn)
+
+
+__all__ = ["POSITION", "PROBE", "REPLAYED", "Answer"]

@@ -1,0 +1,338 @@
+"""The reader face: the Database of an alias for reads, each on the server that may and should serve it.
+
+A read that meets a server that is gone is asked again of another one. Nothing else is ever repeated.
+"""
+# One half of a Database, which uses what nobody else should:
+# pyright: reportPrivateUsage=false
+
+import asyncio
+import functools
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar
+
+from hyperdjango.database import Database
+from hyperdjango.database._deadline import deadline_after
+from hyperdjango.database._stream import CHUNK
+from hyperdjango.database._watching import NOBODY, Finished, routed
+from hyperdjango.database.errors import InterfaceError
+from hyperdjango.database.transaction import TransactionBlock
+from hyperdjango.multi_db import scope as scopes
+from hyperdjango.multi_db._primary import PrimaryFace, has_moved
+from hyperdjango.multi_db._replica_set import IN_BLOCK
+
+if TYPE_CHECKING:
+    from hyperdjango.database._native import native
+    from hyperdjango.database._pipeline import Query
+    from hyperdjango.database._watching import QueryHook, Watch
+    from hyperdjango.multi_db._node import Node
+    from hyperdjango.multi_db._replica_set import ReplicaSet
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class ReaderFace(Database):
+    """A Database whose statements go to a replica or to the primary, one by one."""
+
+    _face: PrimaryFace
+    _set: "ReplicaSet"
+
+    @classmethod
+    def of(cls, face: PrimaryFace) -> "ReaderFace":
+        """Make the reader of a set; what it does not send elsewhere runs on the primary."""
+        self = cls._beside(face)
+        self._face = face
+        self._set = face._set
+        return self
+
+    async def _node(self) -> "tuple[Node, str]":
+        """Choose a server."""
+        replica_set, scope = self._set, scopes.current.get()
+        node, reason = replica_set.choose(scope)
+        if node is None:
+            node, reason = await replica_set.settle(scope)
+        replica_set.routes[reason] += 1
+        node.reads += 1
+        return node, reason
+
+    def _database_of(self, node: "Node") -> Database:
+        return self._face.plain if node is self._set.primary else node.database
+
+    async def _complete(  # noqa: PLR0912, PLR0917 - as the driver's; each call more costs time on the hot path
+        self,
+        sql: str,
+        args: tuple[object, ...] | None,
+        shape: int,
+        target: object,
+        first: bool,
+        first_set: int | None,
+        timeout: float | None,
+        watch: "Watch | None" = None,
+    ) -> "native.Request":
+        replica_set = self._set
+        if self._current.get() is not None:
+            if self._pool.watchers:
+                with _route(None, IN_BLOCK):
+                    return await super()._complete(sql, args, shape, target, first, first_set, timeout, watch)
+            return await super()._complete(sql, args, shape, target, first, first_set, timeout, watch)
+        deadline = None if timeout is None else deadline_after(asyncio.get_running_loop().time(), timeout)
+        tried = 0
+        while True:
+            node, reason = await self._node()
+            database = self._database_of(node)
+            epoch = node.epoch
+            left = None if deadline is None else max(0.001, deadline - asyncio.get_running_loop().time())
+            is_last = tried == len(replica_set.nodes)
+            node.in_flight += 1
+            try:
+                if database._pool.watchers:
+                    with _route(node, reason, replica_set):
+                        request = await database._complete(
+                            sql, args, shape, target, first, first_set, left, watch
+                        )
+                else:
+                    request = await database._complete(
+                        sql, args, shape, target, first, first_set, left, watch
+                    )
+            except Exception as error:
+                if is_last or not await self._goes_elsewhere(node, error, deadline):
+                    raise
+            else:
+                if not request.failed:
+                    # Else another server has answered than the one that was chosen.
+                    if node.epoch == epoch or is_last:
+                        return request
+                else:
+                    finished = Finished(request, NOBODY)
+                    if is_last or not await self._goes_elsewhere(node, finished._error, deadline):
+                        return finished  # type: ignore[return-value]  # stands for it
+            finally:
+                node.in_flight -= 1
+            tried += 1
+            replica_set.repeated_reads += 1
+
+    async def _goes_elsewhere(
+        self, node: "Node", error: BaseException | None, deadline: float | None
+    ) -> bool:
+        """Whether a read that failed so is asked again: its server is gone, and maybe another one takes its place."""
+        if error is None:
+            return False
+        if _is_conflict(error):
+            return True
+        if not has_moved(error) or getattr(error, "sqlstate", None) == "25006":
+            return False  # it was no read
+        if node is not self._set.primary:
+            self._set.note_failure(node, error)
+            return True
+        seconds = self._set.options.failover_timeout
+        if deadline is not None:
+            seconds = min(seconds, deadline - asyncio.get_running_loop().time())
+        self._face._heard(error)
+        return seconds > 0 and await self._set.find_primary(seconds)
+
+    async def _one_server(self) -> Database:
+        if self._current.get() is not None:
+            return self
+        node, _ = await self._node()
+        if node is self._set.primary:
+            return self._face.plain
+        return _Steady.of(self, node)
+
+    # What is more than a statement.
+
+    async def stream(
+        self,
+        sql: str,
+        *args: object,
+        chunk: int = CHUNK,
+        into: Callable[..., Any] = dict,
+        timeout: float | None = None,
+    ) -> AsyncGenerator[Any, None]:
+        """Yield the rows of one statement, all from one server; as `Database.stream`."""
+        database = (
+            self._face if self._current.get() is not None else self._database_of((await self._node())[0])
+        )
+        async for row in database.stream(sql, *args, chunk=chunk, into=into, timeout=timeout):
+            yield row
+
+    async def pipeline(
+        self,
+        queries: "Iterable[Query]",
+        *,
+        return_exceptions: bool = False,
+        timeout: float | None = None,
+    ) -> list[Any]:
+        """Run several reads in one round trip, all on one server; as `Database.pipeline`."""
+        database: Any = self
+        if self._current.get() is None:
+            database = self._database_of((await self._node())[0])
+        return await Database.pipeline(
+            database, queries, return_exceptions=return_exceptions, timeout=timeout
+        )
+
+    def copy_out(self, sql: str, **options: Any) -> Any:
+        """Read what a COPY gives, from the primary; as `Database.copy_out`."""
+        return self._face.copy_out(sql, **options)
+
+    def transaction(
+        self,
+        savepoint_name: str | None = None,
+        isolation: str | None = None,
+        read_only: bool | None = None,
+        deferrable: bool | None = None,
+    ) -> TransactionBlock:
+        """Return a read-only block on one server, a replica where one may serve it; as `Database.transaction`.
+
+        Raises:
+            ValueError: `read_only` is False: what writes begins at the alias itself.
+        """
+        if read_only is False:
+            raise ValueError(
+                f"a block of reader({self.alias!r}) is read-only: connections[{self.alias!r}].transaction() "
+                "is one that writes"
+            )
+        return ReaderBlock(self, savepoint_name, isolation, deferrable)
+
+    atomic = transaction
+
+    def _refuse(self, call: str) -> NoReturn:
+        raise InterfaceError(
+            f"reader({self.alias!r}) is for reads: connections[{self.alias!r}].{call}() writes, on the primary"
+        )
+
+    async def execute_many(self, *args: Any, **options: Any) -> Any:
+        """Refuse: it writes."""
+        self._refuse("execute_many")
+
+    async def copy_records(self, *args: Any, **options: Any) -> Any:
+        """Refuse: it writes."""
+        self._refuse("copy_records")
+
+    async def ingest_arrow(self, *args: Any, **options: Any) -> Any:
+        """Refuse: it writes."""
+        self._refuse("ingest_arrow")
+
+    async def _copy_in(self, sql: str, data: Any, timeout: float | None) -> Any:
+        self._refuse("execute")
+
+    def on_query(self, hook: Any) -> Any:
+        """Have `hook` called for each call of the alias, whichever server it goes to."""
+        return self._face.on_query(hook)
+
+    def off_query(self, hook: "QueryHook") -> None:
+        """Remove what `on_query` has added, once."""
+        self._face.off_query(hook)
+
+
+class _Steady(Database):
+    """Reads that belong together, on one replica; where that is gone, the reader chooses again."""
+
+    _reader: ReaderFace
+    _node: "Node"
+
+    @classmethod
+    def of(cls, reader: ReaderFace, node: "Node") -> "_Steady":
+        self = cls._beside(node.database)
+        self._reader, self._node = reader, node
+        return self
+
+    async def _complete(  # noqa: PLR0917 - as the driver's
+        self,
+        sql: str,
+        args: tuple[object, ...] | None,
+        shape: int,
+        target: object,
+        first: bool,
+        first_set: int | None,
+        timeout: float | None,
+        watch: "Watch | None" = None,
+    ) -> "native.Request":
+        arguments = (sql, args, shape, target, first, first_set, timeout, watch)
+        try:
+            request = await self._node.database._complete(*arguments)
+        except Exception as error:
+            if not await self._reader._goes_elsewhere(self._node, error, None):
+                raise
+            return await self._reader._complete(*arguments)
+        if not request.failed:
+            return request
+        finished = Finished(request, NOBODY)
+        if not await self._reader._goes_elsewhere(self._node, finished._error, None):
+            return finished  # type: ignore[return-value]  # stands for it
+        return await self._reader._complete(*arguments)
+
+
+class ReaderBlock(TransactionBlock):
+    """A read-only block of a reader: which server it is on is chosen when it is entered."""
+
+    def __init__(
+        self, reader: ReaderFace, savepoint_name: str | None, isolation: str | None, deferrable: bool | None
+    ) -> None:
+        # Checked now, begun later.
+        super().__init__(reader, savepoint_name, isolation, True, deferrable)
+        self._reader = reader
+        self._arguments = (savepoint_name, isolation, deferrable)
+        self._inner: TransactionBlock | None = None
+
+    async def __aenter__(self) -> Self:
+        """Choose a server and take a connection; a savepoint inside another block."""
+        if self._inner is not None:
+            raise InterfaceError("this transaction block is entered already: call transaction() for each")
+        name, isolation, deferrable = self._arguments
+        reader = self._reader
+        if reader._current.get() is not None:
+            self._inner = TransactionBlock(reader, name, isolation, None, deferrable)
+        else:
+            node, _ = await reader._node()
+            self._inner = TransactionBlock(reader._database_of(node), name, isolation, True, deferrable)
+        try:
+            await self._inner.__aenter__()
+        except BaseException:
+            self._inner = None
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End it."""
+        assert self._inner is not None
+        inner, self._inner = self._inner, None
+        await inner.__aexit__(kind, error, traceback)
+
+    def __call__(
+        self, function: Callable[P, Coroutine[object, object, R]]
+    ) -> Callable[P, Coroutine[object, object, R]]:
+        """Run each call of a coroutine function in a block of its own."""
+
+        @functools.wraps(function)
+        async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+            async with ReaderBlock(self._reader, *self._arguments):
+                return await function(*args, **kwargs)
+
+        return wrapper
+
+
+class _route:  # noqa: N801 - used like a function
+    """Say to those who watch why a call goes where it goes."""
+
+    __slots__ = ("_token", "_value")
+
+    def __init__(self, node: "Node | None", reason: str, replica_set: "ReplicaSet | None" = None) -> None:
+        is_primary = node is None or (replica_set is not None and node is replica_set.primary)
+        self._value = ("primary" if is_primary else "replica", reason)
+
+    def __enter__(self) -> None:
+        self._token = routed.set(self._value)
+
+    def __exit__(self, *_: object) -> None:
+        routed.reset(self._token)
+
+
+def _is_conflict(error: BaseException) -> bool:
+    """Whether a standby has cancelled a read because of what it had to replay."""
+    return getattr(error, "sqlstate", None) == "40001" and "conflict with recovery" in str(error)
+
+
+__all__ = ["ReaderFace"]

@@ -1,0 +1,329 @@
+"""A primary and its replicas: which of them serves a read, and which one is the primary.
+
+Never does I/O itself. The two faces (`_primary`, `_reader`) ask it for every call, monitors and new connections
+tell it what they have heard, from any thread.
+"""
+# A face of ours is one half of a Database:
+# pyright: reportPrivateUsage=false
+
+import asyncio
+import logging
+import os
+import threading
+import time
+import weakref
+from collections import Counter, deque
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from hyperdjango.multi_db import scope as scopes
+from hyperdjango.multi_db._monitor import Monitor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hyperdjango.multi_db._node import Node
+    from hyperdjango.multi_db._policy import Policy
+    from hyperdjango.multi_db._primary import PrimaryFace
+    from hyperdjango.multi_db._probe import Answer
+    from hyperdjango.multi_db.lsn import Position
+    from hyperdjango.multi_db.scope import Scope
+
+_logger: Final = logging.getLogger("hyperdjango.multi_db")
+
+# Why a read went where it went.
+REPLICA: Final = "a read"
+WAITED: Final = "a read, once the replica had replayed the own write"
+IN_BLOCK: Final = "in a transaction"
+WRITE: Final = "a write"
+PINNED: Final = "pinned"
+RECENT: Final = "an own write is recent"
+BEHIND: Final = "the replicas are behind an own write"
+LAGGING: Final = "the replicas lag"
+DOWN: Final = "no replica answers"
+NO_REPLICA: Final = "there is no replica"
+
+# How many of the primary's LSNs are kept to tell the age of what a replica has.
+SAMPLES: Final = 600
+
+
+@dataclass(frozen=True, slots=True)
+class SetOptions:
+    """What an alias is told about its replicas; seconds all of them.
+
+    Attributes:
+        max_lag: A replica that is further behind serves no reads; None is no limit.
+        read_your_writes: `"lsn"`, seconds after a write in which reads go to the primary, or None.
+        lsn_wait: How long a read waits for a replica before it goes to the primary.
+        probe_interval: Between two questions to each server.
+        probe_timeout: A server that takes longer to answer counts as down.
+        failover_timeout: How long a write that was not sent yet waits for a new primary.
+    """
+
+    max_lag: float | None = None
+    read_your_writes: str | float | None = "lsn"
+    lsn_wait: float = 0.05
+    probe_interval: float = 1.0
+    probe_timeout: float = 2.0
+    failover_timeout: float = 5.0
+
+
+class ReplicaSet:
+    """The servers of one alias.
+
+    Attributes:
+        nodes: All of them.
+        primary: The one that takes writes, as far as is known.
+        ready: The replicas that may serve reads; replaced as a whole.
+        routes: How many calls went where, by reason.
+    """
+
+    def __init__(self, alias: str, nodes: "Sequence[Node]", policy: "Policy", options: SetOptions) -> None:
+        self.alias = alias
+        self.nodes = tuple(nodes)
+        self.options = options
+        self.primary = self.nodes[0]
+        self.ready: tuple[Node, ...] = ()
+        self.routes: Counter[str] = Counter()
+        self.lsn_waits = self.lsn_timeouts = self.failovers = self.lag_rejections = self.repeated_reads = 0
+        self.face: PrimaryFace | None = None
+        self.current: ContextVar[Any] = ContextVar("hyperdjango_transaction", default=None)
+        self.by_lsn = options.read_your_writes == "lsn"
+        self.by_seconds = (
+            float(options.read_your_writes) if isinstance(options.read_your_writes, (int, float)) else None
+        )
+        self._policy = policy
+        self._without = NO_REPLICA
+        self._lock = threading.RLock()
+        # Of the primary, by time.monotonic.
+        self._samples: deque[tuple[float, Position]] = deque(maxlen=SAMPLES)
+        self._monitors: list[Monitor] = []
+        self._process = os.getpid()
+        for node in self.nodes:
+            node.share(self.current)
+            node.on_news = _teller(weakref.ref(self))
+        _sets.add(self)
+
+    # The choice.
+
+    def choose(self, scope: "Scope") -> "tuple[Node | None, str]":
+        """Return which server a read goes to and why; None for one where there is something to wait for first."""
+        alias = self.alias
+        if scope.pins and alias in scope.pins:
+            return self.primary, PINNED
+        ready = self.ready
+        if not ready:
+            return self.primary, self._without
+        if self.by_lsn:
+            if alias in scope.in_doubt:
+                return None, BEHIND
+            position = scope.positions.get(alias)
+            if position is not None:
+                ready = tuple([node for node in ready if node.has(position)])
+                if not ready:
+                    return None, BEHIND
+        elif self.by_seconds is not None:
+            wrote_at = scope.wrote_at.get(alias)
+            if wrote_at is not None and time.monotonic() - wrote_at < self.by_seconds:
+                return self.primary, RECENT
+        return (ready[0] if len(ready) == 1 else self._policy.pick(ready)), REPLICA
+
+    async def settle(self, scope: "Scope") -> "tuple[Node, str]":
+        """As `choose`, where no replica is known to have the own write: wait for one, within the bound."""
+        node, reason = self.choose(scope)
+        if node is not None:
+            return node, reason
+        alias = self.alias
+        if alias in scope.in_doubt:
+            assert self.face is not None
+            scope.in_doubt.discard(alias)
+            try:
+                scope.note(alias, await self.face.position())
+            except BaseException:
+                scope.doubt(alias)
+                raise
+            node, reason = self.choose(scope)
+            if node is not None:
+                return node, reason
+        position = scope.positions.get(alias)
+        seconds = self.options.lsn_wait
+        if position is not None and seconds > 0:
+            hopeful = [node for node in self.ready if node.may_catch_up(position, seconds)]
+            if hopeful:
+                node = self._policy.pick(hopeful)
+                self.lsn_waits += 1
+                if await node.wait_for(position, seconds):
+                    return node, WAITED
+                self.lsn_timeouts += 1
+        return self.primary, BEHIND
+
+    # What is heard of the servers.
+
+    def note(self, node: "Node", answer: "Answer") -> None:
+        """A server has answered."""
+        with self._lock:
+            if node is self.primary and not answer.in_recovery:
+                self._samples.append((time.monotonic(), answer.position))
+            self._look_for_primary()
+            self._measure(node)
+            self._sort_out()
+
+    def note_failure(self, node: "Node", error: BaseException) -> None:
+        """A server does not answer, or takes no more."""
+        with self._lock:
+            if node.is_up:
+                _logger.warning("alias %r: %s does not answer: %s", self.alias, node.name, error)
+            node.fail(error)
+            self._look_for_primary()
+            self._sort_out()
+        self.wake()
+
+    def _look_for_primary(self) -> None:
+        """The primary is whoever takes writes, on the latest timeline."""
+        takes = [node for node in self.nodes if node.is_up and node.in_recovery is False]
+        if not takes:
+            return
+        newest = max(takes, key=lambda node: node.timeline)
+        primary = self.primary
+        if newest is primary or (primary in takes and primary.timeline >= newest.timeline):
+            return
+        _logger.warning(
+            "alias %r: %s is the primary now, on timeline %d; it was %s",
+            self.alias,
+            newest.name,
+            newest.timeline,
+            primary.name,
+        )
+        self.failovers += 1
+        self.primary = newest
+        self._samples.clear()
+        for node in self.nodes:
+            node.lag = 0.0 if node is newest else float("inf")
+        if self.face is not None:
+            self.face.move_to(newest)
+
+    def _measure(self, node: "Node") -> None:
+        """The lag of a replica is the age of the newest LSN of the primary that it has."""
+        if node is self.primary:
+            node.lag = 0.0
+            return
+        samples = self._samples
+        if not samples:
+            return
+        newest_at, newest = samples[-1]
+        if node.replayed >= newest.lsn:
+            node.lag = 0.0
+            return
+        for at, position in reversed(samples):
+            if node.replayed >= position.lsn:
+                # What came after it was there at the next look at the latest.
+                node.lag = time.monotonic() - at
+                return
+        node.lag = max(time.monotonic() - samples[0][0], time.monotonic() - newest_at)
+
+    def _sort_out(self) -> None:
+        replicas = [node for node in self.nodes if node is not self.primary]
+        answering = [node for node in replicas if node.is_up and node.in_recovery]
+        limit = self.options.max_lag
+        ready = tuple(node for node in answering if limit is None or node.lag <= limit)
+        self.lag_rejections += sum(node in self.ready and node not in ready for node in answering)
+        self.ready = ready
+        self._without = LAGGING if answering else DOWN if replicas else NO_REPLICA
+        for node in self.nodes:
+            node.database.role = "primary" if node is self.primary else "replica"
+
+    # The monitors.
+
+    def start(self) -> None:
+        """Have a monitor ask each server from now on."""
+        options = self.options
+        self._monitors = [
+            Monitor(node, self, options.probe_interval, options.probe_timeout) for node in self.nodes
+        ]
+        for monitor in self._monitors:
+            monitor.start()
+
+    def wake(self) -> None:
+        """Have all servers asked now."""
+        for monitor in self._monitors:
+            monitor.wake()
+
+    def stop(self) -> None:
+        """End the monitors, and wait for them."""
+        monitors, self._monitors = self._monitors, []
+        for monitor in monitors:
+            monitor.end()
+        for monitor in monitors:
+            monitor.join()
+
+    def after_fork(self) -> None:
+        """Threads do not survive a fork: start them anew in the child."""
+        self._lock = threading.RLock()
+        if self._monitors:
+            self.start()
+
+    async def find_primary(self, seconds: float) -> bool:
+        """Wait until a server is known to take writes; False where that takes longer."""
+        self.wake()
+        until = time.monotonic() + seconds
+        began = time.monotonic()
+        while True:
+            primary = self.primary
+            if primary.is_up and primary.in_recovery is False and primary.heard_at > began:
+                return True
+            left = until - time.monotonic()
+            if left <= 0:
+                return False
+            await asyncio.sleep(min(0.05, left))
+
+    def figures(self) -> dict[str, Any]:
+        """Return what `ConnectionManager.stats` says of the alias."""
+        hosts: dict[str, Any] = {}
+        for node in self.nodes:
+            database: Any = self.face if node is self.primary and self.face is not None else node.database
+            pool = database.pool_stats()
+            hosts[node.name] = {
+                "role": "primary" if node is self.primary else "replica",
+                "is_up": node.is_up,
+                "lag": node.lag,
+                "in_use": pool["busy"],
+                "waiting": pool["waiting"],
+                "in_flight": node.in_flight,
+                "reads": node.reads,
+            }
+        return {
+            "hosts": hosts,
+            "routes": dict(self.routes),
+            "lag_rejections": self.lag_rejections,
+            "lsn_waits": self.lsn_waits,
+            "lsn_timeouts": self.lsn_timeouts,
+            "repeated_reads": self.repeated_reads,
+            "failovers": self.failovers,
+        }
+
+    def scope(self) -> "Scope":
+        """The scope of the caller."""
+        return scopes.current.get()
+
+
+def _teller(reference: "weakref.ref[ReplicaSet]") -> Any:
+    def tell(node: "Node", answer: "Answer") -> None:
+        replica_set = reference()
+        if replica_set is not None:
+            replica_set.note(node, answer)
+
+    return tell
+
+
+_sets: "weakref.WeakSet[ReplicaSet]" = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for each in list(_sets):
+        each.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+__all__ = ["ReplicaSet", "SetOptions"]

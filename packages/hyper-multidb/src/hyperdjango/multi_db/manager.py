@@ -1,0 +1,331 @@
+"""ConnectionManager: the databases of an application by name, and the resolver that models ask."""
+# It is made of faces, which are one half of a Database:
+# pyright: reportPrivateUsage=false
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from hyperdjango.database import Database, set_db
+from hyperdjango.database._global import peek_db
+from hyperdjango.database._running import innermost
+from hyperdjango.database.resolver import (
+    DEFAULT_ALIAS,
+    Bound,
+    get_resolver,
+    nothing_bound,
+    set_resolver,
+)
+from hyperdjango.multi_db import _config
+from hyperdjango.multi_db import scope as scopes
+from hyperdjango.multi_db._opened import Opened, open_alias
+from hyperdjango.multi_db._replica_set import IN_BLOCK, WRITE
+from hyperdjango.multi_db._routing import USING, Routing, unknown
+from hyperdjango.multi_db.scope import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class RouteDecision:
+    """Where a statement would go.
+
+    Attributes:
+        alias: The database; None for one that was given as an object without a name.
+        role: `"primary"` or `"replica"`; None where the alias is one server.
+        reason: Why that alias, and why that server.
+        host: The server, as host and port; None where the one that serves has to be waited for.
+    """
+
+    alias: str | None
+    role: str | None
+    reason: str
+    host: str | None = None
+
+    def __str__(self) -> str:
+        where = " ".join(word for word in (self.alias, self.role, self.host) if word)
+        return f"{where}: {self.reason}"
+
+
+class ConnectionManager(Mapping[str, Database]):
+    """Databases by alias: `connections["reports"]`.
+
+    Nothing is opened before `configure`. From then on models ask this one where they are, and `get_db()` is
+    the alias `default`, until `close`. Safe from any thread and event loop.
+    """
+
+    def __init__(self) -> None:
+        self._aliases: dict[str, Opened] = {}
+        self._routing = Routing()
+        self._configuring: asyncio.Lock | None = None
+        self._hooks: list[Any] = []
+
+    def __hash__(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __repr__(self) -> str:
+        return f"<ConnectionManager {', '.join(self._aliases) or 'not configured'}>"
+
+    async def configure(self, databases: Mapping[str, Any] | None = None) -> Self:
+        """Open databases under their aliases: all of them, or none.
+
+        Called again, it opens the new ones first; then they take the old ones' place at once, and those are
+        drained.
+
+        Args:
+            databases: Alias to a URL; to a mapping with `url` and any keyword of Database; or to a replica set,
+                `{"primary": url, "replicas": [url, …], "max_lag": seconds, "read_your_writes": "lsn",
+                "policy": "least_inflight"}`, with keywords of Database for all its servers. None: the setting
+                DATABASES, else the environment, DATABASE_URL for `default` and DATABASE_URL_REPORTS for
+                `reports`.
+        Returns:
+            The manager.
+        Raises:
+            Misconfigured: Something in it cannot be used, or a server is not what it is said to be; the text
+                names alias, host and remedy.
+            ConnectionFailed: A server does not let us in.
+        """
+        specs = _config.parse(_config.from_settings() if databases is None else databases)
+        opened: dict[str, Opened] = {}
+        results = await asyncio.gather(*(open_alias(spec) for spec in specs), return_exceptions=True)
+        failure: BaseException | None = None
+        for spec, result in zip(specs, results, strict=True):
+            if isinstance(result, BaseException):
+                failure = failure or result
+            else:
+                opened[spec.alias] = result
+        if failure is not None:
+            await _close_all(opened)
+            try:
+                raise failure
+            finally:
+                del failure, results  # their tracebacks have this frame
+        for each in opened.values():
+            for hook in self._hooks:
+                each.face.on_query(hook)
+        before, self._aliases = self._aliases, opened
+        scopes.PROCESS.forget(set(before))
+        set_resolver(self)
+        default = opened.get(DEFAULT_ALIAS)
+        if default is not None:
+            set_db(default.face)
+        await _close_all(before)
+        return self
+
+    async def close(self) -> None:
+        """Drain and close all of them. Models are served by `get_db()` again."""
+        before, self._aliases = self._aliases, {}
+        if get_resolver() is self:
+            set_resolver(None)
+        default = before.get(DEFAULT_ALIAS)
+        if default is not None and peek_db() is default.face:
+            set_db(None)
+        await _close_all(before)
+
+    async def __aenter__(self) -> Self:
+        """Configure from settings or the environment, unless that is done."""
+        return self if self._aliases else await self.configure()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close."""
+        await self.close()
+
+    # By name
+
+    def __getitem__(self, alias: str) -> Database:
+        """Return the Database of an alias: of a replica set the primary, wherever that is.
+
+        Raises:
+            UnknownAlias: Nobody configured it; the text names those there are. It is a KeyError, too.
+        """
+        return self._opened(alias).face
+
+    def __iter__(self) -> Iterator[str]:
+        """The aliases, in the order in which they were given."""
+        return iter(self._aliases)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._aliases)
+
+    def reader(self, alias: str = DEFAULT_ALIAS) -> Database:
+        """Return the Database for reads of an alias: each goes to a replica, where one may serve it.
+
+        One without replicas is the Database itself.
+
+        Raises:
+            UnknownAlias: Nobody configured it.
+        """
+        return self._opened(alias).reader
+
+    def _opened(self, alias: str, said_by: str = "the caller") -> Opened:
+        opened = self._aliases.get(alias)
+        if opened is None:
+            raise unknown(alias, self._aliases, said_by)
+        return opened
+
+    # Pins and scopes
+
+    @contextlib.asynccontextmanager
+    async def _pin(self, alias: str) -> AsyncGenerator[Scope, None]:
+        with scopes.pinned(alias) as scope:
+            yield scope
+
+    def pin(self, alias: str = DEFAULT_ALIAS) -> AbstractAsyncContextManager[Scope]:
+        """Have reads of an alias go to its primary, for as long as the block lasts.
+
+        It holds for the running scope: for the tasks of the same request, whoever began them.
+
+        Raises:
+            UnknownAlias: Nobody configured it.
+        """
+        self._opened(alias)
+        return self._pin(alias)
+
+    def scope(self, token: str | None = None) -> contextlib.AbstractContextManager[Scope]:
+        """Begin a scope: reads in it see its own writes, and do not wait for those of others.
+
+        Outside of any, reads see what the whole process has written.
+
+        Args:
+            token: What an earlier scope had written: its `token`, as it came back in a cookie or header.
+        Raises:
+            ValueError: It is no token.
+        """
+        return scopes.scope(token)
+
+    # Routing
+
+    @property
+    def router(self) -> Any:
+        """The router, or the tuple of them; None where there is none. Assign one, or several in order."""
+        routers = self._routing.routers
+        return None if not routers else routers[0] if len(routers) == 1 else routers
+
+    @router.setter
+    def router(self, given: object) -> None:
+        self._routing.routers = given
+
+    def resolve(
+        self,
+        alias: str | None,
+        model: type[Any] | None,
+        *,
+        is_write: bool,
+        instance_alias: str | None,
+        bound: Bound = nothing_bound,
+    ) -> Database:
+        """Return the Database for a statement of models; as `Resolver.resolve`."""
+        choice = self._routing.choose(
+            self._aliases, alias, model, is_write=is_write, instance_alias=instance_alias, bound=bound
+        )
+        opened = self._aliases[choice.alias]
+        return opened.face if is_write else opened.reader
+
+    def check_shard(self, database: Database, model: type[Any], bound: Bound) -> None:
+        """Check a bound key against a running transaction; as `Resolver.check_shard`."""
+        if self._routing.routers:
+            self._routing.check_shard(database.alias, model, bound)
+
+    def shards(self, model: type[Any], *, is_write: bool) -> list[Database] | None:
+        """Return the databases of all shards of a model; as `Resolver.shards`."""
+        aliases = self._routing.aliases_of(model)
+        if aliases is None:
+            return None
+        opened = [self._opened(alias, f"the router of {model.__name__}") for alias in aliases]
+        return [each.face if is_write else each.reader for each in opened]
+
+    def allows_relation(self, near: type[Any], near_alias: str, far: type[Any], far_alias: str) -> bool:
+        """Whether an instance of one alias may point to one of another; as `Resolver.allows_relation`."""
+        return self._routing.allows_relation(near, near_alias, far, far_alias)
+
+    def allows_table(self, alias: str, model: type[Any]) -> bool:
+        """Whether the table of a model belongs in an alias; as `Resolver.allows_table`."""
+        return self._routing.allows_table(alias, model)
+
+    def explain_route(self, queryset: Any, *, is_write: bool | None = None) -> RouteDecision:
+        """Return where a statement would go now, and why. Nothing is sent.
+
+        Args:
+            queryset: A queryset, or a model.
+            is_write: As what: by itself as a read, or as a write where the queryset locks its rows.
+        Raises:
+            UnknownAlias, RoutingError: As the statement itself would.
+        """
+        model: type[Any] = queryset if isinstance(queryset, type) else queryset.model
+        using = None if isinstance(queryset, type) else queryset._using
+        bound: Bound = (
+            nothing_bound if isinstance(queryset, type) else getattr(queryset, "_bound", nothing_bound)
+        )
+        writes: bool = (
+            not isinstance(queryset, type) and queryset._is_write() if is_write is None else is_write
+        )
+        if using is not None and not isinstance(using, str):
+            return RouteDecision(using.alias, using.role, USING)
+        running = innermost() if using is None else None
+        if running is not None:
+            return RouteDecision(running.alias, running.role, IN_BLOCK)
+        choice = self._routing.choose(
+            self._aliases, using, model, is_write=writes, instance_alias=None, bound=bound
+        )
+        opened = self._aliases[choice.alias]
+        replica_set = opened.replica_set
+        if replica_set is None:
+            return RouteDecision(choice.alias, None, choice.reason, opened.host)
+        node, reason = (replica_set.primary, WRITE) if writes else replica_set.choose(scopes.current.get())
+        role = None if node is None else "primary" if node is replica_set.primary else "replica"
+        return RouteDecision(choice.alias, role, f"{choice.reason}; {reason}", node.name if node else None)
+
+    # Watching
+
+    def on_query(self, hook: Any) -> Any:
+        """Have `hook` called with a QueryEvent at the end of each call, of every alias and server.
+
+        Also of those that are configured later. `event.route` has alias, role, host and reason.
+
+        Raises:
+            TypeError: As `Database.on_query`.
+        """
+        for opened in self._aliases.values():
+            opened.face.on_query(hook)
+        self._hooks.append(hook)
+        return hook
+
+    def off_query(self, hook: Any) -> None:
+        """Remove what `on_query` has added, once.
+
+        Raises:
+            ValueError: It was not added.
+        """
+        if hook not in self._hooks:
+            raise ValueError("this hook is not among those of on_query")
+        self._hooks.remove(hook)
+        for opened in self._aliases.values():
+            opened.face.off_query(hook)
+
+    def stats(self) -> dict[str, Any]:
+        """Return how each alias and each of its servers does.
+
+        Returns:
+            Alias to `hosts` (name to `role`, `is_up`, `lag` in seconds, connections `in_use`, calls `waiting`,
+            `in_flight`, `reads`) and, of replica sets, `routes` (calls by reason), `lag_rejections`,
+            `lsn_waits`, `lsn_timeouts`, `repeated_reads`, `failovers`.
+        """
+        return {alias: opened.figures() for alias, opened in self._aliases.items()}
+
+
+async def _close_all(opened: Mapping[str, Opened]) -> None:
+    outcomes = await asyncio.gather(*(each.close() for each in opened.values()), return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+__all__ = ["ConnectionManager", "RouteDecision"]

@@ -1,0 +1,153 @@
+"""What one request, or one process, has written and where it is pinned to.
+
+A Scope is one mutable object in a ContextVar: tasks that are started inside of it share it with their parent,
+whoever writes. Without any there is one for the whole process.
+"""
+
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final
+
+from hyperdjango.multi_db.lsn import Position, format_token, parse_token
+
+
+class Scope:
+    """What was written in here, by alias.
+
+    Attributes:
+        positions: Where the write-ahead log was after the last commit.
+        wrote_at: When that was, by time.monotonic.
+        in_doubt: Aliases where something may have been written since, and nobody knows how far the log is.
+        pins: Aliases whose reads go to the primary, and how many blocks want that.
+    """
+
+    __slots__ = ("_lock", "_parent", "in_doubt", "pins", "positions", "wrote_at")
+
+    def __init__(self, parent: "Scope | None" = None) -> None:
+        self.positions: dict[str, Position] = {}
+        self.wrote_at: dict[str, float] = {}
+        self.in_doubt: set[str] = set()
+        self.pins: dict[str, int] = {}
+        self._parent = parent
+        # Threads of one scope may write at once; readers need no lock.
+        self._lock = threading.Lock()
+
+    def note(self, alias: str, position: Position) -> None:
+        """Something was committed, and the log is here now."""
+        scope: Scope | None = self
+        while scope is not None:
+            with scope._lock:
+                if position > scope.positions.get(alias, _NOWHERE):
+                    scope.positions[alias] = position
+            scope = scope._parent
+
+    def note_time(self, alias: str) -> None:
+        """Something was committed just now."""
+        now = time.monotonic()
+        scope: Scope | None = self
+        while scope is not None:
+            scope.wrote_at[alias] = now
+            scope = scope._parent
+
+    def doubt(self, alias: str) -> None:
+        """Something may be written from now on, and nobody will say how far the log is."""
+        scope: Scope | None = self
+        while scope is not None:
+            scope.in_doubt.add(alias)
+            scope = scope._parent
+
+    @property
+    def token(self) -> str:
+        """What was written in here as text, to be taken up elsewhere by `scope(token)`; may be empty."""
+        now, wall = time.monotonic(), time.time()
+        moments = {alias: wall - (now - at) for alias, at in self.wrote_at.items()}
+        return format_token(dict(self.positions), moments)
+
+    def take_up(self, token: str) -> None:
+        """Go on from what another scope has written.
+
+        Raises:
+            ValueError: It is no token. Nothing is changed.
+        """
+        positions, moments = parse_token(token)
+        now, wall = time.monotonic(), time.time()
+        for alias, position in positions.items():
+            # Not for the process: a cookie may say anything.
+            self.positions[alias] = max(position, self.positions.get(alias, _NOWHERE))
+        for alias, moment in moments.items():
+            # A moment of the future is of a clock that goes wrong, or of somebody who plays with cookies.
+            at = now - max(0.0, wall - moment)
+            self.wrote_at[alias] = max(at, self.wrote_at.get(alias, at))
+
+    def forget(self, aliases: "set[str]") -> None:
+        """What is known of aliases was about other servers."""
+        with self._lock:
+            for alias in aliases:
+                self.positions.pop(alias, None)
+                self.wrote_at.pop(alias, None)
+                self.in_doubt.discard(alias)
+
+
+_NOWHERE: Final = Position(0, 0)
+
+# Of whatever runs outside of any other.
+PROCESS: Final = Scope()
+
+current: Final[ContextVar[Scope]] = ContextVar("hyperdjango_routing_scope", default=PROCESS)
+
+
+@contextmanager
+def scope(token: str | None = None) -> Generator[Scope, None, None]:
+    """Begin a scope of its own, for one request: its reads see its own writes, and need not wait for others'.
+
+    Args:
+        token: What an earlier scope had written, as its `token` said.
+    Raises:
+        ValueError: It is no token.
+    """
+    # What is written in here the process has written too.
+    made = Scope(PROCESS)
+    if token:
+        made.take_up(token)
+    before = current.get()
+    current.set(made)
+    try:
+        yield made
+    finally:
+        # Not by a token, which belongs to one context: generators may end in another.
+        current.set(before)
+
+
+@contextmanager
+def pinned(alias: str) -> Generator[Scope, None, None]:
+    """Have reads of an alias go to its primary, in the running scope, for as long as this lasts."""
+    running = current.get()
+    if running is PROCESS:
+        # Pinning everybody is not meant; but what the process has written counts in here, too.
+        with scope() as made:
+            made.positions |= PROCESS.positions
+            made.wrote_at |= PROCESS.wrote_at
+            made.in_doubt |= PROCESS.in_doubt
+            with pinned(alias):
+                yield made
+        return
+    running.pins[alias] = running.pins.get(alias, 0) + 1
+    try:
+        yield running
+    finally:
+        left = running.pins[alias] - 1
+        if left:
+            running.pins[alias] = left
+        else:
+            del running.pins[alias]
+
+
+def is_pinned(alias: str) -> bool:
+    """Whether reads of an alias are to go to its primary here."""
+    return alias in current.get().pins
+
+
+__all__ = ["PROCESS", "Scope", "current", "is_pinned", "pinned", "scope"]

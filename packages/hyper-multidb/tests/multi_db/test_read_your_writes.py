@@ -1,0 +1,338 @@
+"""A read after one's own write: never older than that, however far the replicas are behind."""
+
+import asyncio
+import threading
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import pytest
+from hyperdjango.database import Database, Error
+from hyperdjango.multi_db import ConnectionManager
+from pg_cluster import Cluster
+from routed_sets import connected, inner, until
+
+PAIRS = 10_000
+TASKS = 25
+
+
+def behind(cluster: Cluster, database: str) -> AbstractAsyncContextManager[ConnectionManager]:
+    """A manager whose one replica is 300 ms behind: what nobody takes down is read stale."""
+    return connected(cluster, database, replicas=[cluster.url(cluster.replicas[1], database)])
+
+
+async def table(connections: ConnectionManager, cluster: Cluster) -> None:
+    await connections["default"].execute("CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL)")
+    await asyncio.to_thread(cluster.wait_until_caught_up)
+
+
+async def test_of_10_000_reads_after_writes_none_is_stale(cluster: Cluster, cluster_database: str) -> None:
+    """One of the two replicas is 300 ms behind all the time."""
+    async with connected(cluster, cluster_database) as connections:
+        await table(connections, cluster)
+        db, reader = connections["default"], connections.reader()
+        stale: list[tuple[int, object]] = []
+
+        async def pairs(task: int) -> None:
+            await db.execute("INSERT INTO t VALUES ($1, 0)", task)
+            with connections.scope():
+                for n in range(1, PAIRS // TASKS + 1):
+                    if n % 2:
+                        await db.execute("UPDATE t SET n = $2 WHERE id = $1", task, n)
+                    else:
+                        async with db.transaction():
+                            await db.execute("UPDATE t SET n = $2 WHERE id = $1", task, n)
+                    found = await reader.query_val("SELECT n FROM t WHERE id = $1", task)
+                    if found != n:
+                        stale.append((n, found))
+
+        await asyncio.gather(*(pairs(task) for task in range(TASKS)))
+        assert stale == []
+        stats = connections.stats()["default"]
+        # The test means something only where both ways were gone.
+        assert (
+            stats["routes"]["a read"] + stats["routes"]["a read, once the replica had replayed the own write"]
+            > 1000
+        )
+        hosts = stats["hosts"]
+        assert hosts[f"127.0.0.1:{cluster.replicas[0].port}"]["reads"] > 1000
+
+
+async def test_without_a_scope_every_task_sees_what_the_process_has_written(
+    cluster: Cluster, cluster_database: str
+) -> None:
+    async with behind(cluster, cluster_database) as connections:
+        await table(connections, cluster)
+        db, reader = connections["default"], connections.reader()
+        for n in range(50):
+            # The child's context is not the parent's.
+            await asyncio.create_task(db.execute("INSERT INTO t VALUES ($1, 0)", n))
+            assert await reader.query_val("SELECT max(id) FROM t") == n
+
+
+async def test_a_scope_is_shared_by_tasks_and_threads_that_begin_in_it(
+    cluster: Cluster, cluster_database: str
+) -> None:
+    async with behind(cluster, cluster_database) as connections:
+        await table(connections, cluster)
+        db, reader = connections["default"], connections.reader()
+        with connections.scope() as scope:
+            for n in range(20):
+                await asyncio.create_task(db.execute("INSERT INTO t VALUES ($1, 0)", n))
+                assert await reader.query_val("SELECT max(id) FROM t") == n
+            before = scope.token
+            await asyncio.to_thread(lambda: asyncio.run(write(db, 100)))
+            assert scope.token != before
+            assert await reader.query_val("SELECT max(id) FROM t") == 100
+
+
+async def write(db: Database, n: int) -> None:
+    await db.execute("INSERT INTO t VALUES ($1, 0)", n)
+
+
+async def test_a_new_scope_does_not_wait_for_the_writes_of_others(
+    cluster: Cluster, cluster_database: str
+) -> None:
+    async with connected(cluster, cluster_database) as connections:
+        await table(connections, cluster)
+        for n in range(5):
+            await write(connections["default"], n)
+            with connections.scope() as scope:
+                assert scope.token == ""
+                assert await connections.reader().query_val("SELECT pg_is_in_recovery()")
+
+
+async def test_a_token_takes_a_write_to_another_process(cluster: Cluster, cluster_database: str) -> None:
+    async with behind(cluster, cluster_database) as connections:
+        await table(connections, cluster)
+        with connections.scope() as scope:
+            await write(connections["default"], 1)
+            token = scope.token
+        for n in range(2, 30):
+            with connections.scope(token) as scope:
+                assert await connections.reader().query_val("SELECT max(id) FROM t") == n - 1
+                await write(connections["default"], n)
+                token = scope.token
+
+
+@pytest.mark.parametrize(
+    "token", ["nonsense", "default=1", "default=1-", "=1-2", "default=1-2;x", "a" * 3000]
+)
+async def test_what_is_no_token_is_refused(token: str) -> None:
+    with pytest.raises(ValueError, match="token"), ConnectionManager().scope(token):
+        pass
+
+
+async def test_a_token_of_another_timeline_means_the_primary(cluster: Cluster, cluster_database: str) -> None:
+    async with connected(cluster, cluster_database) as connections:
+        for token in ("default=2-1", "default=FFFFFFFF-FFFFFFFFFFFFFFFF", "default=0-1"):
+            with connections.scope(token):
+                assert not await connections.reader().query_val("SELECT pg_is_in_recovery()")
+        # The highest LSN of all is a number without a sign.
+        with connections.scope("default=1-FFFFFFFFFFFFFFFF"):
+            assert not await connections.reader().query_val("SELECT pg_is_in_recovery()")
+        with connections.scope("default=1-1"):
+            assert await connections.reader().query_val("SELECT pg_is_in_recovery()")
+
+
+async def test_a_forged_token_does_not_reach_beyond_its_scope(
+    cluster: Cluster, cluster_database: str
+) -> None:
+    async with connected(cluster, cluster_database) as connections:
+        with connections.scope("default=FFFFFFFF-FFFFFFFFFFFFFFFF"):
+            assert not await connections.reader().query_val("SELECT pg_is_in_recovery()")
+        assert await connections.reader().query_val("SELECT pg_is_in_recovery()")
+
+
+async def bulk(db: Database) -> None:
+    await db.copy_records("t", [(1, 1)])
+
+
+async def many(db: Database) -> None:
+    await db.execute_many("INSERT INTO t VALUES ($1, $2)", [(1, 1)])
+
+
+async def very_many(db: Database) -> None:
+    await db.execute_many("INSERT INTO t VALUES ($1, 1)", [(n,) for n in range(1, 3000)])
+
+
+async def script(db: Database) -> None:
+    await db.execute("INSERT INTO t VALUES (1, 1); SELECT 1")
+
+
+async def pipeline(db: Database) -> None:
+    await db.pipeline(["INSERT INTO t VALUES (1, 1)", "SELECT 1"])
+
+
+async def copy(db: Database) -> None:
+    await db.execute("COPY t FROM STDIN (FORMAT csv)", "1,1\n")
+
+
+async def returning(db: Database) -> None:
+    assert await db.query_one("INSERT INTO t VALUES (1, 1) RETURNING id") == {"id": 1}
+
+
+async def nested(db: Database) -> None:
+    async with db.transaction(), db.transaction():
+        await db.execute("INSERT INTO t VALUES (1, 1)")
+
+
+async def repeated(db: Database) -> None:
+    async def work() -> None:
+        await db.execute("INSERT INTO t VALUES (1, 1)")
+
+    await db.run(work, isolation="serializable")
+
+
+async def asynchronous(db: Database) -> None:
+    async with db.transaction():
+        await db.execute("SET LOCAL synchronous_commit = off")
+        await db.execute("INSERT INTO t VALUES (1, 1)")
+
+
+async def blocking(db: Database) -> None:
+    await asyncio.to_thread(db.sync.execute, "INSERT INTO t VALUES (1, 1)")
+
+
+async def blocking_block(db: Database) -> None:
+    def work() -> None:
+        with db.sync.transaction():
+            db.sync.execute("INSERT INTO t VALUES (1, 1)")
+
+    await asyncio.to_thread(work)
+
+
+WAYS = {
+    "COPY of records": bulk,
+    "execute_many": many,
+    "execute_many of batches": very_many,
+    "a script": script,
+    "pipeline": pipeline,
+    "COPY": copy,
+    "INSERT RETURNING": returning,
+    "a nested block": nested,
+    "run": repeated,
+    "synchronous_commit = off": asynchronous,
+    "the blocking face": blocking,
+    "a block of the blocking face": blocking_block,
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+async def test_a_write_is_seen_whichever_way_it_went(
+    way: Any, cluster: Cluster, cluster_database: str
+) -> None:
+    async with behind(cluster, cluster_database) as connections:
+        await table(connections, cluster)
+        db, reader = connections["default"], connections.reader()
+        with connections.scope():
+            assert await reader.query_val("SELECT pg_is_in_recovery()")
+            await way(db)
+            assert await reader.query_val("SELECT count(*) FROM t WHERE id = 1") == 1
+            await db.execute("DELETE FROM t")
+            assert await reader.query_val("SELECT count(*) FROM t") == 0
+
+
+async def test_a_write_that_was_given_up_is_seen_if_it_happened(
+    cluster: Cluster, cluster_database: str
+) -> None:
+    async with connected(cluster, cluster_database) as connections:
+        await table(connections, cluster)
+        db, reader = connections["default"], connections.reader()
+        for n in range(30):
+            with connections.scope():
+                task = asyncio.ensure_future(db.execute("INSERT INTO t VALUES ($1, 0)", n))
+                await asyncio.sleep(0.0001 * (n % 10))
+                task.cancel()
+                await asyncio.wait([task])
+                there = await reader.query_val("SELECT count(*) FROM t WHERE id = $1", n)
+                on_primary = await asyncio.to_thread(
+                    cluster.value, cluster.primary, f"SELECT count(*) FROM t WHERE id = {n}", cluster_database
+                )
+                assert there == on_primary
+
+
+async def test_a_write_that_fails_is_no_reason_to_ask_the_primary_for_long(
+    cluster: Cluster, cluster_database: str
+) -> None:
+    async with connected(cluster, cluster_database) as connections:
+        await table(connections, cluster)
+        with connections.scope():
+            with pytest.raises(Error):
+                await connections["default"].execute("INSERT INTO t VALUES (NULL, 1)")
+            await asyncio.to_thread(cluster.wait_until_caught_up)
+            assert await connections.reader().query_val("SELECT pg_is_in_recovery()")
+
+
+async def test_seconds_after_a_write_reads_go_to_the_primary(cluster: Cluster, cluster_database: str) -> None:
+    async with connected(cluster, cluster_database, read_your_writes=0.4) as connections:
+        await table(connections, cluster)
+        db, reader = connections["default"], connections.reader()
+        with connections.scope() as scope:
+            assert await reader.query_val("SELECT pg_is_in_recovery()")
+            await db.execute("INSERT INTO t VALUES (1, 1)")
+            assert not await reader.query_val("SELECT pg_is_in_recovery()")
+            token = scope.token
+        with connections.scope(token):
+            assert not await reader.query_val("SELECT pg_is_in_recovery()")
+            await asyncio.sleep(0.5)
+            assert await reader.query_val("SELECT pg_is_in_recovery()")
+
+
+async def test_without_read_your_writes_reads_go_where_they_go(
+    cluster: Cluster, cluster_database: str
+) -> None:
+    async with connected(cluster, cluster_database, read_your_writes=None) as connections:
+        await table(connections, cluster)
+        with connections.scope() as scope:
+            await connections["default"].execute("INSERT INTO t VALUES (1, 1)")
+            assert scope.token == ""
+            assert await connections.reader().query_val("SELECT pg_is_in_recovery()")
+
+
+async def test_threads_that_write_in_one_scope_lose_nothing(cluster: Cluster, cluster_database: str) -> None:
+    async with behind(cluster, cluster_database) as connections:
+        await table(connections, cluster)
+        db, reader = connections["default"], connections.reader()
+
+        async def writes(thread: int) -> None:
+            for n in range(50):
+                await db.execute("INSERT INTO t VALUES ($1, 0)", thread * 1000 + n)
+
+        def run(thread: int) -> None:
+            asyncio.run(writes(thread))
+
+        threads = [threading.Thread(target=run, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        await until(lambda: not any(thread.is_alive() for thread in threads), "a thread hangs")
+        assert await reader.query_val("SELECT count(*) FROM t") == 200
+
+
+async def test_a_replica_that_is_too_far_behind_serves_no_reads(
+    cluster: Cluster, cluster_database: str
+) -> None:
+    async with connected(cluster, cluster_database, max_lag=0.2) as connections:
+        await table(connections, cluster)
+        late = cluster.replicas[1]
+        replica_set = inner(connections)
+        late_name = f"127.0.0.1:{late.port}"
+
+        async def writes() -> None:
+            while True:
+                await connections["default"].execute(
+                    "INSERT INTO t VALUES ((random() * 1e9)::int, 0) ON CONFLICT DO NOTHING"
+                )
+                await asyncio.sleep(0.01)
+
+        writing = asyncio.ensure_future(writes())
+        try:
+            await until(
+                lambda: late_name not in [node.name for node in replica_set.ready], "300 ms are not 200"
+            )
+            stats = connections.stats()["default"]
+            assert 0.2 < stats["hosts"][late_name]["lag"] < 3
+            assert stats["lag_rejections"] > 0
+        finally:
+            writing.cancel()
+        # Nobody writes: it has all there is soon, however long ago that was written.
+        await until(lambda: late_name in [node.name for node in replica_set.ready], "it has caught up")

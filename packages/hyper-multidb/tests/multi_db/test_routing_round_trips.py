@@ -1,0 +1,106 @@
+"""What reading one's own writes costs on the wire: nothing that was not there before."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import pytest
+from hyperdjango.database import Database
+from hyperdjango.multi_db import ConnectionManager
+from pg_cluster import Cluster
+from pgkit import Proxy
+from routed_sets import connected
+
+
+class Counted(NamedTuple):
+    """A manager, with proxies that count in front of the primary and of the one replica."""
+
+    connections: ConnectionManager
+    primary: Proxy
+    replica: Proxy
+
+    @contextmanager
+    def trips(self, primary: int, replica: int) -> Iterator[None]:
+        """What is done inside costs exactly so many."""
+        before = self.primary.round_trips, self.replica.round_trips
+        yield
+        after = self.primary.round_trips, self.replica.round_trips
+        assert (after[0] - before[0], after[1] - before[1]) == (primary, replica)
+
+
+@pytest.fixture
+async def counted(cluster: Cluster, cluster_database: str) -> AsyncIterator[Counted]:
+    primary, replica = (
+        cluster.url(node, cluster_database) for node in (cluster.primary, cluster.replicas[0])
+    )
+    with Proxy.before(primary) as first, Proxy.before(replica) as second:
+        # Probes would be counted, too.
+        options = {"primary": first.url(primary), "replicas": [second.url(replica)], "probe_interval": 1e6}
+        async with connected(cluster, cluster_database, **options) as connections:
+            await connections["default"].execute("CREATE TABLE t (n int)")
+            await asyncio.to_thread(cluster.wait_until_caught_up)
+            for _ in range(3):  # texts become known
+                await insert(connections["default"])
+                await insert_in_block(connections["default"])
+                with connections.scope():
+                    await connections.reader().query_val("SELECT max(n) FROM t")
+            yield Counted(connections, first, second)
+
+
+async def insert(db: Database) -> None:
+    await db.execute("INSERT INTO t VALUES ($1)", 1)
+
+
+async def insert_in_block(db: Database) -> None:
+    async with db.transaction():
+        await db.execute("INSERT INTO t VALUES ($1)", 1)
+
+
+async def test_a_write_and_the_position_behind_it_are_one_round_trip(counted: Counted) -> None:
+    with counted.connections.scope() as scope:
+        for _ in range(3):
+            before = scope.token
+            with counted.trips(1, 0):
+                await insert(counted.connections["default"])
+            assert scope.token != before
+
+
+async def test_a_block_costs_as_much_as_without_replicas(counted: Counted) -> None:
+    with counted.connections.scope() as scope:
+        for _ in range(3):
+            before = scope.token
+            # BEGIN goes with the first statement, the position with COMMIT.
+            with counted.trips(2, 0):
+                await insert_in_block(counted.connections["default"])
+            assert scope.token != before
+
+
+async def test_a_block_that_writes_nothing_costs_nothing(counted: Counted) -> None:
+    with counted.trips(0, 0):
+        async with counted.connections["default"].transaction():
+            pass
+
+
+async def test_a_read_is_one_round_trip_to_one_server(counted: Counted) -> None:
+    with counted.connections.scope():
+        for _ in range(3):
+            with counted.trips(0, 1):
+                await counted.connections.reader().query_val("SELECT max(n) FROM t")
+    async with counted.connections.pin():
+        await counted.connections.reader().query_val("SELECT max(n) FROM t")
+        with counted.trips(1, 0):
+            await counted.connections.reader().query_val("SELECT max(n) FROM t")
+
+
+async def test_a_replica_that_is_known_to_have_a_write_is_not_asked_again(counted: Counted) -> None:
+    with counted.connections.scope():
+        await insert(counted.connections["default"])
+        reader = counted.connections.reader()
+        while True:
+            before = counted.replica.round_trips, counted.primary.round_trips
+            await reader.query_val("SELECT max(n) FROM t")
+            if counted.primary.round_trips == before[1]:
+                break  # the replica has it, as was asked once
+        with counted.trips(0, 1):
+            await reader.query_val("SELECT max(n) FROM t")
