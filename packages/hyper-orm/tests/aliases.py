@@ -1,4 +1,4 @@
-"""A resolver over several databases for the tests of models, without hyper-multidb: aliases, shards, what it was asked."""
+"""A resolver over several databases for the tests of models, without hyper-multidb: aliases and shards."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager

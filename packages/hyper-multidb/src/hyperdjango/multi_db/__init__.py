@@ -15,10 +15,14 @@ from hyperdjango.multi_db.errors import Misconfigured, RoutingError, UnknownAlia
 from hyperdjango.multi_db.manager import ConnectionManager, RouteDecision  # noqa: E402
 from hyperdjango.multi_db.routers import DatabaseRouter, PrimaryReplicaRouter  # noqa: E402
 from hyperdjango.multi_db.scope import Scope  # noqa: E402
+from hyperdjango.multi_db.sharding import ByHash, ByLookup, ByRange, ShardRouter  # noqa: E402
 
 __version__: Final = metadata.version(DISTRIBUTION)
 
 __all__ = [
+    "ByHash",
+    "ByLookup",
+    "ByRange",
     "ConnectionManager",
     "DatabaseRouter",
     "Misconfigured",
@@ -26,6 +30,7 @@ __all__ = [
     "RouteDecision",
     "RoutingError",
     "Scope",
+    "ShardRouter",
     "UnknownAlias",
     "__version__",
 ]

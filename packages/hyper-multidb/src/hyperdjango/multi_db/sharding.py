@@ -10,9 +10,9 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Final, Literal, Protocol, cast
 
-from hyperdjango.database.resolver import NOT_BOUND, Bound
 from hyperdjango.multi_db._shard_keys import Key, NoKey, Rendezvous, key_bytes, plain_key
 from hyperdjango.multi_db.errors import Misconfigured, RoutingError
+from hyperdjango.multi_db.routers import DatabaseRouter
 
 Bounds = tuple[Any, Any]
 
@@ -192,7 +192,7 @@ def _plain_table(shards: Any) -> dict[Key, str]:
         raise Misconfigured(f"ByLookup: {error}") from None
 
 
-class ShardRouter:
+class ShardRouter(DatabaseRouter):
     """Models whose rows are spread over several databases, by the value of one field.
 
     Args:
@@ -302,65 +302,19 @@ class ShardRouter:
             )
         return alias
 
-    def shard_of(self, model: type[Any], bound: Bound) -> str | None:
-        """Return the alias of the shard that a statement is for; None where the model is not sharded.
-
-        Args:
-            model: Whose table it is about.
-            bound: Says which value it binds to a field.
-        Raises:
-            RoutingError: It binds no key; or as `shard_for`.
-        """
-        field = self.key_of(model)
-        if field is None:
-            return None
-        key = bound(field)
-        if key is NOT_BOUND:
-            name = _name(model)
-            raise RoutingError(
-                f"{name} is sharded by {field!r}, and this statement does not say which: filter({field}=…) names one "
-                f"shard, scatter() asks all of {', '.join(map(repr, self.aliases))}"
-            )
-        return self.shard_for(model, key)
-
-    def check(self, alias: str | None, model: type[Any], bound: Bound) -> None:
-        """Check that a statement belongs to an alias that was chosen by other means.
-
-        Raises:
-            RoutingError: It is none of the model's shards, or the statement binds a key of another one.
-        """
-        field = self.key_of(model)
-        if field is None:
-            return
-        name = _name(model)
-        if alias not in self.aliases:
-            raise RoutingError(
-                f"{name} is sharded over {', '.join(map(repr, self.aliases))}, and this is {alias!r}: begin the "
-                "transaction on the shard that shard_for() names"
-            )
-        key = bound(field)
-        if key is NOT_BOUND:
-            return
-        wanted = self.shard_for(model, key)
-        if wanted != alias:
-            raise RoutingError(
-                f"{name}.{field} is of the shard {wanted!r}, and this is {alias!r}: a row does not change its shard "
-                "by a statement; insert it there and delete it here"
-            )
-
     # What it says as one of several routers
 
-    def db_for_read(self, model: type[Any], **hints: object) -> None:
-        """None: it depends on the key."""
+    def allow_relation(
+        self, near: type[Any], near_alias: str, far: type[Any], far_alias: str, **hints: Any
+    ) -> bool | None:
+        """Between a sharded model and one that is not: their rows are seldom in one database, and keys are all there is."""
+        if (self.key_of(near) is None) != (self.key_of(far) is None):
+            return True
+        return None
 
-    def db_for_write(self, model: type[Any], **hints: object) -> None:
-        """None: it depends on the key."""
-
-    def allow_migrate(self, db: str, model: type[Any] | None = None, **hints: object) -> bool | None:
-        """Whether the table of a model belongs in an alias: of a sharded one in each shard, and nowhere else."""
-        if model is None or self.key_of(model) is None:
-            return None
-        return db in self.aliases
+    def allow_migrate(self, alias: str, model: type[Any], **hints: Any) -> bool | None:
+        """Of a sharded model in each shard, and nowhere else."""
+        return None if self.key_of(model) is None else alias in self.aliases
 
     def __repr__(self) -> str:
         return f"<ShardRouter over {', '.join(self.aliases)}>"

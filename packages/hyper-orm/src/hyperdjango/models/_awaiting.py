@@ -34,6 +34,10 @@ class Awaiting(Chain[M_co, R_co]):
         rows: list[Any] = await self._rows(statement, self._database(is_write=statement.locks))
         return rows
 
+    def _is_write(self) -> bool:
+        """Whether its SELECT must run on the primary."""
+        return _compile.select(self._state).locks
+
     async def _rows(self, statement: _compile.Statement, database: "Database") -> list[Any]:
         """Run a compiled SELECT and return what its rows become."""
         values = statement.values(self._params)

@@ -25,6 +25,16 @@ class Own:
     def __init__(self, database: "Database") -> None:
         self.database = database
 
+    @property
+    def alias(self) -> str | None:
+        """Of that database."""
+        return self.database.alias
+
+    @property
+    def role(self) -> str | None:
+        """Of that database."""
+        return self.database.role
+
 
 def own_of(instance: Any) -> "Database | None":
     """Return the Database that an instance came from, None where nobody knows."""
