@@ -72,9 +72,10 @@ class Chain(Generic[M_co, R_co]):
 
     def _database(self, *, is_write: bool = False) -> "Database":
         """The Database that a statement of this queryset goes to."""
-        using, own, state = self._using, None, self._state
+        using, state = self._using, self._state
+        own: Database | None = None
         if isinstance(using, Own):
-            using, own = None, using.database
+            own, using = using.database, None
         if state.is_empty and using is None and own is None:
             shards = get_resolver().shards(state.model, is_write=is_write)
             if shards:

@@ -208,9 +208,9 @@ def database_of_many(
     Raises:
         FieldError: They belong to several shards.
     """
-    own = None
+    own: Database | None = None
     if isinstance(using, Own):
-        using, own = None, using.database
+        own, using = using.database, None
     instances = [one for one in instances if type(one) is model]  # what is none is refused later
     if using is not None or not instances or get_resolver().shards(model, is_write=True) is None:
         return database_for(model, using, own, is_write=True)
