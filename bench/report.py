@@ -36,6 +36,7 @@ ORDER: Final = (
     "orm_bulk_create",
     "orm_prefetch",
     "orm_compile",
+    "routing",
 )  # others follow by name
 
 

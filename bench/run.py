@@ -23,6 +23,7 @@ import orm_prefetch
 import pipeline
 import query_json
 import report
+import routing
 import rows
 import stream
 import ticker
@@ -49,6 +50,7 @@ QUESTIONS: Final[dict[str, Question]] = {
     "orm_bulk_create": orm_bulk_create.QUESTION,
     "orm_prefetch": orm_prefetch.QUESTION,
     "orm_compile": orm_compile.QUESTION,
+    "routing": routing.QUESTION,
 }
 
 

@@ -35,6 +35,7 @@ import profile_concurrent
 import profile_rows
 import query_json
 import report
+import routing
 import rows
 import run
 import stream
@@ -79,6 +80,7 @@ QUESTIONS = {
     "orm_bulk_create": (orm_bulk_create.QUESTION, replace(BRIEF, operations=1)),
     "orm_prefetch": (orm_prefetch.QUESTION, replace(BRIEF, operations=1)),
     "orm_compile": (orm_compile.QUESTION, replace(BRIEF, operations=20)),
+    "routing": (routing.QUESTION, BRIEF),
 }
 
 

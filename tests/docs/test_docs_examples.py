@@ -23,7 +23,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
 import pytest
@@ -32,6 +32,9 @@ from hyperdjango.database._conninfo_keys import ENVIRONMENT, RUN_TIME_ENVIRONMEN
 from hyperdjango.database._global import set_db
 from hyperdjango.database._sqlstate import BY_CLASS
 from hyperdjango.models._registry import registry
+
+if TYPE_CHECKING:
+    from pg_cluster import Cluster
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PAGES: Final = sorted(
@@ -223,6 +226,19 @@ async def as_global(db: Database) -> AsyncIterator[None]:
         set_db(None)
 
 
+@pytest.fixture
+def replicas(page: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PRIMARY_URL, REPLICA_URL and LATE_REPLICA_URL (300 ms behind), for the pages that speak of them."""
+    if "PRIMARY_URL" not in (ROOT / page).read_text(encoding="utf-8"):
+        return
+    cluster: Cluster = request.getfixturevalue("cluster")
+    name: str = request.getfixturevalue("cluster_database")
+    names = ("PRIMARY_URL", "REPLICA_URL", "LATE_REPLICA_URL")
+    for variable, node in zip(names, cluster.nodes, strict=True):
+        monkeypatch.setenv(variable, cluster.url(node, name))
+
+
+@pytest.mark.usefixtures("replicas")
 @pytest.mark.parametrize("page", PAGES)
 async def test_a_page_does_what_it_says(
     page: str, database_url: str, monkeypatch: pytest.MonkeyPatch

@@ -52,6 +52,10 @@ def test_the_demo_runs_every_step_on_a_server_of_its_own(temporary_folder: Path)
     assert "20 lookups done beside a DivisionByZero; sent in " in done.stdout
     assert "behind a savepoint: 4 round trips; none at all: 0 round trips" in done.stdout
     assert "QueryTimeout after " in done.stdout
+    assert "│ a read                      │ replica │" in done.stdout
+    assert "│ a read, pinned              │ primary │" in done.stdout
+    assert "│ a write after the promotion │ primary │" in done.stdout
+    assert "none lost" in done.stdout
     assert list(temporary_folder.glob("hyper-pg-*")) == []
 
 
@@ -59,6 +63,7 @@ def test_on_a_given_server_it_leaves_no_schema(database_url: str) -> None:
     done = run(DATABASE_URL=database_url)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Using the server of DATABASE_URL" in done.stdout
+    assert "left out: it copies and stops the server" in done.stdout
     with psycopg.connect(database_url) as connection:
         assert connection.execute("SELECT nspname FROM pg_namespace WHERE nspname ~ 'demo'").fetchall() == []
 

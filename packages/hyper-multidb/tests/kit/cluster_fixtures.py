@@ -7,7 +7,10 @@
   removed after the test.
 - `two_shards`: URLs of two empty databases on two independent servers.
 
-Proxies in front are context managers: `HAProxy(cluster)`, and the fixture `patroni`.
+- `patroni`: three nodes that elect their primary by themselves, of the test's own; ten seconds, so tests with it
+  are marked `slow`.
+
+HAProxy in front of either is a context manager: `HAProxy(cluster)`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,11 +20,16 @@ from typing import Final, Protocol
 import pytest
 from haproxy import NO_HAPROXY
 from hyperdjango.database._embedded_server import EmbeddedServer
+from patroni_cluster import NO_ETCD, NO_PATRONI, PatroniCluster
 from pg_cluster import DELAY_MS, Cluster
 from postgres_servers import REMEDIES, Kind, Server, need_binaries
 
-FIXTURES: Final = frozenset({"cluster", "start_cluster", "shard_servers"})
+FIXTURES: Final = frozenset({"cluster", "start_cluster", "shard_servers", "patroni"})
 REMEDIES[NO_HAPROXY] = "Install it (Debian: apt-get install haproxy) to test what a proxy in between changes"
+for missing in (NO_PATRONI, NO_ETCD):
+    REMEDIES[missing] = (
+        "Install both (Debian: apt-get install patroni etcd-server) to test elections of a primary"
+    )
 
 
 class StartCluster(Protocol):
@@ -86,8 +94,18 @@ def two_shards(shard_servers: tuple[Server, Server]) -> Iterator[tuple[str, str]
     second.drop_database(names[1])
 
 
+@pytest.fixture
+def patroni() -> Iterator[PatroniCluster]:
+    """Three nodes of Patroni, one of which leads and two follow."""
+    with PatroniCluster() as made:
+        yield made
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need servers."""
+    """Mark the tests that need servers, and those that take long."""
     for item in items:
-        if FIXTURES & set(getattr(item, "fixturenames", ())):
+        names = set(getattr(item, "fixturenames", ()))
+        if FIXTURES & names:
             item.add_marker("postgres")
+        if "patroni" in names:
+            item.add_marker("slow")

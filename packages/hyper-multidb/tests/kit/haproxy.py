@@ -12,12 +12,14 @@ import csv
 import json
 import socket
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal, NamedTuple, Self
+from typing import Any, Final, Literal, NamedTuple, Self
 
+import psycopg
 from hyperdjango.database._embedded_server import free_port
 from pg_cluster import Cluster
 from supervised import Supervised, need_program
@@ -85,6 +87,17 @@ class HAProxy:
         """The way to one of the replicas, in turn."""
         return self.url("replica")
 
+    def connect(self, role: Role, database: str = "postgres") -> psycopg.Connection[Any]:
+        """Connect to the primary or some replica, as soon as it leads to one."""
+        until = time.monotonic() + SECONDS_MAX
+        while True:
+            try:
+                return psycopg.connect(self.url(role, database), autocommit=True)
+            except psycopg.OperationalError:
+                if time.monotonic() > until:
+                    raise
+            time.sleep(0.05)
+
     def up(self, role: Role) -> list[int]:
         """Return which servers, by their index among those given, it sends connections of a role to."""
         return [
@@ -140,7 +153,7 @@ class HAProxy:
                 f"  bind 127.0.0.1:{port}",
                 f"  option httpchk GET /{role}",
                 # Whoever is still connected to a server that changes its role must look for the right one.
-                "  default-server inter 100ms fall 1 rise 1 on-marked-down shutdown-sessions",
+                "  default-server inter 100ms fall 2 rise 1 on-marked-down shutdown-sessions",
             ]
             lines += [
                 f"  server node{index} 127.0.0.1:{backend.port} check port {backend.health_port}"

@@ -13,6 +13,7 @@ from hyperdjango.database import (
     ReadOnlySqlTransaction,
 )
 from hyperdjango.multi_db import ConnectionManager
+from patroni_cluster import PatroniCluster
 from pg_cluster import Cluster
 from routed_sets import connected, inner, until
 
@@ -273,6 +274,43 @@ async def test_an_alias_of_proxies_follows_them(start_cluster: StartCluster) -> 
             assert traffic.stale == []
             there = await connections["default"].query_val("SELECT count(*) FROM notes")
             assert there >= len(traffic.written)
+
+
+async def test_under_patroni_writes_follow_its_elections(patroni: PatroniCluster) -> None:
+    """The servers are named one by one, and nobody says which of them leads."""
+    connections = ConnectionManager()
+    first, *others = [patroni.url(node) for node in patroni.nodes]
+    await connections.configure(
+        {
+            "default": {
+                "primary": first,
+                "replicas": others,
+                "roles": "found",
+                "min_size": 1,
+                "max_size": 4,
+                "probe_interval": 0.2,
+                "failover_timeout": 60.0,
+            }
+        }
+    )
+    async with connections:
+        await connections["default"].execute(NOTES)
+        leader = await asyncio.to_thread(patroni.wait_for_leader)
+        heir = next(node for node in patroni.nodes if node != leader)
+        async with Traffic(connections) as traffic:
+            await traffic.goes_on()
+            await asyncio.to_thread(patroni.switch_over, heir)
+            await traffic.goes_on()
+            assert traffic.stale == []
+            await until(lambda: inner(connections).primary.name.endswith(str(heir.port)), "not followed")
+            written = set(traffic.written)
+            rows = await connections["default"].query("SELECT id FROM notes", into=tuple)
+            assert written <= {row[0] for row in rows}
+            await asyncio.to_thread(patroni.kill, heir)
+            await asyncio.to_thread(lambda: patroni.wait_for_leader(other_than=heir))
+            # What a crashed primary had not sent is lost, with replication that nobody waits for: only that it goes on.
+            await traffic.goes_on()
+        assert connections.stats()["default"]["failovers"] >= 2
 
 
 async def test_what_is_read_from_a_standby_cannot_be_written_there(cluster: Cluster) -> None:

@@ -71,6 +71,7 @@ async def test_reads_of_models_go_to_replicas_and_their_writes_to_the_primary(
         assert await Note.objects.raw("SELECT * FROM routed_note") == [note]
         assert await Note.objects.select_for_update() == [note]
     roles = [(event.route.role, event.operation) for event in events]
+    assert {event.route.reason for event in events if event.operation == "INSERT"} == {"a write"}
     assert roles[0] == ("replica", "SELECT")
     assert roles[1] == ("primary", "INSERT")
     assert [role for role, operation in roles if operation == "UPDATE"] == ["primary"]

@@ -431,7 +431,7 @@ async def test_a_transaction_on_some_of_the_shards_is_no_place_for_it(known: Ali
     s0, s1, s2 = known.databases.values()
     async with s0.transaction():
         with pytest.raises(
-            ModelError, match="a transaction is running on 's0', and 's1', 's2' would be asked outside"
+            ModelError, match="a transaction is running, and the shards 's1', 's2' would be asked outside"
         ):
             await SCItem.objects.scatter()
         async with s1.transaction(), s2.transaction():

@@ -97,7 +97,6 @@ def test_repr_hides_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_databases_are_a_mapping() -> None:
-    assert settings.DATABASES is None
     with pytest.raises(TypeError, match="DATABASES must be a mapping, not str"):
         settings.configure(DATABASES=URL)
     with settings.override(DATABASES={"default": URL}):

@@ -5,11 +5,13 @@ with the process that started them, however it ends. For poolers, proxies and cl
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -108,10 +110,15 @@ class Supervised:
     def stop(self) -> None:
         """End the program and what it started; its files stay."""
         if self._supervisor is not None:
-            if self._supervisor.poll() is None:
+            with suppress(BrokenPipeError):  # it went first, with its program
                 self._tell(self._ends_by)
             self._supervisor.communicate()
             self._supervisor = None
+
+    def kill(self) -> None:
+        """End the program as a crash would; what it started and left is ended a little later."""
+        os.kill(self.pid, signal.SIGKILL)
+        self.stop()
 
     def remove(self) -> None:
         """End the program and delete its folder."""

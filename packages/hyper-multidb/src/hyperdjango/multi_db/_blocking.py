@@ -26,7 +26,7 @@ class BlockingPrimary(SyncDatabase):
     def of(cls, face: "PrimaryFace") -> "BlockingPrimary":
         """Make it, over the pool of the asyncio face."""
         self = cls.over(face._pool, face._settings, opens_on_use=face._opens_on_use)
-        self.alias, self.role = face.alias, face.role
+        self.alias, self.role, self.reason = face.alias, face.role, face.reason
         self._face = face
         return self
 

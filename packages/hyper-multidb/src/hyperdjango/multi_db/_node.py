@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from hyperdjango.database import Database
 from hyperdjango.database._hooks import Hook, HookPair
+from hyperdjango.database._watching import silently
 from hyperdjango.database.errors import ConnectionFailed, Error
 from hyperdjango.multi_db._probe import PROBE, REPLAYED, Answer
 from hyperdjango.multi_db.lsn import Position, parse_lsn
@@ -47,6 +48,7 @@ class Node:
         is_many: Several servers answer under this address, so nothing of this is known of any of them.
         lag: Seconds, by the primary's log; infinite while it is not known.
         in_flight: Reads under way.
+        question: What it is asked: PROBE, or less where it does not know all of that.
         failure: Why it does not answer.
         heard_at: When it last did, by time.monotonic.
     """
@@ -71,6 +73,7 @@ class Node:
         self._lives: set[str] = set()
         self._patience_at = 0.0
         self._polls: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Future[None]] = WeakKeyDictionary()
+        self.question = PROBE
         self.options = options
         self.url = url
         self.database = Database(url, **options)
@@ -91,7 +94,7 @@ class Node:
         """Have each new connection of a Database to this server asked who it is."""
 
         async def hello(connection: "HookConnection") -> None:
-            row = await connection.query_one(PROBE, into=tuple)
+            row = await connection.query_one(self.question, into=tuple)
             self.learn(Answer.of(row))
 
         hooks = database._pool.hooks
@@ -123,7 +126,8 @@ class Node:
 
     def has(self, position: Position) -> bool:
         """Whether it is known to have replayed all up to there."""
-        return self.replayed >= position.lsn and self.timeline == position.timeline and not self.is_many
+        timeline, lsn = position
+        return self.replayed >= lsn and self.timeline == timeline and not self.is_many
 
     def may_catch_up(self, position: Position, seconds: float) -> bool:
         """Whether it is worth waiting this long for it."""
@@ -158,7 +162,8 @@ class Node:
         while self.replayed == before and loop.time() < until:
             epoch = self.epoch
             try:
-                lsn = await self.database.query_val(REPLAYED, timeout=max(0.001, until - loop.time()))
+                with silently():  # it is nobody's call
+                    lsn = await self.database.query_val(REPLAYED, timeout=max(0.001, until - loop.time()))
             except (Error, OSError) as error:
                 if isinstance(error, ConnectionFailed):
                     self.fail(error)

@@ -4,17 +4,28 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from hyperdjango.database import Database
+from hyperdjango.database.errors import DatabaseError
 from hyperdjango.multi_db._config import Spec
 from hyperdjango.multi_db._node import Node
 from hyperdjango.multi_db._policy import policy_of
 from hyperdjango.multi_db._primary import PrimaryFace
-from hyperdjango.multi_db._probe import PROBE, Answer
+from hyperdjango.multi_db._probe import PLAIN_PROBE, Answer
 from hyperdjango.multi_db._reader import ReaderFace
 from hyperdjango.multi_db._replica_set import ReplicaSet
+from hyperdjango.multi_db.across_errors import CapabilityMissing
+from hyperdjango.multi_db.engines import probe
 from hyperdjango.multi_db.errors import Misconfigured
+
+# SQLSTATE classes of servers that have not got a function, or do not let it be used.
+REFUSALS: Final = frozenset({"0A", "42", "55"})
+WITHOUT_LSN: Final = (
+    "reads after own writes and max_lag go by that. Say read_your_writes=2.0 (the seconds after a write in which "
+    "reads go to the primary) and no max_lag; or give the endpoints for writes and for reads an alias each, with "
+    "PrimaryReplicaRouter between them"
+)
 
 
 @dataclass(slots=True)
@@ -92,7 +103,11 @@ async def _open_set(spec: Spec) -> Opened:
     face = PrimaryFace.of(replica_set, spec.urls[0], spec.database)
     opened = Opened(face, ReaderFace.of(face), replica_set)
     try:
-        answers = await asyncio.gather(*(_ask(node) for node in nodes))
+        asked = await asyncio.gather(
+            *(_ask(node, spec, url) for node, url in zip(nodes, spec.urls, strict=True)),
+            return_exceptions=True,  # none is to go on by itself once another has failed
+        )
+        answers = [_answer(each) for each in asked]
         _check(spec, nodes, answers)
         await asyncio.gather(face.connect(), *(node.database.connect() for node in nodes[1:]))
         replica_set.start()
@@ -102,14 +117,42 @@ async def _open_set(spec: Spec) -> Opened:
     return opened
 
 
-async def _ask(node: Node) -> Answer:
-    """Ask a server who it is, on a connection that its pool keeps."""
-    await node.database.connect()
+async def _ask(node: Node, spec: Spec, url: str) -> Answer:
+    """Ask a server who it is, on a connection that its pool keeps.
+
+    Raises:
+        Misconfigured: It cannot say how far its log is: it is no PostgreSQL.
+    """
     try:
-        return Answer.of(await node.database.query_one(PROBE, into=tuple))
+        return await _answer_of(node)
     except BaseException as error:
         error.add_note(f"asking {node.name} who it is")
+        if isinstance(error, DatabaseError) and (error.sqlstate or "")[:2] in REFUSALS:
+            assert spec.replicas is not None
+            if not spec.replicas.options.needs_lsn:
+                node.question = PLAIN_PROBE
+                return await _answer_of(node)
+            # By a pool that does not greet its connections with the very question that was refused.
+            options: dict[str, Any] = {**spec.database, "min_size": 0, "max_size": 1}
+            async with Database(url, **options) as plain:
+                found = await probe(plain)
+            try:
+                found.require("lsn", spec.alias, node.name, WITHOUT_LSN)
+            except CapabilityMissing as missing:
+                raise Misconfigured(f"alias {missing}") from error
         raise
+
+
+async def _answer_of(node: Node) -> Answer:
+    await node.database.connect()
+    return Answer.of(await node.database.query_one(node.question, into=tuple))
+
+
+def _answer(outcome: Answer | BaseException) -> Answer:
+    """Return an answer, or raise what came instead."""
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
 
 
 def _check(spec: Spec, nodes: list[Node], answers: list[Answer]) -> None:

@@ -14,7 +14,7 @@ from hyperdjango.database._async_calls import AsyncCalls
 from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._pinned import check_committed
 from hyperdjango.database._repeat import ATTEMPTS
-from hyperdjango.database._watching import NOBODY, Finished
+from hyperdjango.database._watching import NOBODY, Finished, silently
 from hyperdjango.database.errors import ConnectionFailed, ConnectionLost, DatabaseError, Error, OutcomeUnknown
 from hyperdjango.multi_db import scope as scopes
 from hyperdjango.multi_db._blocking import BlockingPrimary
@@ -57,6 +57,7 @@ class PrimaryFace(Database):
     """
 
     role = "primary"
+    reason = WRITE
     plain: Database
     _set: "ReplicaSet"
 
@@ -199,12 +200,12 @@ class PrimaryFace(Database):
         slot: Slot = await self._on_primary(run, deadline)
         return slot
 
-    async def _commit(self, slot: "Slot") -> None:
-        """Send the COMMIT, and in the same flush ask how far the log is behind it."""
+    async def _commit(self, slot: "Slot", command: str = "COMMIT") -> None:
+        """Send the COMMIT, or COMMIT PREPARED, and in the same flush ask how far the log is behind it."""
         scope = scopes.current.get()
         alias = self._set.alias
         if not self._set.by_lsn:
-            await super()._commit(slot)
+            await super()._commit(slot, command)
             if self._set.by_seconds is not None:
                 scope.note_time(alias)
             return
@@ -215,7 +216,7 @@ class PrimaryFace(Database):
             connection.push()
             await _async_replies.drain(slot)
             request.result()
-            check_committed(request.tag)
+            check_committed(request.tag, command)
             if asked is None:
                 # The pool has not described it yet.
                 asked = connection.submit(POSITION, (), _shape.VALUE, None, True, None)
@@ -227,7 +228,8 @@ class PrimaryFace(Database):
 
     async def position(self) -> Position:
         """Ask how far the log is."""
-        return Position.parse(await self.plain.query_val(POSITION))
+        with silently():  # it is nobody's call
+            return Position.parse(await self.plain.query_val(POSITION))
 
     async def _run_items(
         self, items: "list[_pipeline.Item]", deadline: float | None, watch: "Watch"

@@ -79,11 +79,18 @@ class ReaderFace(Database):
         deadline = None if timeout is None else deadline_after(asyncio.get_running_loop().time(), timeout)
         tried = 0
         while True:
-            node, reason = await self._node()
-            database = self._database_of(node)
+            # As `_node`, which costs a coroutine.
+            scope = scopes.current.get()
+            node, reason = replica_set.choose(scope)
+            if node is None:
+                node, reason = await replica_set.settle(scope)
+            replica_set.routes[reason] += 1
+            node.reads += 1
+            database = self._face.plain if node is replica_set.primary else node.database
             epoch = node.epoch
-            left = None if deadline is None else max(0.001, deadline - asyncio.get_running_loop().time())
-            is_last = tried == len(replica_set.nodes)
+            left = None
+            if deadline is not None:
+                left = max(0.001, deadline - asyncio.get_running_loop().time())
             node.in_flight += 1
             try:
                 if database._pool.watchers:
@@ -95,29 +102,26 @@ class ReaderFace(Database):
                     request = await database._complete(
                         sql, args, shape, target, first, first_set, left, watch
                     )
+                # Of another epoch it is the answer of another server than the one that was chosen.
+                if not request.failed and node.epoch == epoch:
+                    return request
             except Exception as error:
-                if is_last or not await self._goes_elsewhere(node, error, deadline):
+                if tried == len(replica_set.nodes) or not await self._goes_elsewhere(node, error, deadline):
                     raise
             else:
-                if not request.failed:
-                    # Else another server has answered than the one that was chosen.
-                    if node.epoch == epoch or is_last:
-                        return request
-                else:
-                    finished = Finished(request, NOBODY)
-                    if is_last or not await self._goes_elsewhere(node, finished._error, deadline):
-                        return finished  # type: ignore[return-value]  # stands for it
+                finished = Finished(request, NOBODY)
+                if tried == len(replica_set.nodes) or (
+                    finished._error is not None
+                    and not await self._goes_elsewhere(node, finished._error, deadline)
+                ):
+                    return finished  # type: ignore[return-value]  # stands for it
             finally:
                 node.in_flight -= 1
             tried += 1
             replica_set.repeated_reads += 1
 
-    async def _goes_elsewhere(
-        self, node: "Node", error: BaseException | None, deadline: float | None
-    ) -> bool:
+    async def _goes_elsewhere(self, node: "Node", error: BaseException, deadline: float | None) -> bool:
         """Whether a read that failed so is asked again: its server is gone, and maybe another one takes its place."""
-        if error is None:
-            return False
         if _is_conflict(error):
             return True
         if not has_moved(error) or getattr(error, "sqlstate", None) == "25006":
@@ -258,7 +262,9 @@ class _Steady(Database):
         if not request.failed:
             return request
         finished = Finished(request, NOBODY)
-        if not await self._reader._goes_elsewhere(self._node, finished._error, None):
+        if finished._error is None or not await self._reader._goes_elsewhere(
+            self._node, finished._error, None
+        ):
             return finished  # type: ignore[return-value]  # stands for it
         return await self._reader._complete(*arguments)
 

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 import weakref
-from collections import Counter, deque
+from collections import defaultdict, deque
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -68,6 +68,11 @@ class SetOptions:
     probe_timeout: float = 2.0
     failover_timeout: float = 5.0
 
+    @property
+    def needs_lsn(self) -> bool:
+        """Whether servers must say how far their log is."""
+        return self.read_your_writes == "lsn" or self.max_lag is not None
+
 
 class ReplicaSet:
     """The servers of one alias.
@@ -85,7 +90,7 @@ class ReplicaSet:
         self.options = options
         self.primary = self.nodes[0]
         self.ready: tuple[Node, ...] = ()
-        self.routes: Counter[str] = Counter()
+        self.routes: defaultdict[str, int] = defaultdict(int)
         self.lsn_waits = self.lsn_timeouts = self.failovers = self.lag_rejections = self.repeated_reads = 0
         self.face: PrimaryFace | None = None
         self.current: ContextVar[Any] = ContextVar("hyperdjango_transaction", default=None)
@@ -115,19 +120,23 @@ class ReplicaSet:
         ready = self.ready
         if not ready:
             return self.primary, self._without
+        first = ready[0]
         if self.by_lsn:
-            if alias in scope.in_doubt:
+            if scope.in_doubt and alias in scope.in_doubt:
                 return None, BEHIND
             position = scope.positions.get(alias)
             if position is not None:
-                ready = tuple([node for node in ready if node.has(position)])
+                if len(ready) > 1:
+                    ready = tuple([node for node in ready if node.has(position)])
+                elif not first.has(position):
+                    ready = ()
                 if not ready:
                     return None, BEHIND
         elif self.by_seconds is not None:
             wrote_at = scope.wrote_at.get(alias)
             if wrote_at is not None and time.monotonic() - wrote_at < self.by_seconds:
                 return self.primary, RECENT
-        return (ready[0] if len(ready) == 1 else self._policy.pick(ready)), REPLICA
+        return (first if len(ready) == 1 else self._policy.pick(ready)), REPLICA
 
     async def settle(self, scope: "Scope") -> "tuple[Node, str]":
         """As `choose`, where no replica is known to have the own write: wait for one, within the bound."""

@@ -16,15 +16,19 @@ from hyperdjango.database._running import innermost
 from hyperdjango.database.resolver import (
     DEFAULT_ALIAS,
     Bound,
+    database_for,
     get_resolver,
     nothing_bound,
     set_resolver,
 )
 from hyperdjango.multi_db import _config
 from hyperdjango.multi_db import scope as scopes
+from hyperdjango.multi_db._atomic import AtomicBlock
 from hyperdjango.multi_db._opened import Opened, open_alias
+from hyperdjango.multi_db._recovery import OLDER_THAN, Recovered, recover
 from hyperdjango.multi_db._replica_set import IN_BLOCK, WRITE
 from hyperdjango.multi_db._routing import USING, Routing, unknown
+from hyperdjango.multi_db.engines import Capabilities, probe
 from hyperdjango.multi_db.scope import Scope
 
 
@@ -201,6 +205,67 @@ class ConnectionManager(Mapping[str, Database]):
         """
         return scopes.scope(token)
 
+    # Transactions over several databases
+
+    def atomic(
+        self,
+        *aliases: str,
+        isolation: str | None = None,
+        read_only: bool | None = None,
+        deferrable: bool | None = None,
+        two_phase: bool = False,
+    ) -> AtomicBlock:
+        """Return a block with a transaction in each of several databases, committed one after the other.
+
+        Also decorates a coroutine function. Inside a block over the same databases it is a savepoint in each.
+        In it models go where they would go without, where that is one of these, else to the first.
+
+        Args:
+            aliases: In the order in which they are begun and committed.
+            isolation: As for `Database.transaction`, and so the two after it.
+            read_only: As above.
+            deferrable: As above.
+            two_phase: Prepare all before the first is committed: nothing but a crash in between can then leave
+                one committed without the others, and `recover` mends that.
+        Raises:
+            ValueError: There is no alias, or one twice, or no such isolation level.
+
+        PostgreSQL docs: two-phase.
+        """
+        return AtomicBlock(
+            self,
+            aliases,
+            isolation=isolation,
+            read_only=read_only,
+            deferrable=deferrable,
+            two_phase=two_phase,
+        )
+
+    async def recover(self, older_than: float = OLDER_THAN) -> list[Recovered]:
+        """Commit or roll back what two-phase commits of processes that are gone have left prepared.
+
+        Any number of processes may do so at once.
+
+        Args:
+            older_than: Seconds since the youngest part of a group was prepared. A block that is slower than 30
+                to decide after that rolls back by itself; with less, it may be decided twice.
+        Returns:
+            What became of each; a group whose databases are not all here, or cannot be reached, is left.
+        Raises:
+            ValueError: `older_than` is negative or not a number.
+            InterfaceError: Inside a transaction block.
+            DatabaseError: No database could be asked at all.
+        """
+        return await recover(self, older_than)
+
+    async def capabilities(self, alias: str = DEFAULT_ALIAS) -> Capabilities:
+        """Ask the server of an alias what it can do.
+
+        Raises:
+            UnknownAlias: Nobody configured it.
+        """
+        return await probe(self[alias])
+
     # Routing
 
     @property
@@ -269,8 +334,8 @@ class ConnectionManager(Mapping[str, Database]):
         )
         if using is not None and not isinstance(using, str):
             return RouteDecision(using.alias, using.role, USING)
-        running = innermost() if using is None else None
-        if running is not None:
+        if using is None and innermost() is not None:
+            running = database_for(model, is_write=bool(is_write), bound=bound)
             return RouteDecision(running.alias, running.role, IN_BLOCK)
         choice = self._routing.choose(
             self._aliases, using, model, is_write=writes, instance_alias=None, bound=bound

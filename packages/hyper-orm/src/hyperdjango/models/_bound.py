@@ -36,7 +36,8 @@ def bound_in_state(state: "State", params: tuple[Any, ...], field: str, offset: 
     key = ("bound", field)
     places: Places | None = state.compiled.get(key)
     if places is None:
-        places = state.compiled.setdefault(key, _places(state, state.model._table.column(field)))
+        places = _places(state, state.model._table.column(field))
+        state.compiled[key] = places
     for index, is_list in places:
         value: Any = params[offset + index]
         if not is_list:
@@ -72,7 +73,9 @@ def _in_node(node: Node, state: "State", column: "Column") -> "Iterator[tuple[in
             for part in inner[::2]:
                 if isinstance(part, Node):
                     yield from _in_node(part, state, column)
-        case _ if AMONG in parts:
+        case _:
+            if AMONG not in parts:
+                return
             refs = [part for part in parts if isinstance(part, Ref)]
             values = [part for part in parts if isinstance(part, Parameter)]
             for ref, value in zip(refs, values, strict=False):

@@ -190,12 +190,12 @@ def check_assigned(
         column, values = model._table.column(field), assigned()
         if column not in values:
             return NOT_BOUND
-        value = values[column]
-        if hasattr(type(value), "resolve"):
+        value: object = values[column]
+        if hasattr(value.__class__, "resolve"):
             raise FieldError(
                 f"update() of {model.__name__}: {column.name} says which shard a row is in, and is not calculated"
             )
-        return cast("object", value)
+        return value
 
     get_resolver().check_shard(database, model, bound)
 

@@ -78,15 +78,14 @@ class Scattered(Generic[R_co]):
         """
         model = self._queryset._state.model
         shards = get_resolver().shards(model, is_write=is_write)
-        running = innermost()
-        if shards is None or running is None:
+        if shards is None or innermost() is None:
             return shards
         outside = [one for one in shards if one._current.get() is None]  # pyright: ignore[reportPrivateUsage]
         if outside:
             names = ", ".join(repr(one.alias) for one in outside)
             raise ModelError(
-                f"scatter() of {model.__name__}: a transaction is running on {running.alias!r}, and {names} would be "
-                "asked outside of it; end it before, or begin one on each shard"
+                f"scatter() of {model.__name__}: a transaction is running, and the shards {names} would be asked outside "
+                "of it; end it before, or begin one on each shard"
             )
         return shards
 

@@ -3,12 +3,13 @@
 import copy
 from collections.abc import Callable
 from functools import reduce
-from operator import add, and_, or_, xor
 from typing import Any, Final, NamedTuple
 
 from hyperdjango.models import _aggregation, _steps
 from hyperdjango.models._aggregate import Aggregate
 from hyperdjango.models._scatter_merge import COMPARED, core
+from hyperdjango.models._shapes import Cursor
+from hyperdjango.models._state import State
 from hyperdjango.models.aggregates import Avg, BitAnd, BitOr, BitXor, BoolAnd, BoolOr, Count, Max, Min, Sum
 from hyperdjango.models.errors import FieldError
 from hyperdjango.models.expressions import Value
@@ -18,13 +19,29 @@ def _least(one: Any, other: Any) -> Any:
     return min(one, other, key=core)
 
 
+def _add(one: Any, other: Any) -> Any:
+    return one + other
+
+
+def _and(one: Any, other: Any) -> Any:
+    return one & other
+
+
+def _or(one: Any, other: Any) -> Any:
+    return one | other
+
+
+def _xor(one: Any, other: Any) -> Any:
+    return one ^ other
+
+
 def _greatest(one: Any, other: Any) -> Any:
     return max(one, other, key=core)
 
 
 _COMBINED: Final[dict[type, Callable[[Any, Any], Any]]] = {
-    Count: add, Sum: add, Min: _least, Max: _greatest, BoolAnd: and_, BoolOr: or_, BitAnd: and_, BitOr: or_,
-    BitXor: xor,
+    Count: _add, Sum: _add, Min: _least, Max: _greatest, BoolAnd: _and, BoolOr: _or, BitAnd: _and, BitOr: _or,
+    BitXor: _xor,
 }  # fmt: skip
 NAMES: Final = ", ".join(sorted([one.__name__ for one in _COMBINED] + ["Avg"]))
 
@@ -54,7 +71,7 @@ def parts_of(queryset: Any, named: dict[str, Any]) -> tuple[dict[str, Any], dict
     parts: dict[str, Part] = {}
     for name, given in named.items():
         said = f"scatter() of {model}: aggregate({name}=…)"
-        kind = type(given)
+        kind: type = given.__class__
         if kind is not Avg and kind not in _COMBINED:
             shown = kind.__name__ if isinstance(given, Aggregate) else repr(given)
             raise FieldError(
@@ -96,9 +113,11 @@ def _without_default(given: Aggregate) -> Aggregate:
 
 def _check_order(queryset: Any, given: Aggregate, said: str) -> None:
     key, params = _steps.named_shape({"a": given})
-    made = queryset._then(
-        ("aggregate", key), params, lambda state, cursor: _aggregation.aggregated(state, cursor, {"a": given})
-    )
+
+    def build(state: State, cursor: Cursor) -> State:
+        return _aggregation.aggregated(state, cursor, {"a": given})
+
+    made = queryset._then(("aggregate", key), params, build)
     type_ = made._state.fields[0][1].type
     if type_ is None or type_.kind not in COMPARED:
         shown = "values of unknown type" if type_ is None else type_.sql
@@ -119,7 +138,7 @@ def combined(rows: list[dict[str, Any]], parts: dict[str, Part]) -> dict[str, An
         elif part.combine is not None:
             value = reduce(part.combine, first)
         else:
-            value = reduce(add, first) / sum(row[part.names[1]] for row in rows)
+            value = reduce(_add, first) / sum(row[part.names[1]] for row in rows)
         found[name] = part.default if value is None else value
     return found
 

@@ -153,11 +153,11 @@ def _owners(tables: "list[type[Model]]") -> "dict[type[Model], type[Model]]":
 
 
 def _databases_of(model: "type[Model]") -> "Sequence[Database]":
-    """The database of a model; all of them where it is sharded, but in a transaction only that one's."""
+    """The database of a model; all of them where it is sharded, but in transactions only those."""
     shards = get_resolver().shards(model, is_write=True)
-    if shards is None or innermost() is not None:
-        return (database_for(model, is_write=True),)
-    return shards
+    if shards is not None and innermost() is not None:
+        shards = [one for one in shards if one._current.get() is not None]  # pyright: ignore[reportPrivateUsage]
+    return shards or (database_for(model, is_write=True),)
 
 
 def with_tables(models: "Iterable[type[Model]] | None") -> "list[type[Model]]":

@@ -297,13 +297,16 @@ class AsyncCalls(AsyncPoolFace):
             request = await self._complete(sql, args, shape, target, first, None, timeout, watch)
             return request if watch is NOBODY else cast("native.Request", Finished(request, watch))
 
-    async def _commit(self, slot: Slot) -> None:
-        """Send the COMMIT that a connection owes.
+    async def _commit(self, slot: Slot, command: str = "COMMIT") -> None:
+        """Send the COMMIT, or COMMIT PREPARED, that a connection owes.
 
+        Args:
+            slot: The connection.
+            command: Which of the two.
         Raises:
             InFailedSqlTransaction: The backend has rolled back.
         """
-        check_committed(await _async_replies.run_owed(slot))
+        check_committed(await _async_replies.run_owed(slot), command)
 
     def _heard(self, error: BaseException) -> None:
         """A block ends with an error: for faces that look out for what became of the server."""

@@ -25,10 +25,12 @@ class Face:
         alias: What the application calls this database, where it has several; it stands in the routes of
             events.
         role: Of the server, `"primary"` or `"replica"`, where the alias stands for several.
+        reason: Why calls that nobody has routed go there.
     """
 
     alias: str | None = None
     role: str | None = None
+    reason: str | None = None
     _pool: Pool
     _settings: PoolSettings
     _opens_on_use: bool

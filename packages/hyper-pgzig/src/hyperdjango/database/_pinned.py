@@ -189,9 +189,11 @@ class Pinned:
 
     # The end.
 
-    def commit(self) -> bool:
+    def commit(self, command: str = "COMMIT") -> bool:
         """The outermost block has ended well. Returns whether a COMMIT is owed now, and to be sent.
 
+        Args:
+            command: What is owed in place of COMMIT: a PREPARE TRANSACTION.
         Raises:
             InFailedSqlTransaction: There is nothing to commit any more.
             InterfaceError: A statement of the block has ended its transaction.
@@ -213,7 +215,7 @@ class Pinned:
                 "a COMMIT or ROLLBACK inside the block has ended its transaction; "
                 "the statements after it were not part of it"
             )
-        connection.owe("COMMIT")
+        connection.owe(command)
         return True
 
     def abandon(self) -> None:
@@ -224,15 +226,18 @@ class Pinned:
             connection.disown(None)
 
 
-def check_committed(tag: str) -> None:
+def check_committed(tag: str, command: str = "COMMIT") -> None:
     """Raise when a COMMIT was answered with another command tag than its own.
 
+    Args:
+        tag: Of the answer.
+        command: What was sent: COMMIT, COMMIT PREPARED or PREPARE TRANSACTION.
     Raises:
         InFailedSqlTransaction: A statement had failed, so the backend rolled back instead.
     """
-    if tag != "COMMIT":
+    if tag != command:
         raise InFailedSqlTransaction(
-            f"the transaction was not committed: the server answered COMMIT with {tag}, "
+            f"the transaction was not committed: the server answered {command} with {tag}, "
             "because a statement in it had failed",
             sqlstate="25P02",
         )

@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
 PR_SET_PDEATHSIG: Final = 1
@@ -84,7 +85,8 @@ def _read_line() -> str:
 
 def _wait(server: subprocess.Popen[bytes], parent: int) -> str:
     """Return the command that came, "orphaned" when nobody is left to send one, "" when the server ended."""
-    watched = [0]
+    ended = _ended_children()
+    watched = [0, ended]
     pidfd_open: Callable[[int], int] | None = getattr(os, "pidfd_open", None)
     if pidfd_open is not None:
         try:
@@ -94,9 +96,37 @@ def _wait(server: subprocess.Popen[bytes], parent: int) -> str:
     while server.poll() is None:
         if os.getppid() != parent:
             return ORPHANED
-        if 0 in select.select(watched, [], [], None if pidfd_open else 0.2)[0]:
+        news = select.select(watched, [], [], None if pidfd_open else 0.2)[0]
+        if 0 in news:
             return _read_line()
+        if ended in news:
+            os.read(ended, 512)
+            _bury_adopted(server.pid)
     return ""
+
+
+def _ended_children() -> int:
+    """Return a file descriptor that can be read when a child has ended."""
+    source, target = os.pipe()
+    os.set_blocking(target, False)
+    signal.signal(signal.SIGCHLD, _be_woken)
+    signal.set_wakeup_fd(target, warn_on_full_buffer=False)
+    return source
+
+
+def _be_woken(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing: a signal that is not handled wakes nobody."""
+
+
+def _bury_adopted(server: int) -> None:
+    """Take note of ended children but the server itself: a program that starts others waits for their end.
+
+    Patroni's server, which daemonizes, is adopted by us, and would stay there as a zombie.
+    """
+    while found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+        if found.si_pid == server:
+            return
+        os.waitpid(found.si_pid, 0)
 
 
 def _stop(server: subprocess.Popen[bytes], how: signal.Signals) -> None:

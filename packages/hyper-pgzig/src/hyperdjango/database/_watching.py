@@ -248,7 +248,7 @@ class Watch:
         if ticket is not None and ticket.channel is not None:
             slot = ticket.channel.slot
         face = self._face
-        role, reason = routed.get() or (face.role, None)
+        role, reason = routed.get() or (face.role, face.reason)
         return route_of(face._pool, slot, face.alias, role, reason)
 
 

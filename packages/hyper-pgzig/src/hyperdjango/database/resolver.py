@@ -11,6 +11,7 @@ from hyperdjango.database._global import get_db
 from hyperdjango.database._running import innermost
 
 if TYPE_CHECKING:
+    from hyperdjango.database._async_calls import AsyncCalls
     from hyperdjango.database.client import Database
 
 DEFAULT_ALIAS = "default"
@@ -141,7 +142,7 @@ def database_for(
     """Return the Database for a statement about a model: the precedence of the contract, in one place.
 
     `using` counts first, then the transaction that was begun last in this task, then where the instance came
-    from, then what the resolver says.
+    from, then what the resolver says. Among transactions that were begun together the last two choose.
 
     Args:
         model: Whose table it is about.
@@ -159,12 +160,39 @@ def database_for(
         return resolver.resolve(using, model, is_write=is_write, instance_alias=None, bound=bound)
     running = innermost()
     if running is not None:
-        database = cast("Database", running)
+        if isinstance(running, tuple):
+            database = _one_of(running, model, own, is_write=is_write, bound=bound)
+        else:
+            database = cast("Database", running)
         if model is not None:
             resolver.check_shard(database, model, bound)
         return database
+    return _resolved(model, own, is_write=is_write, bound=bound)
+
+
+def _resolved(model: type[Any] | None, own: "Database | None", *, is_write: bool, bound: Bound) -> "Database":
+    """Return the Database for a statement that neither `using()` nor a transaction decides."""
     if own is None:
-        return resolver.resolve(None, model, is_write=is_write, instance_alias=None, bound=bound)
+        return _resolver.resolve(None, model, is_write=is_write, instance_alias=None, bound=bound)
     if own.alias is None:
         return own  # nobody knows it by name
-    return resolver.resolve(None, model, is_write=is_write, instance_alias=own.alias, bound=bound)
+    return _resolver.resolve(None, model, is_write=is_write, instance_alias=own.alias, bound=bound)
+
+
+def _one_of(
+    running: "tuple[AsyncCalls, ...]",
+    model: type[Any] | None,
+    own: "Database | None",
+    *,
+    is_write: bool,
+    bound: Bound,
+) -> "Database":
+    """Return the one of several Databases, whose transactions were begun together, that a statement belongs to.
+
+    It is where the statement would go without any transaction; where that is none of them, the first.
+    """
+    found = _resolved(model, own, is_write=is_write, bound=bound)
+    # Faces of one alias share the variable of its running transaction.
+    if any(found._current is one._current for one in running):
+        return found
+    return cast("Database", running[0])

@@ -330,7 +330,7 @@ class TransactionBlock:
         self._transaction: Transaction | None = None
         self._savepoint: Savepoint | None = None
         self._token: Token[Transaction | None] | None = None
-        self._running_token: Token[tuple[AsyncCalls, ...]] | None = None
+        self._running_token: Token[tuple[AsyncCalls | tuple[AsyncCalls, ...], ...]] | None = None
 
     async def __aenter__(self) -> Self:
         """Take a connection, or set a savepoint inside another block; both begin with the first statement."""
@@ -371,20 +371,26 @@ class TransactionBlock:
                 watch.slot = transaction.slot
                 await transaction.leave_nested(savepoint, failed=error is not None)
             return
-        assert self._token is not None
-        assert self._running_token is not None
         with self._watched("COMMIT" if error is None else ROLLBACK_SQL) as watch:
             watch.slot = transaction.slot
-            self._database._current.reset(self._token)
-            running.reset(self._running_token)
+            self._leave()
             await self._end(transaction, error)
         if error is None:
             await _callbacks.run(transaction.callbacks)
 
+    # The steps of the end of an outermost block, for blocks of several Databases that end together.
+
+    def _leave(self) -> None:
+        """What the task does from now on is not part of the block."""
+        assert self._token is not None
+        assert self._running_token is not None
+        self._database._current.reset(self._token)
+        running.reset(self._running_token)
+
     async def _end(self, transaction: Transaction, error: BaseException | None) -> None:
         """COMMIT or ROLLBACK, and give the connection back."""
         try:
-            slot = await transaction.close(failed=error is not None)
+            await transaction.close(failed=error is not None)
         except BaseException:
             # A task of the block still uses the connection, and nobody is left to wait for it.
             self._database._give_back_later(transaction)
@@ -394,14 +400,23 @@ class TransactionBlock:
             if error is not None:
                 transaction.abandon()
                 self._database._heard(error)
-            elif transaction.commit():
-                await self._database._commit(slot)
-            transaction.is_committed = error is None
-            # What is not committed `_release` rolls back: before somebody else has the connection.
+            else:
+                await self._commit(transaction)
         finally:
-            if not transaction.is_committed:
-                transaction.undo()
-            await self._database._release(slot, is_block=True)
+            await self._give_back(transaction)
+
+    async def _commit(self, transaction: Transaction) -> None:
+        """COMMIT, where anything was sent. The block is closed."""
+        if transaction.commit():
+            await self._database._commit(transaction.slot)
+        transaction.is_committed = True
+
+    async def _give_back(self, transaction: Transaction) -> None:
+        """Give the connection back."""
+        if not transaction.is_committed:
+            transaction.undo()
+        # What is not committed this rolls back: before somebody else has the connection.
+        await self._database._release(transaction.slot, is_block=True)
 
     def __call__(
         self, function: Callable[P, Coroutine[object, object, R]]

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from rich.markup import escape
 from rich.table import Table
 
-from hyperdjango._demo import bulk, concurrent, orm
+from hyperdjango._demo import bulk, concurrent, orm, replicas
 from hyperdjango._demo.tour import STATIONS, Step, Tour, duration
 from hyperdjango.database import DivisionByZero, SyncDatabase, UniqueViolation
 
@@ -255,4 +255,5 @@ STEPS: Final = [
     Step("models", orm.declare),
     Step("querysets", orm.querysets),
     Step("related rows", orm.related),
+    Step("a replica", replicas.replica),
 ]

@@ -10,13 +10,16 @@ import time
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from hyperdjango.database import Database, Error, NativeExtensionMissing, quote_identifier
+
+if TYPE_CHECKING:
+    from hyperdjango.database._embedded_replica import ReplicatedServer
 
 INTERRUPTED: Final = 130  # what a shell reports for a program that Ctrl-C ended
 STATIONS: Final = 200
@@ -30,6 +33,7 @@ class Tour:
     console: Console
     url: str
     rows: int
+    server: "ReplicatedServer | None" = None  # None for that of DATABASE_URL
     schema: str = field(default_factory=lambda: f"hyper_demo_{secrets.token_hex(4)}")
     kept: dict[str, Any] = field(default_factory=dict[str, Any])  # what a step leaves for later ones
 
@@ -86,21 +90,28 @@ def duration(seconds: float) -> str:
     return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.1f} ms"
 
 
+class Place(NamedTuple):
+    """Where the tour runs; `server` where that is one of its own."""
+
+    url: str
+    server: "ReplicatedServer | None" = None
+
+
 @contextmanager
-def server_url(console: Console) -> Generator[str, None, None]:
-    """Give the URL of DATABASE_URL, or start a server of our own and stop it afterwards."""
+def place(console: Console) -> Generator[Place, None, None]:
+    """Give the server of DATABASE_URL, or start one of our own and stop it afterwards."""
     given = os.environ.get("DATABASE_URL")
     if given:
         console.print("Using the server of DATABASE_URL.")
-        yield given
+        yield Place(given)
         return
-    from hyperdjango.database._embedded_server import EmbeddedServer  # noqa: PLC0415 - not with DATABASE_URL
+    from hyperdjango.database._embedded_replica import ReplicatedServer  # noqa: PLC0415 - not with DATABASE_URL
 
     with ExitStack() as stack:
         with console.status("Making a PostgreSQL server …"):
-            server = stack.enter_context(EmbeddedServer())
+            server = stack.enter_context(ReplicatedServer())
         console.print(f"A PostgreSQL {server.binaries.version} of our own is running until the tour ends.")
-        yield server.url
+        yield Place(server.url, server)
 
 
 def run_demo(*, rows: int, console: Console | None = None) -> int:
@@ -115,8 +126,8 @@ def run_demo(*, rows: int, console: Console | None = None) -> int:
 
     console = console or Console()
     try:
-        with server_url(console) as url:
-            tour = Tour(Database(url, min_size=2, max_size=8), console, url, rows)
+        with place(console) as (url, server):
+            tour = Tour(Database(url, min_size=2, max_size=8), console, url, rows, server)
             console.print(summary(asyncio.run(run_steps(tour, STEPS))))
     except KeyboardInterrupt:
         console.print("Interrupted; nothing was left behind.")
