@@ -61,7 +61,7 @@ def batch_of(queryset: Any, field: str, *, many: bool) -> Batch:
             new = queryset._clone()
             new._state = ask.state
             new._params = queryset._params + arrays_of(wanted, 1)
-            rows = await new._rows(ask.statement, new._database(is_write=new._is_write()))
+            rows = await new._rows(ask.statement, new._database(is_write=ask.statement.locks))
             groups = grouped(rows, (column,), is_beside=ask.is_beside)
         found = [groups.get(key, ()) for key in folded(list(keys), (column,))]
         given = [list(group) if many else _only(model, column, group) for group in found]

@@ -8,6 +8,7 @@ from hyperdjango.models._awaiting import CHUNK, Awaiting
 from hyperdjango.models._chain import M_co, R_co
 from hyperdjango.models._paging import Page
 from hyperdjango.models._prepared import Prepared
+from hyperdjango.models._scatter import CONCURRENCY, Scattered
 
 if TYPE_CHECKING:
     from hyperdjango.dataloader import DataLoader, Options
@@ -52,6 +53,19 @@ class Reading(Awaiting[M_co, R_co]):
         `cheap = Book.objects.filter(price__lt=Param("max")).prepare()`, then `await cheap(max=10)`.
         """
         return Prepared(self)
+
+    def scatter(self, concurrency: int = CONCURRENCY) -> Scattered[R_co]:
+        """All shards of a sharded model at once; it comes last. Of a model that is not sharded, its one database.
+
+        `await`, `async for`, `first`, `get`, `count`, `exists`, `aggregate`, `update` and `delete` then are over
+        all of them. Order, slices and `distinct()` hold for all rows together; text is ordered by code points.
+
+        Args:
+            concurrency: How many shards are asked at once.
+        Raises:
+            FieldError: Something cannot be done over several databases; the text says what to do instead.
+        """
+        return Scattered(self, concurrency)
 
     @overload
     def loader(
