@@ -142,6 +142,7 @@ async def test_a_replica_set_of_servers_without_a_log_is_refused_with_the_remedy
     text = str(caught.value)
     assert "alias 'default' (127.0.0.1:" in text
     assert ") is Amazon Aurora, and that has no position in the write-ahead log" in text
+    assert "Say read_your_writes=2.0" in text
     assert "an alias each, with PrimaryReplicaRouter" in text
 
 

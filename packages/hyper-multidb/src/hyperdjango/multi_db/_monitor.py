@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hyperdjango.database import SyncDatabase
 from hyperdjango.database.errors import Error
-from hyperdjango.multi_db._probe import PROBE, Answer
+from hyperdjango.multi_db._probe import Answer
 
 if TYPE_CHECKING:
     from hyperdjango.multi_db._node import Node
@@ -79,7 +79,7 @@ class Monitor:
 
     def _ask(self, database: SyncDatabase) -> bool:
         try:
-            row = database.query_one(PROBE, into=tuple, timeout=self._timeout)
+            row = database.query_one(self._node.question, into=tuple, timeout=self._timeout)
         except (Error, OSError, RuntimeError) as error:
             # RuntimeError: the interpreter is about to end.
             replica_set = self._set()

@@ -48,6 +48,7 @@ class Node:
         is_many: Several servers answer under this address, so nothing of this is known of any of them.
         lag: Seconds, by the primary's log; infinite while it is not known.
         in_flight: Reads under way.
+        question: What it is asked: PROBE, or less where it does not know all of that.
         failure: Why it does not answer.
         heard_at: When it last did, by time.monotonic.
     """
@@ -72,6 +73,7 @@ class Node:
         self._lives: set[str] = set()
         self._patience_at = 0.0
         self._polls: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Future[None]] = WeakKeyDictionary()
+        self.question = PROBE
         self.options = options
         self.url = url
         self.database = Database(url, **options)
@@ -92,7 +94,7 @@ class Node:
         """Have each new connection of a Database to this server asked who it is."""
 
         async def hello(connection: "HookConnection") -> None:
-            row = await connection.query_one(PROBE, into=tuple)
+            row = await connection.query_one(self.question, into=tuple)
             self.learn(Answer.of(row))
 
         hooks = database._pool.hooks

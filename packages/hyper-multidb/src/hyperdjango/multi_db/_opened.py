@@ -12,7 +12,7 @@ from hyperdjango.multi_db._config import Spec
 from hyperdjango.multi_db._node import Node
 from hyperdjango.multi_db._policy import policy_of
 from hyperdjango.multi_db._primary import PrimaryFace
-from hyperdjango.multi_db._probe import PROBE, Answer
+from hyperdjango.multi_db._probe import PLAIN_PROBE, Answer
 from hyperdjango.multi_db._reader import ReaderFace
 from hyperdjango.multi_db._replica_set import ReplicaSet
 from hyperdjango.multi_db.across_errors import CapabilityMissing
@@ -22,7 +22,8 @@ from hyperdjango.multi_db.errors import Misconfigured
 # SQLSTATE classes of servers that have not got a function, or do not let it be used.
 REFUSALS: Final = frozenset({"0A", "42", "55"})
 WITHOUT_LSN: Final = (
-    "a replica set goes by that. Give the endpoints for writes and for reads an alias each, with "
+    "reads after own writes and max_lag go by that. Say read_your_writes=2.0 (the seconds after a write in which "
+    "reads go to the primary) and no max_lag; or give the endpoints for writes and for reads an alias each, with "
     "PrimaryReplicaRouter between them"
 )
 
@@ -123,11 +124,14 @@ async def _ask(node: Node, spec: Spec, url: str) -> Answer:
         Misconfigured: It cannot say how far its log is: it is no PostgreSQL.
     """
     try:
-        await node.database.connect()
-        return Answer.of(await node.database.query_one(PROBE, into=tuple))
+        return await _answer_of(node)
     except BaseException as error:
         error.add_note(f"asking {node.name} who it is")
         if isinstance(error, DatabaseError) and (error.sqlstate or "")[:2] in REFUSALS:
+            assert spec.replicas is not None
+            if not spec.replicas.options.needs_lsn:
+                node.question = PLAIN_PROBE
+                return await _answer_of(node)
             # By a pool that does not greet its connections with the very question that was refused.
             options: dict[str, Any] = {**spec.database, "min_size": 0, "max_size": 1}
             async with Database(url, **options) as plain:
@@ -137,6 +141,11 @@ async def _ask(node: Node, spec: Spec, url: str) -> Answer:
             except CapabilityMissing as missing:
                 raise Misconfigured(f"alias {missing}") from error
         raise
+
+
+async def _answer_of(node: Node) -> Answer:
+    await node.database.connect()
+    return Answer.of(await node.database.query_one(node.question, into=tuple))
 
 
 def _answer(outcome: Answer | BaseException) -> Answer:

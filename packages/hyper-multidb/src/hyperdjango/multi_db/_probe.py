@@ -24,6 +24,13 @@ SELECT in_recovery,
 FROM (SELECT pg_catalog.pg_is_in_recovery() AS in_recovery) AS server
 """
 
+# Of servers that do not say how far their log is: roles and lives, and nothing of lag.
+PLAIN_PROBE: Final = """
+SELECT pg_catalog.pg_is_in_recovery(), '0/0', 0::int8,
+       extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text, '',
+       pg_catalog.current_setting('transaction_read_only') = 'on'
+"""
+
 # How far the log is, behind a COMMIT: timeline and LSN in one text. What is inserted, not what is flushed:
 # with synchronous_commit = off the commit is not flushed yet.
 POSITION: Final = """
@@ -67,4 +74,4 @@ class Answer(NamedTuple):
         return Position(self.timeline, self.lsn)
 
 
-__all__ = ["POSITION", "PROBE", "REPLAYED", "Answer"]
+__all__ = ["PLAIN_PROBE", "POSITION", "PROBE", "REPLAYED", "Answer"]
