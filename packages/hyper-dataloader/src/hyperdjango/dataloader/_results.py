@@ -28,7 +28,9 @@ def values_of(results: Any, cache_keys: Sequence[Any], loader: str, function: st
                 f"DataLoader {loader!r}: {function}() returned {type(results).__name__}; it must return a "
                 "sequence with one value for each key, in their order, or a mapping of keys to values"
             )
-    values: list[Any] = results if type(results) is list else list(cast("Sequence[Any]", results))
+    values = cast("list[Any]", results)
+    if type(results) is not list:
+        values = list(values)
     if len(values) != len(cache_keys):
         raise BatchLengthError(loader, function, len(cache_keys), len(values))
     return values
