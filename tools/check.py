@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import check_contract
 import check_generated
 import check_layers
 import check_packages
@@ -142,6 +143,7 @@ STEPS: Final = (
     Step("stubs", "the extension's .pyi against the extension", stubs, is_fast=False),
     Step("generated", "generated files are what their generators give", check_generated.main, is_fast=False),
     Step("packages", "sdists and wheels, installed alone and together", check_packages.main, is_fast=False),
+    Step("contract", "the contract's tests against the installed wheels", check_contract.main, is_fast=False),
     Step("tests", "uv run pytest", tests, is_fast=False),
 )
 FAST_TESTS: Final = Step("tests", "pytest, without servers", fast_tests)
