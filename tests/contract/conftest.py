@@ -8,7 +8,7 @@ need no unusual names.
 import itertools
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -78,13 +78,23 @@ def schemas(database_url: str) -> Iterator[SyncDatabase]:
 
 
 @pytest.fixture
-def url(database_url: str, schemas: SyncDatabase) -> str:
+def make_url(database_url: str, schemas: SyncDatabase) -> Callable[[], str]:
+    """Makes URLs whose sessions have an empty schema in front, each another one."""
+
+    def make() -> str:
+        schema = f"contract_{next(numbers)}"
+        schemas.execute(f"CREATE SCHEMA {schema}")
+        separator = "&" if urlsplit(database_url).query else "?"
+        options = quote(f"-c search_path={schema},public", safe="")
+        return f"{database_url}{separator}options={options}"
+
+    return make
+
+
+@pytest.fixture
+def url(make_url: Callable[[], str]) -> str:
     """A URL whose sessions have an empty schema of this test in front."""
-    schema = f"contract_{next(numbers)}"
-    schemas.execute(f"CREATE SCHEMA {schema}")
-    separator = "&" if urlsplit(database_url).query else "?"
-    options = quote(f"-c search_path={schema},public", safe="")
-    return f"{database_url}{separator}options={options}"
+    return make_url()
 
 
 @pytest.fixture

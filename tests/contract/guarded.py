@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from contract.certificates import Authority, Files
 from hyperdjango.database import SyncDatabase
@@ -22,7 +22,7 @@ class Guarded(NamedTuple):
     authority: Authority
     client: Files
 
-    def url(self, user: str, **query: str) -> str:
+    def url(self, user: str, **query: Any) -> str:
         return self.server.url_for(user=user, password="secret", **query)
 
 

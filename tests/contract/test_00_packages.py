@@ -36,9 +36,8 @@ def test_nothing_but_installed_wheels_is_seen() -> None:
     assert Path(sys.prefix).resolve() == environment
     assert sys.flags.safe_path
     places = [Path(place).resolve() for place in hyperdjango.__path__]
-    assert places == [
-        Path(importlib.metadata.distribution("hyperdjango").locate_file("hyperdjango")).resolve()
-    ]
+    installed = importlib.metadata.distribution("hyperdjango").locate_file("hyperdjango")
+    assert places == [Path(str(installed)).resolve()]
     assert native.__file__ is not None
     assert Path(native.__file__).resolve().parent == places[0]
     assert places[0].is_relative_to(environment)

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -22,7 +23,7 @@ from hyperdjango.database import (
 CleanEnvironment = pytest.MonkeyPatch
 
 
-async def startup(url: str, server: Deaf, **arguments: object) -> dict[str, str]:
+async def startup(url: str, server: Deaf, **arguments: Any) -> dict[str, str]:
     """Return the startup message that a URL leads to."""
     with pytest.raises(ConnectionFailed):
         await Database(url, 1, sslmode="disable", port=server.port, **arguments).connect()
@@ -102,11 +103,12 @@ async def test_disconnect_may_be_called_any_number_of_times(url: str) -> None:
 async def test_is_connected_is_a_bool(url: str) -> None:
     """is_connected: bool."""
     db = Database(url, 1, 2)
-    assert db.is_connected is False
+    seen = [db.is_connected]
     await db.connect()
-    assert db.is_connected is True
+    seen.append(db.is_connected)
     await db.disconnect()
-    assert db.is_connected is False
+    seen.append(db.is_connected)
+    assert seen == [False, True, False]
 
 
 @pytest.mark.line("1.backend")
@@ -423,9 +425,10 @@ def test_all_threads_get_the_same_one(configured: str) -> None:
 async def test_its_pool_opens_on_the_first_query(configured: str) -> None:
     """Its pool opens on the first query."""
     db = get_db()
-    assert not db.is_connected
+    seen = [db.is_connected]
     assert await db.query_val("SELECT 1") == 1
-    assert db.is_connected
+    seen.append(db.is_connected)
+    assert seen == [False, True]
     await db.disconnect()
     set_db(None)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from typing import Any
 
 import pytest
 from contract.certificates import Authority
@@ -10,7 +11,7 @@ from contract.wire import Deaf
 from hyperdjango.database import ConnectionFailed, Database
 
 
-async def who(url: str, **arguments: object) -> tuple[str, bool]:
+async def who(url: str, **arguments: Any) -> tuple[str, bool]:
     """Connect; return the user's name and whether the session is encrypted."""
     async with Database(url, 1, 1, **arguments) as db:
         row = await db.query_one(
