@@ -170,7 +170,7 @@ def check_held(instance: Any, database: "Database") -> None:
 
 def check_written(instance: Any, database: "Database") -> None:
     """Check that an instance is written to the shard that its key says now."""
-    get_resolver().check_shard(database, type(instance), partial(bound_in_slots, instance))
+    get_resolver().check_shard(database, instance.__class__, partial(bound_in_slots, instance))
 
 
 def check_assigned(
