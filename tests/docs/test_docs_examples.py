@@ -23,6 +23,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).resolve().parents[2]
 PAGES: Final = sorted(
     path.relative_to(ROOT).as_posix()
-    for path in (ROOT / "README.md", ROOT / "packages/hyper-pgzig/README.md", *ROOT.glob("docs/**/*.md"))
+    for path in (ROOT / "README.md", *ROOT.glob("packages/*/README.md"), *ROOT.glob("docs/**/*.md"))
 )
 PROGRAM_SECONDS_MAX: Final = 60
 
@@ -265,12 +266,11 @@ async def test_a_page_does_what_it_says(
     monkeypatch.setattr(registry, "_by_name", WeakValueDictionary())
     text = (ROOT / page).read_text(encoding="utf-8")
     async with Database(database_url, min_size=1) as db, as_global(db):
-        namespace: dict[str, Any] = {
-            "__name__": "example",
-            "db": db,
-            "_is": _is,
-            "_raises": _raises,
-        }
+        # What reads annotations, as schemas of GraphQL do, looks for the names of a class in its module.
+        module = ModuleType("example")
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        namespace = vars(module)
+        namespace.update(db=db, _is=_is, _raises=_raises)
         for block in blocks(page, text):
             if block.is_program:
                 await run_program(block, database_url)
