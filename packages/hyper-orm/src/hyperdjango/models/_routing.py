@@ -211,9 +211,9 @@ def database_of_many(
     own: Database | None = None
     if isinstance(using, Own):
         own, using = using.database, None
-    instances = [one for one in instances if type(one) is model]  # what is none is refused later
     if using is not None or not instances or get_resolver().shards(model, is_write=True) is None:
         return database_for(model, using, own, is_write=True)
+    instances = [one for one in instances if type(one) is model]  # what is none is refused later
     found: dict[int, Database] = {}
     for instance in instances:
         bound: Bound = partial(bound_in_row, instance)
@@ -226,7 +226,7 @@ def database_of_many(
             f"{method} of {model.__name__}: the instances belong to the shards {names}, and no transaction reaches "
             "several; call it once for the instances of each"
         )
-    return next(iter(found.values()))
+    return next(iter(found.values())) if found else database_for(model, is_write=True)
 
 
 __all__ = [
