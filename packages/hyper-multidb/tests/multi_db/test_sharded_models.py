@@ -34,13 +34,15 @@ BY = {"ShardedOrder": "tenant", "ShardedLine": "tenant"}
 
 
 @pytest.fixture
-async def connections(server: Server) -> AsyncIterator[ConnectionManager]:
-    names = {alias: server.create_database() for alias in ("default", *SHARDS)}
+async def connections(
+    two_shards: tuple[str, str], embedded_server: Server
+) -> AsyncIterator[ConnectionManager]:
+    """Two shards on servers of their own, and what is not sharded beside the first."""
+    default = embedded_server.create_database()
+    urls = {"default": embedded_server.url_for(default), **dict(zip(SHARDS, two_shards, strict=True))}
     manager = ConnectionManager()
     try:
-        async with await manager.configure(
-            {alias: {"url": server.url_for(name), "max_size": 3} for alias, name in names.items()}
-        ):
+        async with await manager.configure({name: {"url": url, "max_size": 3} for name, url in urls.items()}):
             manager.router = ShardRouter(SHARDS, BY, by=ByLookup({1: "east", 2: "west", 3: "east"}))
             await create_schema([ShardedOrder, ShardedLine, PlainCountry])
             for tenant in (1, 2, 3):
@@ -48,8 +50,7 @@ async def connections(server: Server) -> AsyncIterator[ConnectionManager]:
                 await order.lines.create(tenant=tenant, text=f"line of {tenant}")
             yield manager
     finally:
-        for name in names.values():
-            server.drop_database(name)
+        embedded_server.drop_database(default)
 
 
 async def rows(connections: ConnectionManager, alias: str) -> list[Any]:
