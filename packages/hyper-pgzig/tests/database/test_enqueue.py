@@ -228,11 +228,12 @@ def test_futures_that_empty_the_lists_do_no_harm() -> None:
 
 @pytest.mark.parametrize("wrong", [None, (), {}, 5, "x"], ids=repr)
 def test_only_lists_of_futures_are_answered(wrong: Any) -> None:
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: native.all_wait(wrong),
         lambda: native.answer(wrong, []),
         lambda: native.answer([], wrong),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(TypeError):
             call()
     with pytest.raises(AttributeError):

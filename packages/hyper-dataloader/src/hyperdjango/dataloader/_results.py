@@ -19,7 +19,7 @@ def values_of(results: Any, cache_keys: Sequence[Any], loader: str, function: st
         BatchLengthError: A sequence of another length.
         BatchResultError: Neither a sequence nor a mapping.
     """
-    kind: type[object] = type(results)
+    kind: type[Any] = type(results)  # pyright: ignore[reportUnknownVariableType]
     # list and tuple are what is returned nearly always, and asking an abstract class takes longer.
     if kind is not list and kind is not tuple:
         if isinstance(results, Mapping):
