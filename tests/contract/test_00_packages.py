@@ -3,6 +3,8 @@
 import importlib
 import importlib.metadata
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +93,39 @@ names = [hyperdjango.Database, hyperdjango.get_db, hyperdjango.settings, hyperdj
 print(all(names))
 """
     assert python(program) == "True"
+
+
+@pytest.mark.line("0.alone")
+def test_the_driver_works_alone(tmp_path: Path, url: str) -> None:
+    """Installing hyper-pgzig alone gives a working driver."""
+    for path in importlib.metadata.files("hyper-pgzig") or ():
+        source = Path(str(path.locate()))
+        if path.parts[0] != ".." and source.is_file():
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, tmp_path / path)
+    program = f"""
+import asyncio, importlib.util, sys
+sys.path.insert(0, {str(tmp_path)!r})
+from hyperdjango.database import Database
+
+async def main():
+    async with Database({url!r}, 1, 1) as db:
+        return await db.query("SELECT $1::int AS n", 7)
+
+assert importlib.util.find_spec("hyperdjango.models") is None
+print(asyncio.run(main()))
+"""
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout.strip(), done.stderr) == ("[{'n': 7}]", "")
+
+
+@pytest.mark.line("0.everything")
+def test_the_full_stack_brings_everything() -> None:
+    """Installing hyperdjango gives everything."""
+    brought = {re.split(r"[^\w-]", text)[0] for text in importlib.metadata.requires("hyperdjango") or ()}
+    assert brought >= set(DISTRIBUTIONS) - {"hyperdjango"}
 
 
 @pytest.mark.line("0.wheel.one_extension")

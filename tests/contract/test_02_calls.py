@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import inspect
+import io
 import json
 import threading
 import time
@@ -209,6 +210,12 @@ async def test_explain_gives_the_plan(db: Database) -> None:
 # -- timeout --
 
 SLOW = "SELECT pg_sleep(20)"
+
+
+async def collect(rows: AsyncIterator[Any]) -> list[Any]:
+    return [row async for row in rows]
+
+
 TIMED: dict[str, Callable[[Database], Any]] = {
     "query": lambda db: db.query(SLOW, timeout=0.1),
     "query_one": lambda db: db.query_one(SLOW, timeout=0.1),
@@ -217,6 +224,12 @@ TIMED: dict[str, Callable[[Database], Any]] = {
     "execute_many": lambda db: db.execute_many("SELECT pg_sleep($1)", [(20,)], timeout=0.1),
     "pipeline": lambda db: db.pipeline([SLOW], timeout=0.1),
     "explain": lambda db: db.explain(SLOW, analyze=True, timeout=0.1),
+    "copy_records": lambda db: db.copy_records("locked", [(1,)], timeout=0.1),
+    "COPY": lambda db: db.execute("COPY locked FROM STDIN", "1\n", timeout=0.1),
+    "copy_out": lambda db: db.copy_out("COPY (SELECT pg_sleep(20)) TO STDOUT", timeout=0.1).write_to(
+        io.BytesIO()
+    ),
+    "stream": lambda db: collect(db.stream(SLOW, timeout=0.1)),
     "query_json": lambda db: db.query_json(SLOW, timeout=0.1),
     "query_arrow": lambda db: db.query_arrow(f"SELECT 1 FROM ({SLOW}) AS t", timeout=0.1),
 }
@@ -224,10 +237,13 @@ TIMED: dict[str, Callable[[Database], Any]] = {
 
 @pytest.mark.line("2.timeout")
 @pytest.mark.parametrize("call", TIMED)
-async def test_every_call_has_a_timeout(db: Database, call: str) -> None:
+async def test_every_call_has_a_timeout(url: str, db: Database, call: str) -> None:
     """timeout= seconds on every call."""
-    with pytest.raises(QueryTimeout) as failed:
-        await TIMED[call](db)
+    await db.execute("CREATE TABLE locked (n int)")
+    async with Database(url, 1, 1) as other, other.transaction():
+        await other.execute("LOCK TABLE locked")
+        with pytest.raises(QueryTimeout) as failed:
+            await TIMED[call](db)
     assert isinstance(failed.value, TimeoutError)
     assert await db.query_val("SELECT 1") == 1
 
