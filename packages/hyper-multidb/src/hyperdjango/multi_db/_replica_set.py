@@ -45,6 +45,8 @@ LAGGING: Final = "the replicas lag"
 DOWN: Final = "no replica answers"
 NO_REPLICA: Final = "there is no replica"
 
+# Between two questions to all servers, while somebody waits for a primary.
+SEARCH_SECONDS: Final = 0.2
 # How many of the primary's LSNs are kept to tell the age of what a replica has.
 SAMPLES: Final = 600
 
@@ -101,6 +103,7 @@ class ReplicaSet:
         )
         self._policy = policy
         self._without = NO_REPLICA
+        self._searched_at = 0.0
         self._lock = threading.RLock()
         # Of the primary, by time.monotonic.
         self._samples: deque[tuple[float, Position]] = deque(maxlen=SAMPLES)
@@ -182,12 +185,14 @@ class ReplicaSet:
     def note_failure(self, node: "Node", error: BaseException) -> None:
         """A server does not answer, or takes no more."""
         with self._lock:
-            if node.is_up:
+            was_up = node.is_up
+            if was_up:
                 _logger.warning("alias %r: %s does not answer: %s", self.alias, node.name, error)
             node.fail(error)
             self._look_for_primary()
             self._sort_out()
-        self.wake()
+        if was_up:  # else its own monitor would wake itself, and never pause
+            self.wake()
 
     def _look_for_primary(self) -> None:
         """The primary is whoever takes writes, on the latest timeline."""
@@ -275,10 +280,13 @@ class ReplicaSet:
 
     async def find_primary(self, seconds: float) -> bool:
         """Wait until a server is known to take writes; False where that takes longer."""
-        self.wake()
         until = time.monotonic() + seconds
         began = time.monotonic()
         while True:
+            # Who is down is asked less and less often, but now somebody waits for it.
+            if time.monotonic() - self._searched_at >= SEARCH_SECONDS:
+                self._searched_at = time.monotonic()
+                self.wake()
             primary = self.primary
             if primary.is_up and primary.in_recovery is False and primary.heard_at > began:
                 return True
