@@ -205,9 +205,12 @@ class PrimaryFace(Database):
         scope = scopes.current.get()
         alias = self._set.alias
         if not self._set.by_lsn:
-            await super()._commit(slot, command)
-            if self._set.by_seconds is not None:
-                scope.note_time(alias)
+            try:
+                await super()._commit(slot, command)
+            finally:
+                # What was cancelled or lost may have happened all the same.
+                if self._set.by_seconds is not None:
+                    scope.note_time(alias)
             return
         connection = slot.connection
         try:
@@ -226,10 +229,10 @@ class PrimaryFace(Database):
             scope.doubt(alias)
             raise
 
-    async def position(self) -> Position:
+    async def position(self, timeout: float | None = None) -> Position:
         """Ask how far the log is."""
         with silently():  # it is nobody's call
-            return Position.parse(await self.plain.query_val(POSITION))
+            return Position.parse(await self.plain.query_val(POSITION, timeout=timeout))
 
     async def _run_items(
         self, items: "list[_pipeline.Item]", deadline: float | None, watch: "Watch"

@@ -18,6 +18,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from hyperdjango.database.errors import Error
 from hyperdjango.multi_db import scope as scopes
 from hyperdjango.multi_db._monitor import Monitor
 
@@ -142,25 +143,34 @@ class ReplicaSet:
                 return self.primary, RECENT
         return (first if len(ready) == 1 else self._policy.pick(ready)), REPLICA
 
-    async def settle(self, scope: "Scope") -> "tuple[Node, str]":
-        """As `choose`, where no replica is known to have the own write: wait for one, within the bound."""
+    async def settle(self, scope: "Scope", deadline: float | None = None) -> "tuple[Node, str]":
+        """As `choose`, where no replica is known to have the own write: wait for one, within the bound.
+
+        Args:
+            scope: Of the read.
+            deadline: Of the read, by the loop's clock; None is no limit.
+        """
         node, reason = self.choose(scope)
         if node is not None:
             return node, reason
         alias = self.alias
-        if alias in scope.in_doubt:
+        mark = scope.in_doubt.get(alias)
+        if mark is not None:
             assert self.face is not None
-            scope.in_doubt.discard(alias)
             try:
-                scope.note(alias, await self.face.position())
-            except BaseException:
-                scope.doubt(alias)
-                raise
+                position = await self.face.position(_left(deadline))
+            except (Error, OSError):
+                # It stays in doubt. The read is the primary's, and waits for a new one like any other.
+                return self.primary, BEHIND
+            # Not before: others who read meanwhile must not go by what was known earlier.
+            scope.settle(alias, mark, position)
             node, reason = self.choose(scope)
             if node is not None:
                 return node, reason
         position = scope.positions.get(alias)
         seconds = self.options.lsn_wait
+        if deadline is not None:
+            seconds = min(seconds, deadline - asyncio.get_running_loop().time())
         if position is not None and seconds > 0:
             hopeful = [node for node in self.ready if node.may_catch_up(position, seconds)]
             if hopeful:
@@ -323,6 +333,11 @@ class ReplicaSet:
     def scope(self) -> "Scope":
         """The scope of the caller."""
         return scopes.current.get()
+
+
+def _left(deadline: float | None) -> float | None:
+    """Return the seconds until a deadline by the loop's clock."""
+    return None if deadline is None else max(0.001, deadline - asyncio.get_running_loop().time())
 
 
 def _teller(reference: "weakref.ref[ReplicaSet]") -> Any:

@@ -20,7 +20,8 @@ class Scope:
     Attributes:
         positions: Where the write-ahead log was after the last commit.
         wrote_at: When that was, by time.monotonic.
-        in_doubt: Aliases where something may have been written since, and nobody knows how far the log is.
+        in_doubt: Aliases where something may have been written since, and nobody knows how far the log is; and
+            what tells each such write from those after it.
         pins: Aliases whose reads go to the primary, and how many blocks want that.
     """
 
@@ -29,7 +30,7 @@ class Scope:
     def __init__(self, parent: "Scope | None" = None) -> None:
         self.positions: dict[str, Position] = {}
         self.wrote_at: dict[str, float] = {}
-        self.in_doubt: set[str] = set()
+        self.in_doubt: dict[str, object] = {}
         self.pins: dict[str, int] = {}
         self._parent = parent
         # Threads of one scope may write at once; readers need no lock.
@@ -55,9 +56,18 @@ class Scope:
     def doubt(self, alias: str) -> None:
         """Something may be written from now on, and nobody will say how far the log is."""
         scope: Scope | None = self
+        mark = object()
         while scope is not None:
-            scope.in_doubt.add(alias)
+            with scope._lock:
+                scope.in_doubt[alias] = mark
             scope = scope._parent
+
+    def settle(self, alias: str, mark: object, position: Position) -> None:
+        """The log was here when it was asked for, behind the doubt of this mark: later ones stay."""
+        self.note(alias, position)
+        with self._lock:
+            if self.in_doubt.get(alias) is mark:
+                del self.in_doubt[alias]
 
     @property
     def token(self) -> str:
@@ -88,7 +98,7 @@ class Scope:
             for alias in aliases:
                 self.positions.pop(alias, None)
                 self.wrote_at.pop(alias, None)
-                self.in_doubt.discard(alias)
+                self.in_doubt.pop(alias, None)
 
 
 _NOWHERE: Final = Position(0, 0)
