@@ -25,7 +25,7 @@ class Scope:
         pins: Aliases whose reads go to the primary, and how many blocks want that.
     """
 
-    __slots__ = ("_lock", "_parent", "in_doubt", "pins", "positions", "wrote_at")
+    __slots__ = ("_is_over", "_lock", "_parent", "in_doubt", "pins", "positions", "wrote_at")
 
     def __init__(self, parent: "Scope | None" = None) -> None:
         self.positions: dict[str, Position] = {}
@@ -33,6 +33,7 @@ class Scope:
         self.in_doubt: dict[str, object] = {}
         self.pins: dict[str, int] = {}
         self._parent = parent
+        self._is_over = False
         # Threads of one scope may write at once; readers need no lock.
         self._lock = threading.Lock()
 
@@ -73,7 +74,8 @@ class Scope:
     def token(self) -> str:
         """What was written in here as text, to be taken up elsewhere by `scope(token)`; may be empty."""
         now, wall = time.monotonic(), time.time()
-        moments = {alias: wall - (now - at) for alias, at in self.wrote_at.items()}
+        # A moment that came from outside may be the first of all, and the two clocks are not read at once.
+        moments = {alias: max(0.0, wall - (now - at)) for alias, at in list(self.wrote_at.items())}
         return format_token(dict(self.positions), moments)
 
     def take_up(self, token: str) -> None:
@@ -109,6 +111,19 @@ PROCESS: Final = Scope()
 current: Final[ContextVar[Scope]] = ContextVar("hyperdjango_routing_scope", default=PROCESS)
 
 
+def _living(scope: Scope) -> Scope:
+    """Return a scope or the first around it that has not ended.
+
+    Tasks that outlive their scopes and begin others would make a chain without an end.
+    """
+    while scope._is_over:
+        assert scope._parent is not None  # the process's never ends
+        scope = scope._parent
+    if scope._parent is not None:
+        scope._parent = _living(scope._parent)
+    return scope
+
+
 @contextmanager
 def scope(token: str | None = None) -> Generator[Scope, None, None]:
     """Begin a scope of its own, for one request: its reads see its own writes, and need not wait for others'.
@@ -118,8 +133,8 @@ def scope(token: str | None = None) -> Generator[Scope, None, None]:
     Raises:
         ValueError: It is no token.
     """
-    # What is written in here the process has written too.
-    made = Scope(PROCESS)
+    # What is written in here the process has written too, and so have the scopes around.
+    made = Scope(_living(current.get()))
     if token:
         made.take_up(token)
     before = current.get()
@@ -127,6 +142,7 @@ def scope(token: str | None = None) -> Generator[Scope, None, None]:
     try:
         yield made
     finally:
+        made._is_over = True
         # Not by a token, which belongs to one context: generators may end in another.
         current.set(before)
 
