@@ -84,10 +84,14 @@ class PrimaryFace(Database):
 
     def has_written(self) -> None:
         """Something may be written, without a word on how far the log is then."""
+        self.has_written_by(scopes.current.get())
+
+    def has_written_by(self, scope: "scopes.Scope") -> None:
+        """As `has_written`, in a scope that need not be the running one."""
         if self._set.by_lsn:
-            scopes.current.get().doubt(self._set.alias)
+            scope.doubt(self._set.alias)
         elif self._set.by_seconds is not None:
-            scopes.current.get().note_time(self._set.alias)
+            scope.note_time(self._set.alias)
 
     # Calls
 
