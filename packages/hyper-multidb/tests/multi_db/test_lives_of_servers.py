@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from hyperdjango.database import Database
+from cluster_fixtures import StartCluster
+from hyperdjango.database import Database, Error
+from hyperdjango.multi_db import ConnectionManager, Misconfigured
+from hyperdjango.multi_db._opened import _answer_of
 from pg_cluster import Cluster
-from routed_sets import connected, inner
+from routed_sets import connected, inner, until
 
 COUNT = "SELECT count(*)::int4 FROM t"
 
@@ -49,3 +52,50 @@ async def test_whichever_way_is_read_a_server_that_is_older_than_it_was_does_not
             replica.life, replica.replayed = "an earlier one", 2**63
             replica.database._pool.renew()
             assert await way(reader) == 1
+
+
+async def test_a_primary_that_was_promoted_away_from_is_none_again(start_cluster: StartCluster) -> None:
+    """Nobody has fenced it off. It does not have what was written to its heir."""
+    cluster = start_cluster(delays_ms=(0,))
+    heir = cluster.replicas[0]
+    async with connected(cluster, failover_timeout=0.5) as connections:
+        db, replica_set = connections["default"], inner(connections)
+        await asyncio.to_thread(heir.promote)
+        await until(lambda: replica_set.primary.name.endswith(str(heir.port)), "not found")
+        await db.execute("CREATE TABLE t (n int)")
+        await asyncio.to_thread(heir.crash)
+        await until(lambda: not replica_set.primary.is_up, "not noticed")
+        with pytest.raises(Error):
+            await db.execute("CREATE TABLE lost (n int)")
+        assert replica_set.primary.name.endswith(str(heir.port))
+        await asyncio.to_thread(heir.start)
+        await until(lambda: replica_set.primary.is_up, "it is not used again")
+        await db.execute("INSERT INTO t VALUES (1)")
+
+
+async def test_a_server_of_another_cluster_is_refused_where_roles_are_found(
+    start_cluster: StartCluster, cluster: Cluster
+) -> None:
+    other = start_cluster(delays_ms=(0,))
+    connections = ConnectionManager()
+    for stranger in other.nodes:
+        urls = [cluster.url(cluster.replicas[0]), cluster.url(cluster.primary), other.url(stranger)]
+        given = {"primary": urls[0], "replicas": urls[1:], "roles": "found"}
+        with pytest.raises(Misconfigured, match="another cluster"):
+            await connections.configure({"default": given})
+
+
+async def test_another_cluster_that_comes_to_the_address_of_a_replica_serves_nothing(
+    cluster: Cluster,
+) -> None:
+    async with connected(cluster, probe_interval=1000.0) as connections:
+        replica_set = inner(connections)
+        assert len(replica_set.ready) == 2
+        replica = replica_set.nodes[1]
+        answer = await _answer_of(replica)
+        for in_recovery in (True, False):
+            replica.learn(answer._replace(in_recovery=in_recovery, system="1", timeline=9))
+            assert replica not in replica_set.ready
+            assert replica_set.primary is replica_set.nodes[0]
+        replica.learn(answer)
+        assert replica in replica_set.ready

@@ -105,6 +105,8 @@ class ReplicaSet:
         self._policy = policy
         self._without = NO_REPLICA
         self._searched_at = 0.0
+        # Of the primary, as far as it was ever known.
+        self._system, self._timeline = "", 0
         self._lock = threading.RLock()
         # Of the primary, by time.monotonic.
         self._samples: deque[tuple[float, Position]] = deque(maxlen=SAMPLES)
@@ -206,11 +208,24 @@ class ReplicaSet:
 
     def _look_for_primary(self) -> None:
         """The primary is whoever takes writes, on the latest timeline."""
+        primary = self.primary
+        if primary.is_up and primary.in_recovery is False:
+            if primary.system != self._system:
+                self._system, self._timeline = primary.system, 0
+            self._timeline = max(self._timeline, primary.timeline)
         takes = [node for node in self.nodes if node.is_up and node.in_recovery is False]
+        # One that was promoted away from, and came back as what it was, takes writes as well; so does a new and
+        # empty server at a known address. Neither has what was written since: better no primary than these.
+        takes = [
+            node
+            for node in takes
+            if node is primary
+            or not self._system
+            or (node.system == self._system and node.timeline >= self._timeline)
+        ]
         if not takes:
             return
         newest = max(takes, key=lambda node: node.timeline)
-        primary = self.primary
         if newest is primary or (primary in takes and primary.timeline >= newest.timeline):
             return
         _logger.warning(
@@ -222,6 +237,7 @@ class ReplicaSet:
         )
         self.failovers += 1
         self.primary = newest
+        self._system, self._timeline = newest.system, newest.timeline
         self._samples.clear()
         for node in self.nodes:
             node.lag = 0.0 if node is newest else float("inf")
@@ -249,7 +265,12 @@ class ReplicaSet:
 
     def _sort_out(self) -> None:
         replicas = [node for node in self.nodes if node is not self.primary]
-        answering = [node for node in replicas if node.is_up and node.in_recovery]
+        answering = [
+            node
+            for node in replicas
+            # One of another cluster may have come to the address.
+            if node.is_up and node.in_recovery and node.system == (self._system or node.system)
+        ]
         limit = self.options.max_lag
         ready = tuple(node for node in answering if limit is None or node.lag <= limit)
         self.lag_rejections += sum(node in self.ready and node not in ready for node in answering)
