@@ -1,11 +1,13 @@
 """A server that is another one, or an older one, than it was: what was known of it before serves no read."""
 
 import asyncio
+import weakref
 from collections.abc import Awaitable, Callable
 
 import pytest
 from cluster_fixtures import StartCluster
-from hyperdjango.database import Database, Error
+from haproxy import HAProxy
+from hyperdjango.database import ConnectionLost, Database, Error
 from hyperdjango.multi_db import ConnectionManager, Misconfigured
 from hyperdjango.multi_db._opened import _answer_of
 from pg_cluster import Cluster
@@ -99,3 +101,47 @@ async def test_another_cluster_that_comes_to_the_address_of_a_replica_serves_not
             assert replica_set.primary is replica_set.nodes[0]
         replica.learn(answer)
         assert replica in replica_set.ready
+
+
+async def test_behind_a_proxy_for_several_servers_connections_are_kept(start_cluster: StartCluster) -> None:
+    cluster = start_cluster(delays_ms=(0, 0))
+    with HAProxy(cluster) as proxy:
+        given = {"primary": proxy.primary_url, "replicas": [proxy.replica_url], "max_size": 4}
+        connections = ConnectionManager()
+        await connections.configure({"default": {**given, "probe_interval": 0.05}})
+        async with connections:
+            replica = inner(connections).nodes[1]
+
+            async def read() -> None:
+                for _ in range(50):
+                    with connections.scope():
+                        assert await connections.reader().query_val("SELECT pg_is_in_recovery()")
+                    await asyncio.sleep(0.005)
+
+            while not replica.is_many:
+                replica.database._pool.renew()
+                await asyncio.gather(*(read() for _ in range(4)))
+            opened, repeated = replica.database.pool_stats()["opened"], inner(connections).repeated_reads
+            await asyncio.gather(*(read() for _ in range(4)))
+            assert replica.database.pool_stats()["opened"] - opened <= 8
+            assert inner(connections).repeated_reads == repeated
+
+
+async def test_a_failure_that_is_remembered_keeps_nothing_of_the_call(cluster: Cluster) -> None:
+    class Value:
+        pass
+
+    async with connected(cluster, probe_interval=1000.0) as connections:
+        replica_set = inner(connections)
+
+        def call(value: Value) -> None:
+            try:
+                raise ConnectionLost("gone")
+            except ConnectionLost as error:
+                replica_set.note_failure(replica_set.nodes[1], error)
+
+        value = Value()
+        kept = weakref.ref(value)
+        call(value)
+        del value
+        assert kept() is None

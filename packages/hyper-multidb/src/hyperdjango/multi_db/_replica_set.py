@@ -306,6 +306,8 @@ class ReplicaSet:
     def after_fork(self) -> None:
         """Threads do not survive a fork: start them anew in the child."""
         self._lock = threading.RLock()
+        for node in self.nodes:
+            node.after_fork()
         if self._monitors:
             self.start()
 
@@ -374,6 +376,7 @@ _sets: "weakref.WeakSet[ReplicaSet]" = weakref.WeakSet()
 
 
 def _after_fork() -> None:
+    scopes.after_fork()
     for each in list(_sets):
         each.after_fork()
 

@@ -136,6 +136,7 @@ class ConnectionManager(Mapping[str, Database]):
     async def close(self) -> None:
         """Drain and close all of them. Models are served by `get_db()` again."""
         before, self._aliases = self._aliases, {}
+        scopes.PROCESS.forget(set(before))
         if get_resolver() is self:
             set_resolver(None)
         default = before.get(DEFAULT_ALIAS)

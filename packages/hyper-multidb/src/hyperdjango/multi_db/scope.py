@@ -171,9 +171,18 @@ def pinned(alias: str) -> Generator[Scope, None, None]:
             del running.pins[alias]
 
 
+def after_fork() -> None:
+    """Give the scopes of a forked child locks that no thread has which does not live in it."""
+    running: Scope | None = current.get()
+    while running is not None:
+        running._lock = threading.Lock()
+        running = running._parent
+    PROCESS._lock = threading.Lock()
+
+
 def is_pinned(alias: str) -> bool:
     """Whether reads of an alias are to go to its primary here."""
     return alias in current.get().pins
 
 
-__all__ = ["PROCESS", "Scope", "current", "is_pinned", "pinned", "scope"]
+__all__ = ["PROCESS", "Scope", "after_fork", "current", "is_pinned", "pinned", "scope"]
