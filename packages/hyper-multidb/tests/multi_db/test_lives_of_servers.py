@@ -25,7 +25,8 @@ async def pipeline(reader: Database) -> object:
 
 
 async def stream(reader: Database) -> object:
-    return [row async for row in reader.stream(COUNT, into=tuple)][0][0]
+    (row,) = [row async for row in reader.stream(COUNT, into=tuple)]
+    return row[0]
 
 
 async def block(reader: Database) -> object:

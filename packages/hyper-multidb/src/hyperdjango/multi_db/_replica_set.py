@@ -160,12 +160,12 @@ class ReplicaSet:
         if mark is not None:
             assert self.face is not None
             try:
-                position = await self.face.position(_left(deadline))
+                asked = await self.face.position(_left(deadline))
             except (Error, OSError):
                 # It stays in doubt. The read is the primary's, and waits for a new one like any other.
                 return self.primary, BEHIND
             # Not before: others who read meanwhile must not go by what was known earlier.
-            scope.settle(alias, mark, position)
+            scope.settle(alias, mark, asked)
             node, reason = self.choose(scope)
             if node is not None:
                 return node, reason
