@@ -3,6 +3,8 @@
 `answers` calls it for what a handler returns. C's encoder of the standard library writes nearly everything; a
 document with a number that it cannot write is written by `_write`, in Python.
 """
+# What is written may be anything:
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false, reportUnknownMemberType=false
 
 import dataclasses
 import datetime as dt
@@ -117,7 +119,7 @@ _FORMS: Final[dict[type, Callable[[Any], object]]] = {
 }
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any) -> Any:  # noqa: PLR0911 - one line for each kind of value
     """Return what stands for a value in JSON: a str, a dict, a list.
 
     Raises:
@@ -138,7 +140,7 @@ def plain(value: Any) -> Any:
         if isinstance(value, base):
             return form(value)
     if isinstance(value, Mapping):
-        return dict(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        return dict(value)
     module = type(value).__module__
     if module == "ipaddress" or module.startswith("hyperdjango."):
         return str(value)  # addresses and ranges: as the server prints them
@@ -172,11 +174,11 @@ def _write(value: Any, put: Callable[[str], None], depth: int) -> None:
         raise NotJSON(f"containers are more than {DEPTH_MAX} deep in one another")
     elif isinstance(value, dict):
         put("{")
-        _write_pairs(value.items(), put, depth)  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
+        _write_pairs(value.items(), put, depth)
         put("}")
     elif isinstance(value, list | tuple):
         put("[")
-        for place, each in enumerate(value):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        for place, each in enumerate(value):
             if place:
                 put(",")
             _write(each, put, depth - 1)
