@@ -69,11 +69,11 @@ class HyperApp(Starlette):
         Raises:
             ValueError: The database is given twice, or its URL cannot be understood.
         """
+        self.title = title
         try:
             self._databases = _databases(database, database_url, databases)
         finally:
             database = database_url = databases = None  # a traceback with locals must not show them
-        self.title = title
         self._user_lifespan = lifespan
         super().__init__(
             debug=debug,

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -56,6 +57,8 @@ class Endpoint:
                 await result(scope, presence, send)
             else:
                 await send_result(result, self._status_code, send)
+        except ClientDisconnect:
+            return  # it went while its body was read
         finally:
             presence.end()
 

@@ -1,7 +1,7 @@
 """Python values as JSON in UTF-8, in the forms that `query_json` has for the types of the database (docs/json.md).
 
 `answers` calls it for what a handler returns. C's encoder of the standard library writes nearly everything; a
-document with a number that it cannot write is written by `_write`, in Python.
+document with a number that it cannot write is written by `_write`, in Python. Tuples are arrays, with or without names.
 """
 # What is written may be anything:
 # pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false, reportUnknownMemberType=false
@@ -15,6 +15,8 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any, Final
 from uuid import UUID
+
+from hyperdjango.database.types import Range
 
 # As deep as `query_json` goes.
 DEPTH_MAX: Final = 64
@@ -104,6 +106,27 @@ def _enum(value: Enum) -> object:
     return value.value
 
 
+def _range(value: Range[Any]) -> str:
+    if value.isempty:
+        return "empty"
+    return f"{value.bounds[0]}{_bound(value.lower)},{_bound(value.upper)}{value.bounds[1]}"
+
+
+def _bound(value: Any) -> str:
+    """As the server prints it inside of a range: no `T` in a moment, and quotes around what has a space."""
+    if value is None:
+        return ""
+    text = (
+        format(value, "f")
+        if isinstance(value, Decimal)
+        else str(value if isinstance(value, int) else plain(value))
+    )
+    if not isinstance(value, dt.datetime):
+        return text
+    text = text.replace("T", " ").removesuffix(":00") if value.tzinfo is not None else text.replace("T", " ")
+    return f'"{text}"' if " " in text else text
+
+
 _FORMS: Final[dict[type, Callable[[Any], object]]] = {
     dt.datetime: _datetime,
     dt.date: _date,
@@ -116,6 +139,7 @@ _FORMS: Final[dict[type, Callable[[Any], object]]] = {
     set: list,
     frozenset: list,
     Enum: _enum,
+    Range: _range,
 }
 
 
@@ -141,9 +165,8 @@ def plain(value: Any) -> Any:  # noqa: PLR0911 - one line for each kind of value
             return form(value)
     if isinstance(value, Mapping):
         return dict(value)
-    module = type(value).__module__
-    if module == "ipaddress" or module.startswith("hyperdjango."):
-        return str(value)  # addresses and ranges: as the server prints them
+    if type(value).__module__ == "ipaddress":
+        return str(value)
     raise NotJSON(f"{type(value).__qualname__} has no form in JSON; return a dict, or a response")
 
 
