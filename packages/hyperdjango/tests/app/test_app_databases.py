@@ -216,7 +216,7 @@ def test_what_runs_when_the_server_stops_is_answered_before_the_pool_closes(data
         await lifespan.__aenter__()
         await get(app, "/name")
         answer = asyncio.create_task(get(app, "/slow"))
-        while app.db.pool_stats()["busy"] == 0:
+        while app.db.pool_stats()["busy"] == 0:  # noqa: ASYNC110 - nobody sets an Event there
             await asyncio.sleep(0.01)
         await lifespan.__aexit__(None, None, None)
         return (await answer).json()

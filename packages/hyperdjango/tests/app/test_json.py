@@ -99,7 +99,7 @@ class Dumped:
         (frozenset({1}), "[1]"),
         (Dumped(), '{"mode":"json"}'),
         (MappingProxyType({"a": dt.date(2026, 1, 1)}), '{"a":"2026-01-01"}'),
-        ({1: "a", None: Decimal(1), True: 2, 1.5: 3}, '{"1":2,"null":1,"1.5":3}'),
+        ({7: "a", None: Decimal(1), True: 2, 1.5: 3}, '{"7":"a","null":1,"true":2,"1.5":3}'),
         (dt.timedelta(days=-1, hours=2), '"-22:00:00"'),
         (UUID(int=1), '"00000000-0000-0000-0000-000000000001"'),
         (memoryview(b"\x01"), '"\\\\x01"'),

@@ -29,11 +29,20 @@ class Client:
         self.incoming.put_nowait({"type": "http.disconnect"})
 
 
+async def becomes(ask: Callable[[], Awaitable[object]], value: object) -> None:
+    """Ask until that is the answer."""
+    async with asyncio.timeout(60):
+        while await ask() != value:  # noqa: ASYNC110 - nobody here could set an Event
+            await asyncio.sleep(0.01)
+
+
 async def is_left(client: Client, count: int) -> None:
     """Wait until so many messages are left to be read."""
-    async with asyncio.timeout(60):
-        while client.incoming.qsize() != count:
-            await asyncio.sleep(0.01)
+
+    async def ask() -> int:
+        return client.incoming.qsize()
+
+    await becomes(ask, count)
 
 
 def app_with(handler: Callable[..., Awaitable[object]], **options: Any) -> HyperApp:
@@ -54,13 +63,11 @@ async def test_a_client_that_goes_away_cancels_the_query_and_the_pool_stays_whol
         running = (
             "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(3600)' AND state = 'active'"
         )
-        while await beside.query_val(running) != 1:
-            await asyncio.sleep(0.01)
+        await becomes(lambda: beside.query_val(running), 1)
         client.leave()
         await client.task
         assert client.sent == []
-        while await beside.query_val(running) != 0:
-            await asyncio.sleep(0.01)
+        await becomes(lambda: beside.query_val(running), 0)
         assert db.pool_stats()["busy"] == 0
         assert await db.query_val("SELECT 1") == 1
 

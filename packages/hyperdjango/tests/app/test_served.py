@@ -17,7 +17,10 @@ import pytest
 
 SCRIPT = Path(__file__).parents[1] / "kit" / "served_app.py"
 SECONDS_MAX = 60  # of anything here, on a machine that is busy with other things
-SLEEPING = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%FROM pg_sleep(%' AND state = 'active' AND pid <> pg_backend_pid()"
+SLEEPING = (
+    "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%FROM pg_sleep(%' AND state = 'active' "
+    "AND datname = current_database() AND pid <> pg_backend_pid()"
+)
 OTHERS = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 )
