@@ -107,8 +107,8 @@ def _make_table(place: Place) -> None:
             "active boolean NOT NULL, made timestamptz NOT NULL)"
         )
         connection.execute(
-            "INSERT INTO bench_app SELECT i, 'name ' || i, i + 0.25, i % 2 = 0, "
-            f"'2026-01-01 00:00+00'::timestamptz + i * interval '1 hour' FROM generate_series(1, {TABLE_ROWS}) i".encode()
+            "INSERT INTO bench_app SELECT i, 'name ' || i, i + 0.25, i % 2 = 0, '2026-01-01 00:00+00'::timestamptz "
+            f"+ i * interval '1 hour' FROM generate_series(1, {TABLE_ROWS}) i".encode()
         )
         connection.execute("VACUUM ANALYZE bench_app")
 
@@ -191,8 +191,8 @@ def answer(place: Place, plan: Plan, *, question: str, title: str, path: str) ->
             )
         ],
         notes=[
-            f"wrk with {CLIENTS} connections, one at a time to each application; both are served by granian, one worker, "
-            "uvloop, a pool of 8 connections.",
+            f"wrk with {CLIENTS} connections, to one application at a time.",
+            "Both are served by granian: one worker, uvloop, a pool of 8 connections.",
             "CPU is that of the application's processes for each request; PostgreSQL and wrk run on the same machine.",
             "FastAPI returns responses that orjson has written, and validates nothing.",
         ],

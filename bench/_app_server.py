@@ -38,7 +38,7 @@ def hyper() -> Any:
 
 def fastapi() -> Any:
     """Make FastAPI's."""
-    import asyncpg
+    import asyncpg  # type: ignore[import-untyped]
     import orjson
     from fastapi import FastAPI, Response
 

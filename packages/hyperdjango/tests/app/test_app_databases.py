@@ -34,6 +34,10 @@ def named(url: str | None = None, **options: Any) -> HyperApp:
     return app
 
 
+def is_connected(app: HyperApp) -> bool:
+    return app.db.is_connected
+
+
 def name_of(url: str) -> str:
     return url.rpartition("/")[2]
 
@@ -46,10 +50,10 @@ def test_nothing_is_opened_before_the_first_query_and_all_is_closed_at_the_end(d
 
     with TestClient(app) as client:
         assert client.get("/nothing").status_code == 204
-        assert not app.db.is_connected
+        assert is_connected(app) is False
         assert client.get("/name").text == name_of(database_url)
-        assert app.db.is_connected
-    assert not app.db.is_connected
+        assert is_connected(app) is True
+    assert is_connected(app) is False
     assert app.db.pool_stats()["total"] == 0
 
 
