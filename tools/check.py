@@ -77,7 +77,9 @@ def lint() -> bool:
 def types() -> bool:
     """Run mypy over the merged tree, then over each package's tests, the tools and the benchmarks."""
     merged = merged_tree.make()
-    kits = [ROOT / "packages" / name / "tests" / "kit" for name in ("hyper-pgzig", "hyper-multidb")]
+    kits = [
+        ROOT / "packages" / name / "tests" / "kit" for name in ("hyper-pgzig", "hyper-multidb", "hyperdjango")
+    ]
     fine = merged_tree.run_mapped(
         [sys.executable, "-m", "mypy", "-p", "hyperdjango"], environment={"MYPYPATH": str(merged)}
     )
