@@ -85,7 +85,7 @@ class Scope:
             ValueError: It is no token. Nothing is changed.
         """
         positions, moments, doubts = parse_token(token)
-        self.in_doubt |= doubts
+        self.in_doubt |= {alias: object() for alias in doubts}
         now, wall = time.monotonic(), time.time()
         for alias, position in positions.items():
             # Not for the process: a cookie may say anything.
