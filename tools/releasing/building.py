@@ -69,11 +69,11 @@ class Builder:
         self.work = work
         self.epoch = epoch
         self._count = 0
+        self._root = project.folder.parents[1]
+        self._package = project.folder.relative_to(self._root)
         self._trees = [work / "tree", work / "elsewhere" / "again"]
         for tree in self._trees:
-            repository.export(tree)
-            # Builds at once would remove each other's leftovers: each has a copy of its own.
-        self._package = project.folder.relative_to(project.folder.parents[1])
+            repository.export(tree, self._root)
 
     def sdist(self, out: Path) -> Path:
         """Build the sdist in two folders.
@@ -88,31 +88,36 @@ class Builder:
             made.append(archives.write_sdist(archives.read_sdist(raw), self.epoch, target / raw.name))
         return same(made[0], made[1], "two folders")
 
-    def wheels(self, sdist: Path, targets: Sequence[Target | None], out: Path) -> list[Path]:
+    def wheels(
+        self, sdist: Path, targets: Sequence[Target | None], out: Path, compared: int | None = None
+    ) -> list[Path]:
         """Build each wheel from the tree and from the sdist.
 
         Args:
             sdist: The sdist, as `sdist` made it.
             targets: What to build for; None is the wheel for all.
             out: The folder they go to.
+            compared: How many of them, the first ones, are built twice; None is all.
         Raises:
             Refused: The two differ.
         """
         again = self._fresh()
         copies: list[tuple[Target | None, Path, Path]] = []
         for number, target in enumerate(targets):
-            # One folder for each build: setuptools leaves things beside the sources.
+            # One folder for each build: setuptools leaves things beside the sources, which others would see.
             tree = self.work / f"tree-{number}"
-            repository.export(tree)
+            repository.export(tree, self._root)
             copies.append((target, tree / self._package, out))
-            unpacked = archives.unpack_sdist(sdist, self.work / "from-sdist" / str(number))
-            copies.append((target, unpacked, again))
+            if compared is None or number < compared:
+                unpacked = archives.unpack_sdist(sdist, self.work / "from-sdist" / str(number))
+                copies.append((target, unpacked, again))
         with ThreadPoolExecutor(AT_ONCE) as pool:
             made = list(pool.map(lambda each: self._wheel(*each), copies))
-        return [
-            same(first, second, "the tree and the sdist")
-            for first, second in zip(made[::2], made[1::2], strict=True)
-        ]
+        first = {path.name: path for path in made if path.parent == out}
+        for path in made:
+            if path.parent == again:
+                same(first[path.name], path, "the tree and the sdist")
+        return list(first.values())
 
     def _wheel(self, target: Target | None, package: Path, out: Path) -> Path:
         environment = self._environment()

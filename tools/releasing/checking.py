@@ -103,11 +103,12 @@ def content_faults(project: Project, files: Mapping[str, bytes], target: Target 
 
 def path_faults(files: Mapping[str, bytes], folders: Iterable[Path]) -> Iterator[str]:
     """Yield members that name a folder of the machine that built them."""
-    ours = {str(folder).encode() for folder in (*folders, ROOT, Path(sys.prefix), Path.home())}
+    ours = {str(folder).encode() for folder in (*folders, ROOT, Path(sys.prefix)) if len(folder.parts) > 2}
+    home = str(Path.home()).encode()
     for name, content in files.items():
-        # Sources may well speak of /tmp; compiled code has no reason to.
-        marks = {*ours, *FOREIGN} if name.endswith(".so") else ours
-        found = sorted(mark.decode() for mark in marks if mark != b"/" and mark in content)
+        # Sources may well speak of /tmp or of root's home; compiled code has no reason to.
+        marks = {*ours, home, *FOREIGN} if name.endswith(".so") else ours
+        found = sorted(mark.decode() for mark in marks if mark in content)
         if found:
             yield f"{name} names {', '.join(found)}"
 
