@@ -23,6 +23,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
@@ -35,11 +36,12 @@ from hyperdjango.models._registry import registry
 
 if TYPE_CHECKING:
     from pg_cluster import Cluster
+    from postgres_servers import Server
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PAGES: Final = sorted(
     path.relative_to(ROOT).as_posix()
-    for path in (ROOT / "README.md", ROOT / "packages/hyper-pgzig/README.md", *ROOT.glob("docs/**/*.md"))
+    for path in (ROOT / "README.md", *ROOT.glob("packages/*/README.md"), *ROOT.glob("docs/**/*.md"))
 )
 PROGRAM_SECONDS_MAX: Final = 60
 
@@ -238,7 +240,22 @@ def replicas(page: str, request: pytest.FixtureRequest, monkeypatch: pytest.Monk
         monkeypatch.setenv(variable, cluster.url(node, name))
 
 
-@pytest.mark.usefixtures("replicas")
+@pytest.fixture
+def shards(page: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """EAST_URL and WEST_URL, two more databases, for the pages that speak of them."""
+    if "EAST_URL" not in (ROOT / page).read_text(encoding="utf-8"):
+        yield
+        return
+    server: Server = request.getfixturevalue("server")
+    names = {variable: server.create_database() for variable in ("EAST_URL", "WEST_URL")}
+    for variable, name in names.items():
+        monkeypatch.setenv(variable, server.url_for(name))
+    yield
+    for name in names.values():
+        server.drop_database(name)
+
+
+@pytest.mark.usefixtures("replicas", "shards")
 @pytest.mark.parametrize("page", PAGES)
 async def test_a_page_does_what_it_says(
     page: str, database_url: str, monkeypatch: pytest.MonkeyPatch
@@ -249,12 +266,11 @@ async def test_a_page_does_what_it_says(
     monkeypatch.setattr(registry, "_by_name", WeakValueDictionary())
     text = (ROOT / page).read_text(encoding="utf-8")
     async with Database(database_url, min_size=1) as db, as_global(db):
-        namespace: dict[str, Any] = {
-            "__name__": "example",
-            "db": db,
-            "_is": _is,
-            "_raises": _raises,
-        }
+        # What reads annotations, as schemas of GraphQL do, looks for the names of a class in its module.
+        module = ModuleType("example")
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        namespace = vars(module)
+        namespace.update(db=db, _is=_is, _raises=_raises)
         for block in blocks(page, text):
             if block.is_program:
                 await run_program(block, database_url)

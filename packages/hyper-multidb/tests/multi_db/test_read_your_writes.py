@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hyperdjango.database import Database, Error
 from hyperdjango.multi_db import ConnectionManager
+from hyperdjango.multi_db.scope import PROCESS
 from pg_cluster import Cluster
 from routed_sets import connected, inner, until
 
@@ -138,9 +139,23 @@ async def test_a_forged_token_does_not_reach_beyond_its_scope(
     cluster: Cluster, cluster_database: str
 ) -> None:
     async with connected(cluster, cluster_database) as connections:
-        with connections.scope("default=FFFFFFFF-FFFFFFFFFFFFFFFF"):
+        with connections.scope("default=FFFFFFFF-FFFFFFFFFFFFFFFF&default=!&other=@9999999999"):
             assert not await connections.reader().query_val("SELECT pg_is_in_recovery()")
-        assert await connections.reader().query_val("SELECT pg_is_in_recovery()")
+        # What is there was asked of the primary.
+        assert all(position.timeline == 1 for position in PROCESS.positions.values())
+        assert PROCESS.wrote_at == {}
+
+
+async def test_a_token_says_that_a_position_is_not_known(cluster: Cluster, cluster_database: str) -> None:
+    async with behind(cluster, cluster_database) as connections:
+        await table(connections, cluster)
+        with connections.scope() as scope:
+            await script(connections["default"])
+            token = scope.token
+            assert token == "default=!"
+        with connections.scope(token) as scope:
+            assert await connections.reader().query_val("SELECT count(*) FROM t") == 1
+            assert scope.token.startswith("default=1-")
 
 
 async def bulk(db: Database) -> None:
@@ -336,3 +351,20 @@ async def test_a_replica_that_is_too_far_behind_serves_no_reads(
             writing.cancel()
         # Nobody writes: it has all there is soon, however long ago that was written.
         await until(lambda: late_name in [node.name for node in replica_set.ready], "it has caught up")
+
+
+async def test_a_commit_stands_where_the_position_behind_it_is_refused(
+    cluster: Cluster, cluster_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with connected(cluster, cluster_database) as connections:
+        await table(connections, cluster)
+        db, reader = connections["default"], connections.reader()
+        monkeypatch.setattr(
+            "hyperdjango.multi_db._primary.POSITION", "SELECT '' || 1/0 FROM pg_class LIMIT 1"
+        )
+        for n in range(3):  # known to the pool from the second on
+            async with db.transaction():
+                await db.execute("INSERT INTO t VALUES ($1, 0)", n)
+            await db.execute("INSERT INTO t VALUES ($1, 0)", 10 + n)
+        monkeypatch.undo()
+        assert await reader.query_val("SELECT count(*) FROM t") == 6

@@ -255,6 +255,11 @@ def _tell(members: Sequence[Member], failed: int, failure: BaseException) -> Non
     committed = [one.alias for one in members if one.is_owed and one.transaction.is_committed]
     rest = [one.alias for one in members[failed + 1 :] if not one.transaction.is_committed]
     if not committed:
+        if not isinstance(failure, Exception) and len(members) > 1 and members[failed].is_owed:
+            alias = members[failed].alias
+            failure.add_note(
+                f"whether it is committed in {alias!r} is not known; everywhere else it is rolled back"
+            )
         raise failure
     if not rest and members[failed].transaction.is_committed:
         failure.add_note(f"the transaction is committed in {', '.join(map(repr, committed))}")
@@ -277,7 +282,7 @@ def check_aliases(aliases: Sequence[str]) -> None:
     if not aliases:
         raise ValueError('atomic() takes the aliases of the databases: atomic("default", "billing")')
     for alias in aliases:
-        if not isinstance(alias, str):
+        if not isinstance(alias, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
             raise TypeError(f"atomic() takes aliases, not {type(alias).__name__}")
     twice = sorted({alias for alias in aliases if aliases.count(alias) > 1})
     if twice:
