@@ -22,6 +22,7 @@ import check_generated
 import check_layers
 import check_packages
 import merged_tree
+import release
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PACKAGES: Final = sorted(path.parent for path in ROOT.glob("packages/*/pyproject.toml"))
@@ -80,6 +81,7 @@ def types() -> bool:
     kits = [
         ROOT / "packages" / name / "tests" / "kit" for name in ("hyper-pgzig", "hyper-multidb", "hyperdjango")
     ]
+    kits.append(ROOT / "tools")
     fine = merged_tree.run_mapped(
         [sys.executable, "-m", "mypy", "-p", "hyperdjango"], environment={"MYPYPATH": str(merged)}
     )
@@ -144,6 +146,7 @@ STEPS: Final = (
     Step("stubs", "the extension's .pyi against the extension", stubs, is_fast=False),
     Step("generated", "generated files are what their generators give", check_generated.main, is_fast=False),
     Step("packages", "sdists and wheels, installed alone and together", check_packages.main, is_fast=False),
+    Step("release", "the dry run of every package's release", release.run_dry, is_fast=False),
     Step("tests", "uv run pytest", tests, is_fast=False),
 )
 FAST_TESTS: Final = Step("tests", "pytest, without servers", fast_tests)
