@@ -36,6 +36,7 @@ ORDER: Final = (
     "orm_bulk_create",
     "orm_prefetch",
     "orm_compile",
+    "loader",
     "routing",
 )  # others follow by name
 

@@ -12,6 +12,7 @@ import copy_records
 import execute_many
 import flat_memory
 import gather
+import loader
 import lookup
 import memory
 import mixed
@@ -50,6 +51,7 @@ QUESTIONS: Final[dict[str, Question]] = {
     "orm_bulk_create": orm_bulk_create.QUESTION,
     "orm_prefetch": orm_prefetch.QUESTION,
     "orm_compile": orm_compile.QUESTION,
+    "loader": loader.QUESTION,
     "routing": routing.QUESTION,
 }
 

@@ -22,6 +22,7 @@ import copy_records
 import execute_many
 import flat_memory
 import gather
+import loader
 import lookup
 import memory
 import mixed
@@ -80,6 +81,7 @@ QUESTIONS = {
     "orm_bulk_create": (orm_bulk_create.QUESTION, replace(BRIEF, operations=1)),
     "orm_prefetch": (orm_prefetch.QUESTION, replace(BRIEF, operations=1)),
     "orm_compile": (orm_compile.QUESTION, replace(BRIEF, operations=20)),
+    "loader": (loader.QUESTION, replace(BRIEF, operations=50)),
     "routing": (routing.QUESTION, BRIEF),
 }
 
@@ -114,6 +116,9 @@ def test_a_question_is_answered_and_its_report_names_every_contender(
     drivers = {line.driver for line in answer.lines}
     if name == "flat_memory":  # about us alone
         assert all(driver.startswith(OURS) for driver in drivers)
+    elif name == "loader":
+        ways = {f"{driver}, {way.name}" for driver in loader.LOADERS for way in loader.WAYS}
+        assert drivers == {*ways, loader.FLOOR}
     elif name.startswith("orm_"):  # the peers need not be installed, and some have two ways
         assert {_orm.ORM, *_orm.installed()} <= {driver.partition(",")[0] for driver in drivers}
     else:

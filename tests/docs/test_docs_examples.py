@@ -27,6 +27,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
@@ -286,12 +287,11 @@ async def test_a_page_does_what_it_says(
     monkeypatch.setattr(registry, "_by_name", WeakValueDictionary())
     text = (ROOT / page).read_text(encoding="utf-8")
     async with Database(database_url, min_size=1) as db, as_global(db):
-        namespace: dict[str, Any] = {
-            "__name__": "example",
-            "db": db,
-            "_is": _is,
-            "_raises": _raises,
-        }
+        # What reads annotations, as schemas of GraphQL do, looks for the names of a class in its module.
+        module = ModuleType("example")
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        namespace = vars(module)
+        namespace.update(db=db, _is=_is, _raises=_raises)
         for block in sorted([*blocks(page, text), *comparisons(page, text)], key=lambda block: block.line):
             if block.is_program:
                 await run_program(block, database_url)

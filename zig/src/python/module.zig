@@ -5,9 +5,11 @@ const py = @import("py.zig");
 const arrow_object = @import("arrow_object.zig");
 const arrow_rows = @import("arrow_rows.zig");
 const auth_objects = @import("auth_objects.zig");
+const by_key = @import("by_key.zig");
 const connection_object = @import("connection_object.zig");
 const hydrator = @import("hydrator.zig");
 const instance = @import("instance.zig");
+const loading = @import("loading.zig");
 const origin = @import("origin.zig");
 const quicken = @import("quicken.zig");
 const request = @import("request.zig");
@@ -31,6 +33,11 @@ pub const ModuleState = extern struct {
     origin_type: ?*Object = null,
     hydrator_type: ?*Object = null,
     hydration_type: ?*Object = null,
+    // Names of attributes, interned: `loading.zig`.
+    done_name: ?*Object = null,
+    cancelled_name: ?*Object = null,
+    set_result_name: ?*Object = null,
+    thread_id_name: ?*Object = null,
 
     comptime {
         std.debug.assert(@sizeOf(ModuleState) <= 16 * @sizeOf(*anyopaque));
@@ -79,6 +86,8 @@ fn exec(module: *Object) py.Error!void {
     try py.ok(py.PyModule_AddFunctions(module, &value_functions.table));
     try py.ok(py.PyModule_AddFunctions(module, &slots.table));
     try py.ok(py.PyModule_AddFunctions(module, &quicken.table));
+    try py.ok(py.PyModule_AddFunctions(module, &by_key.table));
+    try loading.addToModule(module);
     var text: [96]u8 = undefined;
     const version: u32 = @bitCast(py.hd_py_hex);
     const info = std.fmt.bufPrint(&text, "zig {s}, {t}, python {d}.{d}{s}", .{

@@ -94,6 +94,10 @@ pub extern var PyExc_OverflowError: *Object;
 pub extern var PyExc_MemoryError: *Object;
 pub extern var PyExc_AttributeError: *Object;
 
+/// Null where it has no value and no default; without an exception.
+pub extern fn PyContextVar_Get(variable: *Object, default: ?*Object, value: *?*Object) c_int;
+pub extern fn PyThread_get_thread_ident() c_ulong;
+
 pub extern fn PyIter_Next(*Object) ?*Object;
 pub extern fn PyIter_Check(*Object) c_int;
 pub extern fn PyObject_GetBuffer(*Object, *Buffer, flags: c_int) c_int;
@@ -131,6 +135,8 @@ pub extern fn PyBytes_AsStringAndSize(*Object, *[*]u8, *isize) c_int;
 pub extern fn PyTuple_New(isize) ?*Object;
 pub extern fn PyList_New(isize) ?*Object;
 pub extern fn PyList_Append(*Object, *Object) c_int;
+/// Takes the reference to the value.
+pub extern fn PyList_SetItem(*Object, isize, *Object) c_int;
 pub extern fn PyList_AsTuple(*Object) ?*Object;
 pub extern fn PyList_Size(*Object) isize;
 pub extern fn PySequence_Tuple(*Object) ?*Object;
@@ -207,6 +213,7 @@ pub const flag = struct {
     pub const bytes: c_ulong = 1 << 27;
     pub const unicode: c_ulong = 1 << 28;
     pub const dict: c_ulong = 1 << 29;
+    pub const base_exception: c_ulong = 1 << 30;
 };
 
 /// datetime.h, the struct behind the capsule `datetime.datetime_CAPI`.

@@ -26,7 +26,8 @@ def test_its_version_is_the_distributions() -> None:
     from hyperdjango import dataloader
 
     assert dataloader.__version__ == metadata.version("hyper-dataloader")
-    assert dataloader.__all__ == ["__version__"]
+    assert sorted(dataloader.__all__) == dataloader.__all__
+    assert all(hasattr(dataloader, name) for name in dataloader.__all__)
 
 
 def test_it_is_typed() -> None:

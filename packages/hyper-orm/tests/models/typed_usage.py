@@ -9,6 +9,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Self, assert_type
 
+from hyperdjango.dataloader import DataLoader
 from hyperdjango.models import (
     F,
     Field,
@@ -141,3 +142,10 @@ async def instances(book: Book) -> None:
     assert_type(Book.model_validate({}), Book)
     assert_type(Book.ref(3), Book)
     await book.load("author", "tags")
+
+
+async def loaders() -> None:
+    assert_type(Author.objects.loader("id"), DataLoader[Any, Author | None])
+    assert_type(Book.objects.filter(title="x").loader("author_id", many=True), DataLoader[Any, list[Book]])
+    assert_type(await Author.objects.loader("id", max_batch_size=5).load(3), Author | None)
+    Author.objects.loader("id", batch_size=5)  # type: ignore[call-overload]

@@ -97,6 +97,7 @@ METHODS: Final[dict[str, Use]] = {
     "raw": lambda m: m.Genre.objects.raw("SELECT * FROM genre WHERE name = $1", MARKER),
     "returning": lambda m: found(m).returning("name").update(name="x"),
     "reverse": lambda m: found(m).order_by("id").reverse(),
+    "scatter": lambda m: found(m).scatter().count(),
     "select_for_update": lambda m: found(m).select_for_update(),
     "select_related": lambda m: found(m).select_related("parent"),
     "stream_json": lambda m: each(found(m).stream_json()),

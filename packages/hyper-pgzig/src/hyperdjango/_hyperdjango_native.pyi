@@ -1,6 +1,7 @@
 """The native half of the driver, built from `zig/`. Import it through `hyperdjango.database._native`."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from types import MemberDescriptorType
 from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar, final, type_check_only
 
@@ -198,6 +199,36 @@ def column(instances: list[_I], descriptor: MemberDescriptorType, default: _D, /
 def group(
     instances: list[_I], descriptor: MemberDescriptorType, /
 ) -> dict[Any, list[_I]]: ...  # ValueError: a slot holds nothing
+def enqueue(
+    gate: tuple[
+        Any,  # the event loop
+        int,  # its thread
+        Callable[[], bool] | None,  # whether it runs; None where `_thread_id` says so
+        ContextVar[Any],  # a tuple of the transactions that the running task is in
+        dict[Any, Any],  # cache: key to future
+        list[Any],  # keys that wait
+        list[Any],  # their futures
+        Callable[[], Any],  # makes a future
+        list[int],  # one number: how many keys were found
+    ],
+    key: object,
+    /,
+) -> Any: ...  # None: another loop, a transaction, a future that is not done, or the first key of a queue
+def all_wait(futures: list[Any], /) -> bool: ...
+def answer(
+    futures: list[Any], values: list[Any], /
+) -> int: ...  # how many: it stops before a future that is done, and a value that is an exception
+def row_of_each(
+    rows: list[Any],
+    column: str | int,  # of a dict or an object, or the position in a tuple
+    keys: list[Any],
+    fold: Callable[[Any], Any] | None,  # what keys and columns are compared by
+    several: Callable[[Any], Any],  # what stands for a key of several rows
+    /,
+) -> list[Any]: ...  # None for a key without a row
+def rows_of_each(
+    rows: list[_D], column: str | int, keys: list[Any], fold: Callable[[Any], Any] | None, /
+) -> list[list[_D]]: ...
 def quicken(
     cls: type[Instance], /
 ) -> None: ...  # its `__getattr__` is no burden for attributes that are there

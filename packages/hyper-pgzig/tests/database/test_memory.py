@@ -415,6 +415,8 @@ def models(db: SyncDatabase) -> None:
         with suppress(ZeroDivisionError, DataError):
             items = query(sql, into=target)
             native.group(items, slots[0])
+            native.rows_of_each(items, "id", [*range(41), None, "x"], None)
+            native.row_of_each([*items, *items], "id", [*range(41)], int, str)
             origins[0].context = origins[0].peers()
             for item in items:
                 item.label = item._extra["extra"]

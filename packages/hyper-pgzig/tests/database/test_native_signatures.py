@@ -33,6 +33,11 @@ FUNCTIONS = [
     native.construct,
     native.column,
     native.group,
+    native.enqueue,
+    native.all_wait,
+    native.answer,
+    native.row_of_each,
+    native.rows_of_each,
     native.quicken,
 ]
 

@@ -19,10 +19,14 @@ from hyperdjango.multi_db.manager import ConnectionManager, RouteDecision  # noq
 from hyperdjango.multi_db.middleware import RoutingMiddleware  # noqa: E402
 from hyperdjango.multi_db.routers import DatabaseRouter, PrimaryReplicaRouter  # noqa: E402
 from hyperdjango.multi_db.scope import Scope  # noqa: E402
+from hyperdjango.multi_db.sharding import ByHash, ByLookup, ByRange, ShardRouter  # noqa: E402
 
 __version__: Final = metadata.version(DISTRIBUTION)
 
 __all__ = [
+    "ByHash",
+    "ByLookup",
+    "ByRange",
     "Capabilities",
     "CapabilityMissing",
     "ConnectionManager",
@@ -35,6 +39,7 @@ __all__ = [
     "RoutingError",
     "RoutingMiddleware",
     "Scope",
+    "ShardRouter",
     "UnknownAlias",
     "__version__",
 ]

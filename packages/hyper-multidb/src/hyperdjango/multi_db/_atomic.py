@@ -277,7 +277,7 @@ def check_aliases(aliases: Sequence[str]) -> None:
     if not aliases:
         raise ValueError('atomic() takes the aliases of the databases: atomic("default", "billing")')
     for alias in aliases:
-        if not isinstance(alias, str):
+        if not isinstance(alias, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
             raise TypeError(f"atomic() takes aliases, not {type(alias).__name__}")
     twice = sorted({alias for alias in aliases if aliases.count(alias) > 1})
     if twice:

@@ -7,6 +7,7 @@ tell it what they have heard, from any thread.
 # pyright: reportPrivateUsage=false
 
 import asyncio
+import atexit
 import logging
 import os
 import threading
@@ -333,6 +334,13 @@ def _after_fork() -> None:
         each.after_fork()
 
 
+def _at_exit() -> None:
+    """The monitors of a program that closes nothing close their connections."""
+    for each in list(_sets):
+        each.stop()
+
+
 os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_at_exit)
 
 __all__ = ["ReplicaSet", "SetOptions"]

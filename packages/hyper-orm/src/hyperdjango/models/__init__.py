@@ -85,6 +85,7 @@ from hyperdjango.models.errors import (
     MultipleObjectsReturned,
     NotLoaded,
     ObjectDoesNotExist,
+    PartialWrite,
     StaleObject,
     ValidationError,
 )
@@ -207,6 +208,7 @@ __all__ = [
     "OuterRef",
     "Page",
     "Param",
+    "PartialWrite",
     "Predicate",
     "Prefetch",
     "Prepared",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from hyperdjango.database._native import native
 from hyperdjango.models import _aggregation, _compile, _steps
 from hyperdjango.models._chain import Chain, M_co, R_co
+from hyperdjango.models._routing import one_server
 from hyperdjango.models._row_statements import called
 from hyperdjango.models._state import State, next_state
 from hyperdjango.models.errors import FieldError
@@ -29,17 +30,19 @@ class Awaiting(Chain[M_co, R_co]):
         return self._fetch().__await__()
 
     async def _fetch(self) -> list[R_co]:
-        rows: list[Any] = await self._rows(
-            _compile.select(self._state), self._database(is_write=self._is_write())
-        )
+        statement = _compile.select(self._state)
+        rows: list[Any] = await self._rows(statement, self._database(is_write=statement.locks))
         return rows
 
     def _is_write(self) -> bool:
-        return self._state.lock is not None
+        """Whether its SELECT must run on the primary."""
+        return _compile.select(self._state).locks
 
     async def _rows(self, statement: _compile.Statement, database: "Database") -> list[Any]:
         """Run a compiled SELECT and return what its rows become."""
         values = statement.values(self._params)
+        if self._prefetches:
+            database = await one_server(database)
         rows: list[Any] = await database.query(statement.sql, *values, into=self._into(statement, database))
         return await self._finished(rows, statement, database)
 
@@ -60,7 +63,9 @@ class Awaiting(Chain[M_co, R_co]):
         What prefetch_related() asked for is fetched once per chunk.
         """
         statement = _compile.select(self._state)
-        database = self._database(is_write=self._is_write())
+        database = self._database(is_write=statement.locks)
+        if self._prefetches:
+            database = await one_server(database)
         values = statement.values(self._params)
         into = self._into(statement, database)
         pending: list[Any] = []
@@ -108,7 +113,7 @@ class Awaiting(Chain[M_co, R_co]):
         if args or lookups:
             queryset = queryset.filter(*args, **lookups)
         statement = _compile.select_some(queryset._state, _compile.ROWS_OF_GET)
-        rows = await queryset._rows(statement, self._database(is_write=self._is_write()))
+        rows = await queryset._rows(statement, queryset._database(is_write=statement.locks))
         if len(rows) == 1:
             found: R_co = rows[0]
             return found
@@ -159,17 +164,17 @@ class Awaiting(Chain[M_co, R_co]):
         queryset = self._clone()
         queryset._state = state
         if state.limit is not None or state.combined:
-            rows = await queryset._rows(_compile.select(state), self._database(is_write=self._is_write()))
+            statement = _compile.select(state)
         else:
-            rows = await queryset._rows(
-                _compile.select_some(state, 1), self._database(is_write=self._is_write())
-            )
+            statement = _compile.select_some(state, 1)
+        rows = await queryset._rows(statement, queryset._database(is_write=statement.locks))
         return rows[0] if rows else None
 
     async def count(self) -> int:
         """How many rows there are."""
         statement = _compile.count(self._state)
-        number: int = await self._database().query_val(statement.sql, *statement.values(self._params))
+        database = self._database(is_write=statement.locks)
+        number: int = await database.query_val(statement.sql, *statement.values(self._params))
         return number
 
     async def aggregate(self, *args: "Expression", **expressions: "Expression") -> dict[str, Any]:
@@ -187,7 +192,8 @@ class Awaiting(Chain[M_co, R_co]):
         )
         statement = _aggregation.aggregate(queryset._state)
         values = statement.values(queryset._params)
-        row: dict[str, Any] | None = await self._database().query_one(statement.sql, *values)
+        database = self._database(is_write=statement.locks)
+        row: dict[str, Any] | None = await database.query_one(statement.sql, *values)
         assert row is not None
         rows: list[Any] = [row]
         for position, converter in statement.converters:
@@ -198,7 +204,8 @@ class Awaiting(Chain[M_co, R_co]):
     async def exists(self) -> bool:
         """Whether there is any row."""
         statement = _compile.exists(self._state)
-        found = await self._database().query_val(statement.sql, *statement.values(self._params))
+        database = self._database(is_write=statement.locks)
+        found = await database.query_val(statement.sql, *statement.values(self._params))
         return found is not None
 
     async def contains(self, instance: "Model") -> bool:
@@ -225,7 +232,8 @@ class Awaiting(Chain[M_co, R_co]):
     async def explain(self, **options: Any) -> Any:
         """The plan of the statement: options and result as `Database.explain`."""
         statement = _compile.select(self._state)
-        return await self._database().explain(statement.sql, *statement.values(self._params), **options)
+        database = self._database(is_write=statement.locks)
+        return await database.explain(statement.sql, *statement.values(self._params), **options)
 
 
 def _converted(rows: list[Any], position: int, name: str, converter: Any, mode: str) -> list[Any]:

@@ -17,6 +17,7 @@ from hyperdjango.models._columnar import Gathered
 from hyperdjango.models._meta import UNSET, Column, Table
 from hyperdjango.models._origin import Origin
 from hyperdjango.models._outgoing import writable
+from hyperdjango.models._routing import check_held
 from hyperdjango.models.errors import FieldError, ModelError
 
 if TYPE_CHECKING:
@@ -105,6 +106,9 @@ async def bulk_create(
     created.inserted = [False] * len(instances)
     if not instances:
         return created
+    if database.alias is not None:
+        for instance in instances:
+            check_held(instance, database)
     batches = _batches(table, instances, range(len(instances)))
     size = batch_size or BATCH
     pieces = [piece for batch in batches for piece in _pieces(batch, size)]

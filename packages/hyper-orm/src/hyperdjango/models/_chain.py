@@ -6,8 +6,10 @@ QuerySet and what awaits it stand on this. Nothing here does I/O.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Self
 
-from hyperdjango.database.resolver import database_for
+from hyperdjango.database.resolver import database_for, get_resolver
 from hyperdjango.models import _compile
+from hyperdjango.models._bound import bound_in_state
+from hyperdjango.models._routing import Own
 from hyperdjango.models._scoping import scoped
 from hyperdjango.models._shapes import Cursor
 from hyperdjango.models._state import State, adapted, next_state, root_state
@@ -29,7 +31,7 @@ class Chain(Generic[M_co, R_co]):
 
     _state: State
     _params: tuple[Any, ...]
-    _using: "str | Database | None"
+    _using: "str | Database | Own | None"
     _fetch_mode: str | None
     _prefetches: tuple[Any, ...]
 
@@ -69,7 +71,20 @@ class Chain(Generic[M_co, R_co]):
         return new
 
     def _database(self, *, is_write: bool = False) -> "Database":
-        return database_for(self._state.model, self._using, is_write=is_write)
+        """The Database that a statement of this queryset goes to."""
+        using, state = self._using, self._state
+        own: Database | None = None
+        if isinstance(using, Own):
+            own, using = using.database, None
+        if state.is_empty and using is None and own is None:
+            shards = get_resolver().shards(state.model, is_write=is_write)
+            if shards:
+                return shards[0]  # each of them has none of these rows
+        return database_for(state.model, using, own, is_write=is_write, bound=self._bound)
+
+    def _bound(self, field: str) -> object:
+        """The value of a field that all of these rows have: which shard they are in."""
+        return bound_in_state(self._state, self._params, field)
 
     # As a value in another query
 

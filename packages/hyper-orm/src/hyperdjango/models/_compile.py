@@ -31,6 +31,7 @@ class Statement(NamedTuple):
         plan: How rows become instances, in the mode "model".
         names: Of the columns, in other modes.
         converters: Position to what a column's value goes through in Python, in other modes.
+        locks: It locks rows, so that it must run on the primary.
     """
 
     sql: str
@@ -38,6 +39,7 @@ class Statement(NamedTuple):
     plan: Plan | None = None
     names: tuple[str, ...] = ()
     converters: tuple[tuple[int, Any], ...] = ()
+    locks: bool = False
 
     def values(self, params: tuple[Any, ...]) -> tuple[Any, ...]:
         """The values that are sent."""
@@ -84,7 +86,7 @@ def _statement(
         if node.type is not None and node.type.convert is not None
     )
     picks = None if len(text.used) == state.param_count else text.used
-    return Statement(text.sql, picks, plan, tuple(name for name, _ in fields), converters)
+    return Statement(text.sql, picks, plan, tuple(name for name, _ in fields), converters, text.locks)
 
 
 def _select(state: State, limit: int | None = None) -> Statement:
@@ -249,6 +251,7 @@ class _Body:
 
     def write_lock(self) -> None:
         assert self.state.lock is not None
+        self.writer.locks = True
         words, paths = self.state.lock
         strength, _, wait = words.partition("|")
         self.writer.put(f" {strength} OF ")

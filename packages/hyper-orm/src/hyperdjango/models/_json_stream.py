@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 async def stream_json(queryset: Any, chunk: int) -> AsyncGenerator[bytes, None]:
     """Yield the array in pieces of `chunk` rows; see `QuerySet.stream_json`."""
     statement = statement_of(queryset)
-    database = queryset._database(is_write=queryset._is_write())
+    database = queryset._database(is_write=statement.locks)
     rows: list[str] = []
     before = "["
     values = statement.values(queryset._params)
@@ -68,7 +68,8 @@ def _compiled(state: "State") -> _compile.Statement:
     _compile.write_within(writer, rows, 0)
     writer.put(") AS q")
     text = writer.text()
-    return _compile.Statement(text.sql, None if len(text.used) == state.param_count else text.used)
+    picks = None if len(text.used) == state.param_count else text.used
+    return _compile.Statement(text.sql, picks, locks=text.locks)
 
 
 __all__ = ["stream_json"]

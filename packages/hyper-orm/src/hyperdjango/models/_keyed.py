@@ -192,7 +192,7 @@ def _lateral(state: State, columns: tuple[Column, ...]) -> _compile.Statement:
     writer.put(") AS q")
     text = writer.text()
     picks = None if len(text.used) == state.param_count else text.used
-    return _compile.Statement(text.sql, picks, plan_of(state))
+    return _compile.Statement(text.sql, picks, plan_of(state), locks=text.locks)
 
 
 __all__ = ["KEY_NAME", "Keyed", "among", "arrays_of", "keyed", "of_one"]

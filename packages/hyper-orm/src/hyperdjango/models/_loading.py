@@ -5,15 +5,17 @@ Attribute access never does I/O; this is the way to what was left out. `Model` h
 
 import asyncio
 from enum import StrEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from hyperdjango.database.resolver import database_for
+from hyperdjango.models._bound import bound_in_row
 from hyperdjango.models._far_ends import held, reached, value_in
 from hyperdjango.models._meta import UNSET, Column
 from hyperdjango.models._nearest import nearest
 from hyperdjango.models._peers import Part, joining
 from hyperdjango.models._prefetch_levels import Level, checked
+from hyperdjango.models._routing import own_of
 from hyperdjango.models._scope import SEPARATOR
 from hyperdjango.models._state import root_state
 from hyperdjango.models.errors import FieldError, NotLoaded
@@ -159,9 +161,8 @@ def _parts(model: "type[Model]", names: tuple[str, ...]) -> tuple[Part, ...]:
 
 def database_of(instance: "Model", *, is_write: bool = False) -> "Database":
     """Return the Database that an instance is read from or written to: its own, or what the resolver says."""
-    origin = instance._origin
-    own = origin.database if origin is not None else None
-    return database_for(type(instance), None, own, is_write=is_write)
+    bound = partial(bound_in_row, instance)
+    return database_for(type(instance), None, own_of(instance), is_write=is_write, bound=bound)
 
 
 __all__ = ["ONE", "PEERS", "RAISE", "FetchMode", "Loading", "database_of", "fetch_mode_of", "load"]

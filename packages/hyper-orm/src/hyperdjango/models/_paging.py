@@ -12,12 +12,14 @@ from hyperdjango.models import _compile
 from hyperdjango.models._keyed import KEY_NAME
 from hyperdjango.models._nodes import FALSE, Node, Parameter, Ref, Sql, condition, joined
 from hyperdjango.models._page_cursor import InvalidCursor, mark_of, read, written
+from hyperdjango.models._routing import one_server
 from hyperdjango.models._state import OrderKey, State, next_state
 from hyperdjango.models._values import bare_sql
 from hyperdjango.models._writer import Frame, Writer
 from hyperdjango.models.errors import FieldError
 
 if TYPE_CHECKING:
+    from hyperdjango.database import Database
     from hyperdjango.models._shapes import Cursor
 
 R_co = TypeVar("R_co", covariant=True)
@@ -82,9 +84,12 @@ async def page(queryset: Any, after: object, size: int) -> Page[Any]:
         state, ("page", nulls), len(given) + 1, lambda one, cursor: _build(one, cursor, order, nulls)
     )
     new._params = (*queryset._params, *given, size + 1)
-    database = queryset._database(is_write=queryset._is_write())
+    statement = _compile.select(new._state)
+    database: Database = queryset._database(is_write=statement.locks)
+    if queryset._prefetches:
+        database = await one_server(database)
     try:
-        rows: list[Any] = await new._rows(_compile.select(new._state), database)
+        rows: list[Any] = await new._rows(statement, database)
     except DataError as error:
         if after is None:
             raise

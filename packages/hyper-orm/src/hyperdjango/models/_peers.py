@@ -16,6 +16,7 @@ from hyperdjango.models._keyed import among
 from hyperdjango.models._meta import UNSET, Column
 from hyperdjango.models._prefetch import prefetch
 from hyperdjango.models._prefetch_levels import Level, joined_levels
+from hyperdjango.models._routing import one_server
 
 if TYPE_CHECKING:
     from hyperdjango.database import Database
@@ -86,7 +87,7 @@ class Batch:
             if self.part.level is None:
                 await load_columns(instances, self.part.columns, self.database)
             else:
-                await load_level(instances, self.part.level, self.database)
+                await load_level(instances, self.part.level, await one_server(self.database))
         except asyncio.CancelledError:
             for _, future in self._waiting:
                 future.cancel()

@@ -9,10 +9,12 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hyperdjango.database._native import native
+from hyperdjango.database.resolver import database_for
 from hyperdjango.models._far_ends import folded, held, keys_of, put_all, put_beside, reached, setter_of
 from hyperdjango.models._keyed import KEY_NAME, arrays_of, keyed
 from hyperdjango.models._meta import UNSET
 from hyperdjango.models._prefetch_levels import Level, checked
+from hyperdjango.models._routing import database_at
 from hyperdjango.models.errors import NotLoaded
 
 if TYPE_CHECKING:
@@ -111,8 +113,13 @@ async def _grouped(
     new._prefetches = ()
     if new._fetch_mode is None and parent._origin is not None:
         new._fetch_mode = parent._origin.fetch_mode
+    locks = ask.statement.locks
     if queryset._using is not None:
-        database = queryset._database()
+        database = queryset._database(is_write=locks)
+    else:
+        database = database_at(relation, database, keys, is_write=locks)
+        if locks:
+            database = database_for(relation.target, None, database, is_write=True, bound=new._bound)
     rows: list[Any] = await new._rows(ask.statement, database)
     return rows, grouped(rows, relation.remotes, is_beside=ask.is_beside, is_set=_may_double(relation))
 

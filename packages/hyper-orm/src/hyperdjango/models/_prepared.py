@@ -101,7 +101,7 @@ class Prepared(Generic[R_co]):
             params[index] = param._value(values[param.name])
         ready: Any = self._queryset._clone()
         ready._params = tuple(params)
-        rows: list[R_co] = await ready._rows(self._statement, ready._database(is_write=ready._is_write()))
+        rows: list[R_co] = await ready._rows(self._statement, ready._database(is_write=self._statement.locks))
         return rows
 
     def _refused(self, values: dict[str, Any]) -> TypeError:

@@ -1,13 +1,17 @@
 """The part of QuerySet that reads in other ways: by pages, as JSON, prepared, and by loaders."""
 
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from hyperdjango.models import _json_stream, _loader, _paging
 from hyperdjango.models._awaiting import CHUNK, Awaiting
 from hyperdjango.models._chain import M_co, R_co
 from hyperdjango.models._paging import Page
 from hyperdjango.models._prepared import Prepared
+from hyperdjango.models._scatter import CONCURRENCY, Scattered
+
+if TYPE_CHECKING:
+    from hyperdjango.dataloader import DataLoader, Options
 
 PAGE_SIZE = 50
 
@@ -50,11 +54,34 @@ class Reading(Awaiting[M_co, R_co]):
         """
         return Prepared(self)
 
-    def loader(self, field: str, *, many: bool = False, **options: Any) -> Any:
+    def scatter(self, concurrency: int = CONCURRENCY) -> Scattered[R_co]:
+        """All shards of a sharded model at once; it comes last. Of a model that is not sharded, its one database.
+
+        `await`, `async for`, `first`, `get`, `count`, `exists`, `aggregate`, `update` and `delete` then are over
+        all of them. Order, slices and `distinct()` hold for all rows together; text is ordered by code points.
+
+        Args:
+            concurrency: How many shards are asked at once.
+        Raises:
+            FieldError: Something cannot be done over several databases; the text says what to do instead.
+        """
+        return Scattered(self, concurrency)
+
+    @overload
+    def loader(
+        self, field: str, *, many: Literal[False] = False, **options: "Unpack[Options]"
+    ) -> "DataLoader[Any, R_co | None]": ...
+    @overload
+    def loader(
+        self, field: str, *, many: Literal[True], **options: "Unpack[Options]"
+    ) -> "DataLoader[Any, list[R_co]]": ...
+    def loader(
+        self, field: str, *, many: bool = False, **options: "Unpack[Options]"
+    ) -> "DataLoader[Any, Any]":
         """Return a DataLoader of these rows by a field: `await loader.load(3)`.
 
         All keys that are asked for at the same time go in one statement. A key without a row gives None, with
-        `many` an empty list.
+        `many` an empty list. In a transaction block it reads there. Make one per request.
 
         Args:
             field: The column of the keys.
@@ -64,7 +91,8 @@ class Reading(Awaiting[M_co, R_co]):
             ModelError: The package hyper-dataloader is not installed.
             FieldError: There is no such field, or the queryset gives no instances.
         """
-        return _loader.loader(self, field, options, many=many)
+        made: DataLoader[Any, Any] = _loader.loader(self, field, dict(options), many=many)
+        return made
 
 
 __all__ = ["Reading"]

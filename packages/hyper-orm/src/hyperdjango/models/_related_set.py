@@ -51,7 +51,7 @@ class RelatedSet(RelatedRows[M]):
 
     def _queryset(self) -> "QuerySet[M]":
         from hyperdjango.models._far_ends import keys_of
-        from hyperdjango.models._loading import database_of
+        from hyperdjango.models._routing import own_at, own_of
 
         relation, instance = self._relation, self._instance
         key = keys_of([instance], relation.locals)[0]
@@ -59,7 +59,7 @@ class RelatedSet(RelatedRows[M]):
         queryset._state = of_one(queryset._state, relation)
         queryset._params += (key,) if len(relation.locals) == 1 else key
         if queryset._using is None:
-            queryset._using = database_of(instance)
+            queryset._using = own_at(relation, own_of(instance))
         return queryset  # type: ignore[no-any-return]  # of the target, which M is
 
     async def create(self, **values: Any) -> M:

@@ -11,6 +11,7 @@ from hyperdjango.database._native import native
 from hyperdjango.models._far_ends import keys_of, put_all, value_in
 from hyperdjango.models._keyed import among, of_one
 from hyperdjango.models._nearest import nearest
+from hyperdjango.models._routing import check_objects, database_at
 from hyperdjango.models.errors import FieldError
 from hyperdjango.models.signals import m2m_changed
 
@@ -30,7 +31,7 @@ def loaded(instance: Any, relation: "Relation") -> list[Any] | None:
 
 async def create(instance: Any, relation: "Relation", values: dict[str, Any]) -> Any:
     """See `RelatedSet.create`."""
-    database = _database(instance)
+    database = _database(instance, relation)
     objects = relation.target.objects.using(database)
     if relation.through is None:
         back = _back(relation)
@@ -48,7 +49,7 @@ async def get_or_create(
     instance: Any, relation: "Relation", defaults: dict[str, Any] | None, lookups: dict[str, Any]
 ) -> tuple[Any, bool]:
     """See `RelatedSet.get_or_create`."""
-    database = _database(instance)
+    database = _database(instance, relation)
     objects: Any = relation.target.objects.using(database)
     if relation.through is None:
         _refuse(relation, lookups, "get_or_create")
@@ -83,7 +84,8 @@ async def add(
         raise FieldError(f"{_said(relation)}: there is no table between, so no through_defaults")
     if not objects:
         return
-    database = _database(instance)
+    check_objects(relation, instance, objects)
+    database = _database(instance, relation)
     if relation.through is None:
         back = _back(relation)
         rows = among(_plain(relation.target, database), relation.target._table.primary_key, keys)
@@ -156,7 +158,7 @@ async def remove(instance: Any, relation: "Relation", objects: tuple[Any, ...]) 
     """See `RelatedSet.remove`."""
     keys = _keys(relation, objects)
     if objects:
-        await _remove(instance, relation, keys, _database(instance))
+        await _remove(instance, relation, keys, _database(instance, relation))
         _left(instance, relation, keys, objects)
 
 
@@ -177,7 +179,7 @@ async def _remove(instance: Any, relation: "Relation", keys: list[Any], database
 
 async def clear(instance: Any, relation: "Relation") -> None:
     """See `RelatedSet.clear`."""
-    database = _database(instance)
+    database = _database(instance, relation)
     if relation.through is None:
         back = _nullable_back(relation)
         await _of(instance, relation, _plain(relation.target, database)).update(**{back.name: None})
@@ -196,7 +198,8 @@ async def replace(
 ) -> None:
     """See `RelatedSet.set`."""
     keys = _keys(relation, objects)
-    database = _database(instance)
+    check_objects(relation, instance, objects)
+    database = _database(instance, relation)
     async with database.transaction():
         if relation.through is None:
             rows: Any = _of(instance, relation, _plain(relation.target, database))
@@ -266,10 +269,14 @@ def _said(relation: "Relation") -> str:
     return f"{relation.model.__name__}.{relation.name}"
 
 
-def _database(instance: Any) -> "Database":
+def _database(instance: Any, relation: "Relation") -> "Database":
+    """Where the rows are that a change of a relation is about."""
     from hyperdjango.models._loading import database_of
 
-    return database_of(instance, is_write=True)
+    database = database_of(instance, is_write=True)
+    if relation.through is not None:
+        return database  # the table between is where the instance is
+    return database_at(relation, database, keys_of([instance], relation.locals), is_write=True)
 
 
 def _plain(model: Any, database: "Database") -> Any:

@@ -1,15 +1,18 @@
 """What saving, deleting and refreshing one instance does. The methods of `_saving.Saving` come here."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hyperdjango.database import Database
 from hyperdjango.database.resolver import database_for
 from hyperdjango.models import _hooks, _in_place, _undoing
 from hyperdjango.models import _row_statements as statements
+from hyperdjango.models._bound import bound_in_row
 from hyperdjango.models._meta import UNSET, Column, Table
 from hyperdjango.models._origin import Origin
 from hyperdjango.models._outgoing import for_insert, for_update, key_values, slot_value, writable
+from hyperdjango.models._routing import check_held, check_written, own_of
 from hyperdjango.models.errors import FieldError, ModelError, NotLoaded, StaleObject
 
 if TYPE_CHECKING:
@@ -18,9 +21,8 @@ if TYPE_CHECKING:
 
 def database_of(instance: Any, using: "str | Database | None") -> Database:
     """Return the database that an instance is written to: the given one, its own, or what the resolver says."""
-    origin = instance._origin
-    own = origin.database if origin is not None else None
-    return database_for(instance.__class__, using, own, is_write=True)
+    bound = partial(bound_in_row, instance)
+    return database_for(instance.__class__, using, own_of(instance), is_write=True, bound=bound)
 
 
 async def save(
@@ -45,6 +47,8 @@ async def save(
     )
     columns = None if names is None else writable(table, names, "save(update_fields=…)")
     database = database_of(instance, using)
+    if using is None and instance._changed:
+        check_written(instance, database)
     created = force_insert or (instance._origin is None and not force_update and columns is None)
     listens = _hooks.listens(model)
     if listens:
@@ -59,6 +63,7 @@ async def save(
 
 async def insert(instance: Any, database: Database) -> None:
     """INSERT, and take back what the database has made."""
+    check_held(instance, database)
     outgoing, made = for_insert(instance)
     statement = statements.insert(instance._table, tuple(outgoing.columns), tuple(made))
     changed, instance._changed = instance._changed, None

@@ -14,6 +14,7 @@ from hyperdjango.models._changes import assigned
 from hyperdjango.models._nearest import nearest
 from hyperdjango.models._origin import Origin
 from hyperdjango.models._outgoing import Outgoing, for_insert
+from hyperdjango.models._routing import check_assigned, check_held, check_written
 from hyperdjango.models._row_statements import (
     RowStatement,
     giving,
@@ -91,11 +92,14 @@ def _values(
 
 
 async def get_or_create(
-    queryset: Any, database: "Database", lookups: dict[str, Any], defaults: dict[str, Any] | None
+    queryset: Any,
+    found: Any,
+    database: "Database",
+    lookups: dict[str, Any],
+    defaults: dict[str, Any] | None,
 ) -> tuple[Any, bool]:
-    """See `Writing.get_or_create`."""
+    """See `Writing.get_or_create`; `found` is the queryset filtered by the lookups."""
     model = queryset.model
-    found = queryset.using(database).filter(**lookups)
     values = _values(model, lookups, defaults, "get_or_create()")
     is_exact = all(SEPARATOR not in name for name in lookups)
     if not is_exact or unique_among(model._table, lookups) is None or _hooks.listens(model):
@@ -104,6 +108,7 @@ async def get_or_create(
             return row, False
     for _ in range(ATTEMPTS_MAX):
         instance = model(**values)
+        check_written(instance, database)
         try:
             if await insert_unless_there(instance, database):
                 return instance, True
@@ -135,6 +140,7 @@ async def insert_unless_there(instance: Any, database: "Database") -> bool:
     if listens:
         await _hooks.before_save(instance, database, None, created=True)
     table: Table = instance._table
+    check_held(instance, database)
     outgoing, made = for_insert(instance)
     columns = tuple(outgoing.columns)
     wanted = tuple(dict.fromkeys((*made, *table.primary_key)))
@@ -189,11 +195,13 @@ async def update_or_create(
     created = _values(
         model, lookups, defaults if create_defaults is None else create_defaults, "update_or_create()"
     )
+    check_assigned(model, database, lambda: assigned(table, updated) if updated else {})
     unique = unique_among(table, lookups)
     plain = all(SEPARATOR not in name for name in lookups) and not queryset._state.where
     covers = unique is not None and len(lookups) == len(_named(table, unique, lookups))
     if plain and covers and unique is not None and not _hooks.listens(model):
         instance = model(**created)
+        check_written(instance, database)
         try:
             outgoing, _ = for_insert(instance)
         except ValidationError:
@@ -210,6 +218,7 @@ async def update_or_create(
                 await row.save(using=database)
                 return row, False
             instance = model(**created)
+            check_written(instance, database)
             if await insert_unless_there(instance, database):
                 return instance, True
         instance = model(**created)

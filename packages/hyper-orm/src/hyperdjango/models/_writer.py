@@ -22,10 +22,12 @@ class Text(NamedTuple):
     Attributes:
         sql: The text, with `$1` and so on.
         used: For each of them the position of its value in the chain, ascending.
+        locks: It locks rows, itself or in a subquery.
     """
 
     sql: str
     used: tuple[int, ...]
+    locks: bool = False
 
 
 class Frame:
@@ -54,6 +56,7 @@ class Writer:
     def __init__(self) -> None:
         self.pieces: list[str | int] = []
         self.frame: Frame | None = None
+        self.locks = False
         self._alias_count = 0
 
     def put(self, text: str) -> None:
@@ -203,4 +206,4 @@ class Writer:
         used = sorted({piece for piece in self.pieces if isinstance(piece, int)})
         numbers = {index: position + 1 for position, index in enumerate(used)}
         sql = "".join(piece if isinstance(piece, str) else f"${numbers[piece]}" for piece in self.pieces)
-        return Text(sql, tuple(used))
+        return Text(sql, tuple(used), self.locks)

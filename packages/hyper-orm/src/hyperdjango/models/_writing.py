@@ -10,6 +10,7 @@ from hyperdjango.models import _bulk_create, _bulk_update, _changes, _raw, _upse
 from hyperdjango.models._awaiting import Awaiting
 from hyperdjango.models._bulk_create import BulkCreated
 from hyperdjango.models._chain import M_co, R_co
+from hyperdjango.models._routing import Own, check_assigned, database_of_many
 
 if TYPE_CHECKING:
     from hyperdjango.models.model import Model
@@ -20,6 +21,11 @@ class Writing(Awaiting[M_co, R_co]):
 
     __slots__ = ()
 
+    def _narrowed(self, lookups: dict[str, Any]) -> Any:
+        """The rows that fit, as a queryset; `filter` is of a class above."""
+        queryset: Any = self
+        return queryset.filter(**lookups)
+
     async def create(self, **values: Any) -> M_co:
         """Make an instance and insert it.
 
@@ -29,7 +35,10 @@ class Writing(Awaiting[M_co, R_co]):
             ValidationError, IntegrityError: As `save`.
         """
         instance = self.model(**values)
-        await instance.save(force_insert=True, using=self._using)
+        using = self._using
+        if isinstance(using, Own):
+            using = using.database
+        await instance.save(force_insert=True, using=using)
         return instance
 
     async def get_or_create(
@@ -50,7 +59,9 @@ class Writing(Awaiting[M_co, R_co]):
             MultipleObjectsReturned: More than one fits.
             IntegrityError: A row that does not fit the lookups is in the way.
         """
-        return await _upsert.get_or_create(self, self._database(is_write=True), lookups, defaults)
+        found = self._narrowed(lookups)
+        database = found._database(is_write=True)
+        return await _upsert.get_or_create(self, found, database, lookups, defaults)
 
     async def update_or_create(
         self,
@@ -72,7 +83,7 @@ class Writing(Awaiting[M_co, R_co]):
         Raises:
             As `get_or_create`.
         """
-        database = self._database(is_write=True)
+        database = self._narrowed(lookups)._database(is_write=True)
         return await _upsert.update_or_create(self, database, lookups, defaults, create_defaults)
 
     async def bulk_create(
@@ -112,9 +123,9 @@ class Writing(Awaiting[M_co, R_co]):
             update_fields=update_fields,
             unique_fields=unique_fields,
         )
-        return await _bulk_create.bulk_create(
-            model, self._database(is_write=True), objects, batch_size, conflict
-        )
+        instances = list(objects)
+        database = database_of_many(model, self._using, instances, "bulk_create()")
+        return await _bulk_create.bulk_create(model, database, instances, batch_size, conflict)
 
     async def bulk_update(
         self, objects: "Iterable[Model]", fields: Sequence[str], batch_size: int | None = None
@@ -135,9 +146,9 @@ class Writing(Awaiting[M_co, R_co]):
             FieldError: A name is not known, or an instance has no key.
         """
         model = self._state.model
-        return await _bulk_update.bulk_update(
-            model, self._database(is_write=True), objects, fields, batch_size
-        )
+        instances = list(objects)
+        database = database_of_many(model, self._using, instances, "bulk_update()")
+        return await _bulk_update.bulk_update(model, database, instances, fields, batch_size)
 
     async def update(self, **values: Any) -> Any:
         """Update all rows by one statement. No hooks are called, and no signals are sent.
@@ -151,7 +162,10 @@ class Writing(Awaiting[M_co, R_co]):
             ValidationError: A value does not keep what the model declares.
         """
         change, params = _changes.update(self, values)
-        return await _changes.run(self, change, params, self._database(is_write=True))
+        database = self._database(is_write=True)
+        model = self._state.model
+        check_assigned(model, database, lambda: _changes.assigned(model._table, values))
+        return await _changes.run(self, change, params, database)
 
     async def delete(self) -> Any:
         """Delete all rows by one statement. The database does what foreign keys say about other rows.

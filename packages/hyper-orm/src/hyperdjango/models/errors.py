@@ -1,5 +1,7 @@
 """The errors of models and querysets. What the backend refuses comes as the driver's errors."""
 
+from typing import Any
+
 
 class ModelError(Exception):
     """Anything that models and querysets raise by themselves."""
@@ -29,6 +31,27 @@ class StaleObject(ModelError):
     """The row has been written by somebody else, or is gone, since the instance was read: its Version has moved."""
 
 
+class PartialWrite(ModelError):
+    """Some shards have been written, and one has failed: `scatter().update()` and `delete()` are not one transaction.
+
+    Attributes:
+        done: Alias to what each shard has returned that has committed, or is part of a running transaction there.
+        failed: Alias to the error of each that has failed. The others were not begun.
+    """
+
+    def __init__(self, what: str, done: dict[str, Any], failed: dict[str, Exception]) -> None:
+        self.what = what
+        self.done = done
+        self.failed = failed
+        errors = ", ".join(f"{alias!r} ({type(error).__name__})" for alias, error in failed.items())
+        super().__init__(
+            f"{what}: done in the shards {', '.join(map(repr, done))}, failed in {errors}; no other was begun"
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.what, self.done, self.failed))
+
+
 class ValidationError(ModelError, ValueError):
     """Values that do not keep what the model declares.
 
@@ -54,6 +77,7 @@ __all__ = [
     "MultipleObjectsReturned",
     "NotLoaded",
     "ObjectDoesNotExist",
+    "PartialWrite",
     "StaleObject",
     "ValidationError",
 ]

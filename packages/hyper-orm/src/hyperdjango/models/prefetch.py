@@ -49,6 +49,7 @@ async def prefetch_related_objects(instances: "Sequence[Model]", *lookups: str |
     """
     from hyperdjango.models._loading import database_of
     from hyperdjango.models._prefetch import checked, prefetch
+    from hyperdjango.models._routing import one_server
     from hyperdjango.models._state import root_state
 
     if not instances:
@@ -58,7 +59,8 @@ async def prefetch_related_objects(instances: "Sequence[Model]", *lookups: str |
         names = ", ".join(sorted(model.__name__ for model in models))
         raise FieldError(f"prefetch_related_objects() takes instances of one model, not of {names}")
     levels = checked(root_state(models.pop()), lookups)
-    await prefetch(list(instances), levels, database_of(instances[0]), is_partial=True)
+    database = await one_server(database_of(instances[0]))
+    await prefetch(list(instances), levels, database, is_partial=True)
 
 
 __all__ = ["Prefetch", "prefetch_related_objects"]

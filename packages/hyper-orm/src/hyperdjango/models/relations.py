@@ -11,6 +11,7 @@ from hyperdjango.models._far_ends import held
 from hyperdjango.models._meta import UNSET, Column, Relation
 from hyperdjango.models._related_rows import M
 from hyperdjango.models._related_set import RelatedSet
+from hyperdjango.models._routing import check_origins
 from hyperdjango.models.errors import NotLoaded
 from hyperdjango.models.fields import FieldOptions
 
@@ -102,6 +103,10 @@ class ForeignKey(RelationDescriptor[T]):
         """
         relation = self.relation
         check_target(relation, value)
+        if value is not None:
+            near, far = instance._origin, value._origin  # type: ignore[attr-defined]  # T is a model
+            if near is not far and near is not None and far is not None:
+                check_origins(relation, near, far)
         if value is None:
             for column in relation.keys:
                 setattr(instance, column.name, None)

@@ -4,10 +4,11 @@ Changes to tables that are there already are no business of this module: it make
 PostgreSQL docs: ddl.
 """
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from hyperdjango.database.resolver import get_resolver
+from hyperdjango.database._running import innermost
+from hyperdjango.database.resolver import database_for, get_resolver
 from hyperdjango.models._ddl_indexes import index_statements
 from hyperdjango.models._ddl_names import table_sql
 from hyperdjango.models._ddl_tables import comment_statements, foreign_key, table_statement
@@ -69,11 +70,12 @@ def drop_schema_sql(models: "Iterable[type[Model]] | None" = None) -> list[str]:
 
 
 async def create_schema(models: "Iterable[type[Model]] | None" = None, db: "Database | None" = None) -> None:
-    """Create the tables of models and all that belongs to them, all of it or nothing.
+    """Create the tables of models and all that belongs to them, in each database all of it or nothing.
 
     Args:
         models: As for `schema_sql`.
-        db: The database. None: each model's own.
+        db: The database; of one with an alias, the tables that routers allow there. None: each model's own; of a
+            sharded model every shard.
     Raises:
         ModelDeclarationError: As `schema_sql`.
         DuplicateTable: A table is there already.
@@ -83,7 +85,7 @@ async def create_schema(models: "Iterable[type[Model]] | None" = None, db: "Data
 
 
 async def drop_schema(models: "Iterable[type[Model]] | None" = None, db: "Database | None" = None) -> None:
-    """Drop the tables of models and their types, as far as they are there, all of it or nothing.
+    """Drop the tables of models and their types, as far as they are there, in each database all of it or nothing.
 
     Arguments as for `create_schema`.
 
@@ -96,12 +98,12 @@ async def drop_schema(models: "Iterable[type[Model]] | None" = None, db: "Databa
 
 def create_schema_sync(models: "Iterable[type[Model]] | None", db: "SyncDatabase") -> None:
     """Create the tables of models; as `create_schema`."""
-    _run_sync(db, schema_sql(models))
+    _run_sync(db, schema_sql(_allowed(with_tables(models), db.alias)))
 
 
 def drop_schema_sync(models: "Iterable[type[Model]] | None", db: "SyncDatabase") -> None:
     """Drop the tables of models; as `drop_schema`."""
-    _run_sync(db, drop_schema_sql(models))
+    _run_sync(db, drop_schema_sql(_allowed(with_tables(models), db.alias)))
 
 
 async def _run(database: "Database", statements: list[str]) -> None:
@@ -121,12 +123,41 @@ def _by_database(
 ) -> "list[tuple[Database, list[type[Model]]]]":
     tables = with_tables(models)
     if db is not None:
-        return [(db, tables)]
-    found: dict[int, tuple[Any, list[type[Model]]]] = {}
+        return [(db, _allowed(tables, db.alias))]
+    found: dict[int, tuple[Database, list[type[Model]]]] = {}
+    owners = _owners(tables)
     for model in tables:
-        database = get_resolver().resolve(None, model, is_write=True, instance_alias=None)
-        found.setdefault(id(database), (database, []))[1].append(model)
+        owner = owners.get(model, model)
+        for database in _databases_of(owner):
+            if _allowed([owner], database.alias):
+                found.setdefault(id(database), (database, []))[1].append(model)
     return list(found.values())
+
+
+def _allowed(tables: "list[type[Model]]", alias: str | None) -> "list[type[Model]]":
+    """Those of the models whose tables belong in the database of an alias."""
+    if alias is None:
+        return tables
+    owners, resolver = _owners(tables), get_resolver()
+    return [model for model in tables if resolver.allows_table(alias, owners.get(model, model))]
+
+
+def _owners(tables: "list[type[Model]]") -> "dict[type[Model], type[Model]]":
+    """Tables between that nobody has declared, each with the model whose relation needs it: they are beside its own."""
+    return {
+        relation.through: model
+        for model in tables
+        for relation in model._table.relations.values()
+        if relation.kind == "ManyToMany" and relation.field.through is None and relation.through is not None
+    }
+
+
+def _databases_of(model: "type[Model]") -> "Sequence[Database]":
+    """The database of a model; all of them where it is sharded, but in transactions only those."""
+    shards = get_resolver().shards(model, is_write=True)
+    if shards is not None and innermost() is not None:
+        shards = [one for one in shards if one._current.get() is not None]  # pyright: ignore[reportPrivateUsage]
+    return shards or (database_for(model, is_write=True),)
 
 
 def with_tables(models: "Iterable[type[Model]] | None") -> "list[type[Model]]":

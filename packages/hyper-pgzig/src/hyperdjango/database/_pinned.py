@@ -8,6 +8,7 @@ PostgreSQL docs: sql-begin, sql-savepoint, sql-release-savepoint, sql-rollback-t
 from typing import TYPE_CHECKING, Any, Final
 
 from hyperdjango.database._identifiers import quote_identifier
+from hyperdjango.database._stages import Stage
 from hyperdjango.database.errors import InFailedSqlTransaction, InterfaceError, TransactionClosed
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class Pinned:
         callbacks: What `on_commit` has taken.
         undoings: What makes objects forget a write that is rolled back: for packages of ours. They must not fail.
         reading: The data that the connection is giving, whose reader does other things in between.
+        stage: What was read since the block began, or since something of it was rolled back, belongs to it.
     """
 
     def __init__(self, slot: "Slot", begin: str) -> None:
@@ -91,6 +93,7 @@ class Pinned:
         self.callbacks: list[Callable[[], Any]] = []
         self.undoings: list[Callable[[], None]] = []
         self.reading: Reading | None = None
+        self.stage = Stage()
         self._begin = begin
         self._savepoints: list[Savepoint] = []
         self._has_not_begun = False
@@ -174,6 +177,8 @@ class Pinned:
         connection = self.slot.connection
         if failed:
             del self.callbacks[savepoint.callbacks_before :]
+            self.stage.is_over = True
+            self.stage = Stage()
         if connection.closed or connection.disown(f"SAVEPOINT {savepoint.name}"):
             return False  # nothing has run since
         if failed:

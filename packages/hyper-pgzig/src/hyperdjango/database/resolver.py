@@ -3,6 +3,8 @@
 Without hyper-multidb there is one, `get_db()`, under the alias "default". hyper-multidb installs itself here
 with `set_resolver`; models never import it.
 """
+# Which Databases share a running transaction only their halves know:
+# pyright: reportPrivateUsage=false
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast

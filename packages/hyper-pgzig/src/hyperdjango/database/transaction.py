@@ -26,6 +26,7 @@ from hyperdjango.database._pinned import (
 )
 from hyperdjango.database._running import running
 from hyperdjango.database._slot import ROLLBACK_SQL, Slot
+from hyperdjango.database._stages import RUNNING
 from hyperdjango.database._watching import NOBODY, Watch, watched
 from hyperdjango.database.errors import InterfaceError, QueryTimeout
 
@@ -352,6 +353,7 @@ class TransactionBlock:
         self._transaction = Transaction(slot, self._begin)
         self._token = current.set(self._transaction)
         self._running_token = running.set((*running.get(), self._database))
+        RUNNING.set((*RUNNING.get(), self._transaction))
         return self
 
     def _watched(self, command: str) -> Watch:
@@ -384,8 +386,13 @@ class TransactionBlock:
         """What the task does from now on is not part of the block."""
         assert self._token is not None
         assert self._running_token is not None
+        transaction = self._database._current.get()
         self._database._current.reset(self._token)
         running.reset(self._running_token)
+        # Not reset: blocks of two Databases may end in another order than they began.
+        RUNNING.set(tuple([one for one in RUNNING.get() if one is not transaction]))
+        if transaction is not None:
+            transaction.stage.is_over = True
 
     async def _end(self, transaction: Transaction, error: BaseException | None) -> None:
         """COMMIT or ROLLBACK, and give the connection back."""
