@@ -197,7 +197,7 @@ def answer(place: Place, plan: Plan) -> Answer:
 
 QUESTION: Final = Question(
     answer,
-    full=Plan(rounds=31, operations=2_000, warmup=500),
+    full=Plan(rounds=21, operations=2_000, warmup=500),
     quick=Plan(rounds=3, operations=200, warmup=50),
 )
 

@@ -40,6 +40,7 @@ from hyperdjango.models._registry import registry
 
 if TYPE_CHECKING:
     from pg_cluster import Cluster
+    from postgres_servers import Server
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PAGES: Final = sorted(
@@ -276,7 +277,22 @@ def replicas(page: str, request: pytest.FixtureRequest, monkeypatch: pytest.Monk
         monkeypatch.setenv(variable, cluster.url(node, name))
 
 
-@pytest.mark.usefixtures("replicas")
+@pytest.fixture
+def shards(page: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """EAST_URL and WEST_URL, two more databases, for the pages that speak of them."""
+    if "EAST_URL" not in (ROOT / page).read_text(encoding="utf-8"):
+        yield
+        return
+    server: Server = request.getfixturevalue("server")
+    names = {variable: server.create_database() for variable in ("EAST_URL", "WEST_URL")}
+    for variable, name in names.items():
+        monkeypatch.setenv(variable, server.url_for(name))
+    yield
+    for name in names.values():
+        server.drop_database(name)
+
+
+@pytest.mark.usefixtures("replicas", "shards")
 @pytest.mark.parametrize("page", PAGES)
 async def test_a_page_does_what_it_says(
     page: str, database_url: str, monkeypatch: pytest.MonkeyPatch

@@ -66,6 +66,9 @@ pub fn addToModule(self: *Object) py.Error!void {
     const state = module.ModuleState.ofModule(self);
     state.done_name = try py.checked(py.PyUnicode_InternFromString("done"));
     state.cancelled_name = try py.checked(py.PyUnicode_InternFromString("cancelled"));
+    const keyword = try py.checked(py.PyTuple_New(1));
+    state.loop_keyword = keyword;
+    py.hd_tuple_set(keyword, 0, try py.checked(py.PyUnicode_InternFromString("loop")));
     state.set_result_name = try py.checked(py.PyUnicode_InternFromString("set_result"));
     state.thread_id_name = try py.checked(py.PyUnicode_InternFromString("_thread_id"));
     try py.ok(py.PyModule_AddFunctions(self, &table));
@@ -93,13 +96,20 @@ fn enqueueChecked(state: *module.ModuleState, object: *Object, key: *Object) py.
     if (py.PyErr_Occurred() != null) return error.PythonError;
     // The first key of a batch has the loop look at the queue.
     if (py.PyList_Size(gate.keys) == 0) return null;
-    const future = try py.checked(py.PyObject_CallNoArgs(gate.new_future));
+    const future = try newFuture(state, gate);
     errdefer py.decref(future);
     // Into the queue first: what the cache has and the queue has not would never be answered.
     try py.ok(py.PyList_Append(gate.futures, future));
     try py.ok(py.PyList_Append(gate.keys, key));
     try py.ok(py.PyDict_SetItem(gate.cache, key, future));
     return future;
+}
+
+/// A class is called with the loop, as asyncio's own does; anything else without arguments.
+fn newFuture(state: *module.ModuleState, gate: Gate) py.Error!*Object {
+    if (py.hd_type_check(gate.new_future) == 0) return py.checked(py.PyObject_CallNoArgs(gate.new_future));
+    const arguments = [_]?*Object{gate.loop};
+    return py.checked(py.PyObject_Vectorcall(gate.new_future, &arguments, 0, state.loop_keyword));
 }
 
 /// The gate's loop runs, in this thread.

@@ -37,6 +37,7 @@ pub const ModuleState = extern struct {
     done_name: ?*Object = null,
     cancelled_name: ?*Object = null,
     set_result_name: ?*Object = null,
+    loop_keyword: ?*Object = null,
     thread_id_name: ?*Object = null,
 
     comptime {

@@ -351,6 +351,31 @@ async def test_commits_that_do_not_end_are_given_up_and_told(
     assert pair.is_whole()
 
 
+async def test_a_first_commit_that_is_given_up_is_told_as_unknown(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_members, "FINISH_SECONDS", 0.01)
+
+    async def block() -> None:
+        async with pair.atomic():
+            await pair.insert(1)
+
+            async def stuck(*_: Any) -> None:
+                task.cancel()
+                await asyncio.sleep(60)
+
+            monkeypatch.setattr(pair["a"], "_commit", stuck)
+
+    task = asyncio.create_task(block())
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await task
+    assert caught.value.__notes__ == [
+        "whether it is committed in 'a' is not known; everywhere else it is rolled back"
+    ]
+    assert pair.both == ([], [])
+    assert pair.is_whole()
+
+
 async def test_an_error_that_comes_after_a_cancellation_is_its_cause(pair: Pair) -> None:
     await pair.insert(1, "b")
 
@@ -375,13 +400,20 @@ async def test_cancelled_anywhere_it_is_done_or_told(urls: dict[str, str], momen
         async with opened(urls, max_size=2) as pair:
 
             async def attempt(cancel: Cancel) -> Point:
+                told: list[str] = []
+
                 async def run() -> None:
-                    async with pair.atomic():
-                        await pair.insert(1)
+                    try:
+                        async with pair.atomic():
+                            await pair.insert(1)
+                    except asyncio.CancelledError as error:
+                        told.extend(getattr(error, "__notes__", ()))
+                        raise
 
                 point = await cancel(run())
                 in_a, in_b = pair.both
-                assert in_a == in_b
+                # Cancelled twice it stops where it is, and says so.
+                assert in_a == in_b or (moment == "twice" and told and (in_a, in_b) == ([1], []))
                 assert in_a in ([], [1])
                 if point.is_last:
                     assert in_a == [1]

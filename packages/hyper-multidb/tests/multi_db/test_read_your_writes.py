@@ -336,3 +336,20 @@ async def test_a_replica_that_is_too_far_behind_serves_no_reads(
             writing.cancel()
         # Nobody writes: it has all there is soon, however long ago that was written.
         await until(lambda: late_name in [node.name for node in replica_set.ready], "it has caught up")
+
+
+async def test_a_commit_stands_where_the_position_behind_it_is_refused(
+    cluster: Cluster, cluster_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with connected(cluster, cluster_database) as connections:
+        await table(connections, cluster)
+        db, reader = connections["default"], connections.reader()
+        monkeypatch.setattr(
+            "hyperdjango.multi_db._primary.POSITION", "SELECT '' || 1/0 FROM pg_class LIMIT 1"
+        )
+        for n in range(3):  # known to the pool from the second on
+            async with db.transaction():
+                await db.execute("INSERT INTO t VALUES ($1, 0)", n)
+            await db.execute("INSERT INTO t VALUES ($1, 0)", 10 + n)
+        monkeypatch.undo()
+        assert await reader.query_val("SELECT count(*) FROM t") == 6

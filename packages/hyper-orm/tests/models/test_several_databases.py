@@ -23,6 +23,7 @@ from hyperdjango.models import (
     drop_schema,
     prefetch_related_objects,
 )
+from hyperdjango.models._loader import batch_of
 from postgres_servers import Server
 
 
@@ -464,6 +465,17 @@ async def test_what_belongs_to_an_instance_is_found_in_its_shard(shards: Aliases
     assert [invoice.total for invoice in found.invoices] == [2]
     with pytest.raises(WrongShard, match="SDInvoice binds no tenant_id"):
         await SDTenant.objects.prefetch_related("invoices")
+
+
+async def test_a_loader_asks_the_shard_of_each_key(shards: Aliases) -> None:
+    for tenant in (1, 2, 3):
+        await SDInvoice.objects.create(tenant_id=tenant, code=str(tenant))
+    shards.asked.clear()
+    load = batch_of(SDInvoice.objects.all(), "tenant_id", many=True)
+    found = await load([3, 9, 2, 1, 2])
+    assert [[invoice.code for invoice in group] for group in found] == [["3"], [], ["2"], ["1"], ["2"]]
+    with pytest.raises(WrongShard, match="binds no tenant_id"):
+        await batch_of(SDInvoice.objects.all(), "code", many=False)(["1"])
 
 
 async def test_children_with_the_same_key_are_fetched_beside_their_parents(shards: Aliases) -> None:

@@ -208,7 +208,7 @@ def enqueue(
         dict[Any, Any],  # cache: key to future
         list[Any],  # keys that wait
         list[Any],  # their futures
-        Callable[[], Any],  # makes a future
+        Callable[..., Any],  # makes a future; a class is given loop=
         list[int],  # one number: how many keys were found
     ],
     key: object,

@@ -15,6 +15,10 @@ RUNNING: ContextVar[Any] = ContextVar("running", default=())
 ANYTHING: Any = native.enqueue
 
 
+def new_future() -> object:
+    return object()
+
+
 class Loop:
     """What says in which thread it runs."""
 
@@ -31,7 +35,7 @@ def gate(**changes: Any) -> Any:
         "cache": {},
         "keys": ["first"],
         "futures": ["of the first"],
-        "new_future": object,
+        "new_future": new_future,
         "hits": [0],
     }
     return tuple({**parts, **changes}.values())
@@ -44,6 +48,18 @@ def test_a_key_waits_in_the_queue_and_its_future_in_the_cache() -> None:
     assert made[5] == ["first", "key"]
     assert made[6] == ["of the first", future]
     assert made[8] == [0]
+
+
+class Made:
+    def __init__(self, *, loop: object) -> None:
+        self.loop = loop
+
+
+def test_a_class_of_futures_is_called_with_the_loop() -> None:
+    made = gate(new_future=Made)
+    assert native.enqueue(made, "key").loop is made[0]
+    with pytest.raises(TypeError):
+        native.enqueue(gate(new_future=object), "key")
 
 
 async def test_a_future_that_is_done_is_found_and_counted() -> None:
@@ -212,20 +228,20 @@ def test_futures_that_empty_the_lists_do_no_harm() -> None:
 
 @pytest.mark.parametrize("wrong", [None, (), {}, 5, "x"], ids=repr)
 def test_only_lists_of_futures_are_answered(wrong: Any) -> None:
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: native.all_wait(wrong),
         lambda: native.answer(wrong, []),
         lambda: native.answer([], wrong),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(TypeError):
             call()
-    for error, call in (
-        (AttributeError, lambda: native.all_wait([object()])),
-        (AttributeError, lambda: native.answer([object()], [1])),
-        (TypeError, lambda: native.answer([])),  # type: ignore[call-arg]
-    ):
-        with pytest.raises(error):
-            call()
+    with pytest.raises(AttributeError):
+        native.all_wait([object()])
+    with pytest.raises(AttributeError):
+        native.answer([object()], [1])
+    with pytest.raises(TypeError):
+        native.answer([])  # type: ignore[call-arg]
 
 
 def test_values_are_kept_by_their_futures_alone() -> None:

@@ -59,6 +59,7 @@ class Queue(Generic[K, V]):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._is_running: Callable[[], bool] = _never
+        self._is_plain = False
         self._new_future: Callable[[], Future[V]] = Future
         # The lane of those who are in no transaction, and the others'.
         self._base = Lane({} if cache_map is None else cache_map, is_folded=cache_key is not None)
@@ -147,7 +148,7 @@ class Queue(Generic[K, V]):
             base.cache,
             base.keys,
             base.futures,
-            self._new_future,
+            Future if self._is_plain else self._new_future,
             self._hits,
         )
 
@@ -321,6 +322,6 @@ class Queue(Generic[K, V]):
         self._thread = get_ident()
         self._is_running = loop.is_running
         # A loop may make futures of its own; asyncio's only adds a call.
-        is_plain = getattr(type(loop), "create_future", None) is asyncio.BaseEventLoop.create_future
-        self._new_future = partial(Future, loop=loop) if is_plain else loop.create_future
+        self._is_plain = getattr(type(loop), "create_future", None) is asyncio.BaseEventLoop.create_future
+        self._new_future = partial(Future, loop=loop) if self._is_plain else loop.create_future
         self._make_gate()

@@ -19,8 +19,9 @@ def values_of(results: Any, cache_keys: Sequence[Any], loader: str, function: st
         BatchLengthError: A sequence of another length.
         BatchResultError: Neither a sequence nor a mapping.
     """
+    kind: type[Any] = type(results)  # pyright: ignore[reportUnknownVariableType]
     # list and tuple are what is returned nearly always, and asking an abstract class takes longer.
-    if type(results) is not list and type(results) is not tuple:
+    if kind is not list and kind is not tuple:
         if isinstance(results, Mapping):
             return _from_mapping(results, cache_keys, loader, function)
         if not isinstance(results, Sequence) or isinstance(results, (str, bytes, bytearray)):
@@ -28,7 +29,9 @@ def values_of(results: Any, cache_keys: Sequence[Any], loader: str, function: st
                 f"DataLoader {loader!r}: {function}() returned {type(results).__name__}; it must return a "
                 "sequence with one value for each key, in their order, or a mapping of keys to values"
             )
-    values: list[Any] = results if type(results) is list else list(cast("Sequence[Any]", results))
+    values = cast("list[Any]", results)
+    if kind is not list:
+        values = list(values)
     if len(values) != len(cache_keys):
         raise BatchLengthError(loader, function, len(cache_keys), len(values))
     return values

@@ -255,6 +255,11 @@ def _tell(members: Sequence[Member], failed: int, failure: BaseException) -> Non
     committed = [one.alias for one in members if one.is_owed and one.transaction.is_committed]
     rest = [one.alias for one in members[failed + 1 :] if not one.transaction.is_committed]
     if not committed:
+        if not isinstance(failure, Exception) and len(members) > 1 and members[failed].is_owed:
+            alias = members[failed].alias
+            failure.add_note(
+                f"whether it is committed in {alias!r} is not known; everywhere else it is rolled back"
+            )
         raise failure
     if not rest and members[failed].transaction.is_committed:
         failure.add_note(f"the transaction is committed in {', '.join(map(repr, committed))}")

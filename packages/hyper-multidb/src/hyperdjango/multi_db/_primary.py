@@ -217,14 +217,14 @@ class PrimaryFace(Database):
             await _async_replies.drain(slot)
             request.result()
             check_committed(request.tag, command)
-            if asked is None:
-                # The pool has not described it yet.
-                asked = connection.submit(POSITION, (), _shape.VALUE, None, True, None)
-                await _async_replies.complete(slot, asked)
-            scope.note(alias, Position.parse(asked.result()))
         except BaseException:
             scope.doubt(alias)
             raise
+        # It is committed, whatever became of the question; where the pool does not know that yet, the next read asks.
+        if asked is None or asked.failed:
+            scope.doubt(alias)
+        else:
+            scope.note(alias, Position.parse(asked.result()))
 
     async def position(self) -> Position:
         """Ask how far the log is."""

@@ -307,7 +307,7 @@ class ShardRouter(DatabaseRouter):
     def allow_relation(
         self, near: type[Any], near_alias: str, far: type[Any], far_alias: str, **hints: Any
     ) -> bool | None:
-        """Between a sharded model and one that is not: their rows are seldom in one database, and keys are all there is."""
+        """Between a sharded model and one that is not: they are in different databases, and keys are all there is."""
         if (self.key_of(near) is None) != (self.key_of(far) is None):
             return True
         return None

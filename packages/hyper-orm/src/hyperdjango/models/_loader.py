@@ -3,16 +3,19 @@
 hyper-dataloader is not needed by anything else here, and is looked for when a loader is asked for.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from hyperdjango.database.resolver import get_resolver
 from hyperdjango.models._far_ends import folded
 from hyperdjango.models._keyed import arrays_of, keyed
 from hyperdjango.models._prefetch import grouped
 from hyperdjango.models.errors import FieldError, ModelError
 
 if TYPE_CHECKING:
+    from hyperdjango.database import Database
     from hyperdjango.models._meta import Column
 
 Batch = Callable[[Sequence[Any]], Awaitable[list[Any]]]
@@ -58,11 +61,23 @@ def batch_of(queryset: Any, field: str, *, many: bool) -> Batch:
         rows: list[Any] = []
         if wanted:
             ask = keyed(state, (column,))
-            new = queryset._clone()
-            new._state = ask.state
-            new._params = queryset._params + arrays_of(wanted, 1)
-            rows = await new._rows(ask.statement, new._database(is_write=ask.statement.locks))
-            groups = grouped(rows, (column,), is_beside=ask.is_beside)
+
+            def of(some: list[Any]) -> Any:
+                new = queryset._clone()
+                new._state = ask.state
+                new._params = queryset._params + arrays_of(some, 1)
+                return new
+
+            async def rows_of(some: list[Any], database: "Database") -> list[Any]:
+                rows: list[Any] = await of(some)._rows(ask.statement, database)
+                return rows
+
+            parts = _by_shard(model, wanted, of, is_write=ask.statement.locks)
+            found_rows = await asyncio.gather(*[rows_of(*part) for part in parts], return_exceptions=True)
+            for part in found_rows:
+                if isinstance(part, BaseException):
+                    raise part
+                groups.update(grouped(part, (column,), is_beside=ask.is_beside))
         found = [groups.get(key, ()) for key in folded(list(keys), (column,))]
         given = [list(group) if many else _only(model, column, group) for group in found]
         if sum(map(len, found)) < len(rows):
@@ -74,6 +89,19 @@ def batch_of(queryset: Any, field: str, *, many: bool) -> Batch:
         return given
 
     return batch
+
+
+def _by_shard(
+    model: Any, keys: list[Any], of: "Callable[[list[Any]], Any]", *, is_write: bool
+) -> "list[tuple[list[Any], Database]]":
+    """The keys of each statement and where it goes: one for all, or one for each shard that they say."""
+    if get_resolver().shards(model, is_write=is_write) is None:
+        return [(keys, of(keys)._database(is_write=is_write))]
+    parts: dict[int, tuple[list[Any], Database]] = {}
+    for key in keys:
+        database = of([key])._database(is_write=is_write)
+        parts.setdefault(id(database), ([], database))[0].append(key)
+    return list(parts.values())
 
 
 def _only(model: Any, column: "Column", rows: Sequence[Any]) -> Any:

@@ -170,7 +170,7 @@ def check_held(instance: Any, database: "Database") -> None:
 
 def check_written(instance: Any, database: "Database") -> None:
     """Check that an instance is written to the shard that its key says now."""
-    get_resolver().check_shard(database, type(instance), partial(bound_in_slots, instance))
+    get_resolver().check_shard(database, instance.__class__, partial(bound_in_slots, instance))
 
 
 def check_assigned(
@@ -211,9 +211,9 @@ def database_of_many(
     own: Database | None = None
     if isinstance(using, Own):
         own, using = using.database, None
-    instances = [one for one in instances if type(one) is model]  # what is none is refused later
     if using is not None or not instances or get_resolver().shards(model, is_write=True) is None:
         return database_for(model, using, own, is_write=True)
+    instances = [one for one in instances if type(one) is model]  # what is none is refused later
     found: dict[int, Database] = {}
     for instance in instances:
         bound: Bound = partial(bound_in_row, instance)
@@ -226,7 +226,7 @@ def database_of_many(
             f"{method} of {model.__name__}: the instances belong to the shards {names}, and no transaction reaches "
             "several; call it once for the instances of each"
         )
-    return next(iter(found.values()))
+    return next(iter(found.values())) if found else database_for(model, is_write=True)
 
 
 __all__ = [

@@ -84,8 +84,8 @@ class Scattered(Generic[R_co]):
         if outside:
             names = ", ".join(repr(one.alias) for one in outside)
             raise ModelError(
-                f"scatter() of {model.__name__}: a transaction is running, and the shards {names} would be asked outside "
-                "of it; end it before, or begin one on each shard"
+                f"scatter() of {model.__name__}: a transaction is running, and the shards {names} would be asked "
+                "outside of it; end it before, or begin one on each shard"
             )
         return shards
 
