@@ -43,7 +43,7 @@ ENVIRONMENT = {
 
 def line(driver: str, face: str, wall: float, ratio: float | None, cpu: float = 1) -> Line:
     spreads = {"wall": Spread(wall * 1e3, wall * 900, wall * 1200), "CPU": Spread(cpu, cpu, cpu)}
-    return Line(driver, face, spreads, {"wall ÷ peer": ratio, "CPU ÷ peer": 1.0})  # type: ignore[arg-type] # faces of others
+    return Line(driver, face, spreads, {"wall ÷ peer": ratio, "CPU ÷ peer": 1.0})
 
 
 @pytest.fixture

@@ -1,15 +1,27 @@
 """The site's pages are the repository's: links that are right on GitHub are right there."""
 
+import importlib.util
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
 
-import site_pages  # noqa: E402 - a hook of mkdocs, found in its folder
 
+def load() -> ModuleType:
+    """The hook of mkdocs, which is no module of any package."""
+    specification = importlib.util.spec_from_file_location("site_pages", ROOT / "tools" / "site_pages.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module
+    specification.loader.exec_module(module)
+    return module
+
+
+site_pages = load()
 PAGES = {
     "README.md",
     "docs/types.md",
