@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hyperdjango.database import Database, Error
 from hyperdjango.multi_db import ConnectionManager
+from hyperdjango.multi_db.scope import PROCESS
 from pg_cluster import Cluster
 from routed_sets import connected, inner, until
 
@@ -138,9 +139,23 @@ async def test_a_forged_token_does_not_reach_beyond_its_scope(
     cluster: Cluster, cluster_database: str
 ) -> None:
     async with connected(cluster, cluster_database) as connections:
-        with connections.scope("default=FFFFFFFF-FFFFFFFFFFFFFFFF"):
+        with connections.scope("default=FFFFFFFF-FFFFFFFFFFFFFFFF&default=!&other=@9999999999"):
             assert not await connections.reader().query_val("SELECT pg_is_in_recovery()")
-        assert await connections.reader().query_val("SELECT pg_is_in_recovery()")
+        # What is there was asked of the primary.
+        assert all(position.timeline == 1 for position in PROCESS.positions.values())
+        assert PROCESS.wrote_at == {}
+
+
+async def test_a_token_says_that_a_position_is_not_known(cluster: Cluster, cluster_database: str) -> None:
+    async with behind(cluster, cluster_database) as connections:
+        await table(connections, cluster)
+        with connections.scope() as scope:
+            await script(connections["default"])
+            token = scope.token
+            assert token == "default=!"
+        with connections.scope(token) as scope:
+            assert await connections.reader().query_val("SELECT count(*) FROM t") == 1
+            assert scope.token.startswith("default=1-")
 
 
 async def bulk(db: Database) -> None:

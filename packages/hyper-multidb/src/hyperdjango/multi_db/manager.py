@@ -113,7 +113,7 @@ class ConnectionManager(Mapping[str, Database]):
             for hook in self._hooks:
                 each.face.on_query(hook)
         before, self._aliases = self._aliases, opened
-        scopes.PROCESS.forget(set(before))
+        scopes.PROCESS.forget({*before, *opened})
         set_resolver(self)
         default = opened.get(DEFAULT_ALIAS)
         if default is not None:

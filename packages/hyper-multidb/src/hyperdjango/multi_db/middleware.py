@@ -184,12 +184,11 @@ def _is_same(before: str, after: str) -> bool:
         return True
     if max(len(before), len(after)) > TOKEN_LENGTH_MAX:
         return False
-    positions, moments = parse_token(before)
-    positions_after, moments_after = parse_token(after)
+    one, other = parse_token(before), parse_token(after)
     return (
-        positions == positions_after
-        and moments.keys() == moments_after.keys()
-        and all(abs(moments[alias] - moment) < _SAME_MOMENT for alias, moment in moments_after.items())
+        (one.positions, one.doubts) == (other.positions, other.doubts)
+        and one.moments.keys() == other.moments.keys()
+        and all(abs(one.moments[alias] - moment) < _SAME_MOMENT for alias, moment in other.moments.items())
     )
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
-from hyperdjango.multi_db.lsn import Position, format_token, parse_token
+from hyperdjango.multi_db.lsn import Position, Written, format_token, parse_token
 
 
 class Scope:
@@ -64,7 +64,7 @@ class Scope:
         """What was written in here as text, to be taken up elsewhere by `scope(token)`; may be empty."""
         now, wall = time.monotonic(), time.time()
         moments = {alias: wall - (now - at) for alias, at in self.wrote_at.items()}
-        return format_token(dict(self.positions), moments)
+        return format_token(Written(dict(self.positions), moments, set(self.in_doubt)))
 
     def take_up(self, token: str) -> None:
         """Go on from what another scope has written.
@@ -72,7 +72,8 @@ class Scope:
         Raises:
             ValueError: It is no token. Nothing is changed.
         """
-        positions, moments = parse_token(token)
+        positions, moments, doubts = parse_token(token)
+        self.in_doubt |= doubts
         now, wall = time.monotonic(), time.time()
         for alias, position in positions.items():
             # Not for the process: a cookie may say anything.
