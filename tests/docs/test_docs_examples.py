@@ -36,6 +36,7 @@ from hyperdjango.database import Database, DatabaseError, get_db
 from hyperdjango.database._conninfo_keys import ENVIRONMENT, RUN_TIME_ENVIRONMENT
 from hyperdjango.database._global import set_db
 from hyperdjango.database._sqlstate import BY_CLASS
+from hyperdjango.database.resolver import set_resolver
 from hyperdjango.models._registry import registry
 
 if TYPE_CHECKING:
@@ -255,11 +256,15 @@ async def run_row(row: Row, namespace: dict[str, Any]) -> None:
 
 @asynccontextmanager
 async def as_global(db: Database) -> AsyncIterator[None]:
-    """Have the page's models find its database; one that the page has opened by itself is closed with it."""
+    """Have the page's models find its database; one that the page has opened by itself is closed with it.
+
+    Nor does a ConnectionManager stay that a page could not close any more, as it has failed.
+    """
     set_db(db)
     try:
         yield
     finally:
+        set_resolver(None)
         if get_db() is not db:
             await get_db().disconnect()
         set_db(None)
