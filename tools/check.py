@@ -123,6 +123,12 @@ def stubs() -> bool:
     return merged_tree.run_mapped(command, environment={"MYPYPATH": str(merged)})
 
 
+def docs() -> bool:
+    """Build the site; a link that leads nowhere and a docstring that says something else are warnings, thus errors."""
+    # The theme's authors warn of a version that we do not use.
+    return module("mkdocs", "build", "--strict", "--quiet", environment={"NO_MKDOCS_2_WARNING": "1"})
+
+
 def tests() -> bool:
     """Run the tests with the README's command."""
     if shutil.which("uv"):
@@ -147,6 +153,7 @@ STEPS: Final = (
     Step("generated", "generated files are what their generators give", check_generated.main, is_fast=False),
     Step("packages", "sdists and wheels, installed alone and together", check_packages.main, is_fast=False),
     Step("release", "the dry run of every package's release", release.run_dry, is_fast=False),
+    Step("docs", "the site is built, without a warning", docs, is_fast=False),
     Step("tests", "uv run pytest", tests, is_fast=False),
 )
 FAST_TESTS: Final = Step("tests", "pytest, without servers", fast_tests)
