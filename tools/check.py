@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import check_contract
 import check_generated
 import check_layers
 import check_packages
@@ -152,6 +153,7 @@ STEPS: Final = (
     Step("stubs", "the extension's .pyi against the extension", stubs, is_fast=False),
     Step("generated", "generated files are what their generators give", check_generated.main, is_fast=False),
     Step("packages", "sdists and wheels, installed alone and together", check_packages.main, is_fast=False),
+    Step("contract", "the contract's tests against the installed wheels", check_contract.main, is_fast=False),
     Step("release", "the dry run of every package's release", release.run_dry, is_fast=False),
     Step("docs", "the site is built, without a warning", docs, is_fast=False),
     Step("tests", "uv run pytest", tests, is_fast=False),
