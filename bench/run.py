@@ -1,12 +1,14 @@
 """All benchmarks in one command: `python bench/run.py`, or with `--quick` to see that they work.
 
-A full run writes the tables into bench/README.md and is refused where the extension is not built as it is
-shipped; a quick one prints them and changes nothing but the JSON files.
+A full run writes the tables into bench/README.md and the pictures into bench/images, and is refused where the
+extension is not built as it is shipped; a quick one prints the tables and changes nothing but the JSON files.
 """
 
 import sys
 from typing import Final
 
+import app_list
+import app_row
 import arrow
 import copy_records
 import execute_many
@@ -22,6 +24,7 @@ import orm_get
 import orm_hydrate
 import orm_prefetch
 import pipeline
+import plots
 import query_json
 import report
 import routing
@@ -53,6 +56,8 @@ QUESTIONS: Final[dict[str, Question]] = {
     "orm_compile": orm_compile.QUESTION,
     "loader": loader.QUESTION,
     "routing": routing.QUESTION,
+    "app_list": app_list.QUESTION,
+    "app_row": app_row.QUESTION,
 }
 
 
@@ -80,7 +85,9 @@ def main() -> int:
                 answers.append(answer)
         print(report.markdown(answers))
         if not options.quick:
-            report.write(report.read(folder))
+            measured = report.read(folder)
+            report.write(measured)
+            plots.write(measured)
     except Failed as error:
         print(error, file=sys.stderr)
         return 1
