@@ -150,7 +150,6 @@ async def test_an_old_connection_is_replaced(url: str) -> None:
 async def test_idle_connections_go_down_to_min_size(url: str) -> None:
     """idle_timeout is honoured without going under min_size."""
     async with Database(url, 2, 6, idle_timeout=0.3) as db:
-
         all_hold_one = asyncio.Barrier(6)
 
         async def block() -> None:
