@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, Literal, Self
@@ -103,6 +104,7 @@ def environment(place: Place) -> dict[str, Any]:
     with psycopg.connect(place.url) as connection:
         server = connection.info.parameter_status("server_version")
     return {
+        "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{_processor()}, {os.cpu_count()} processors, {_memory()}, {platform.machine()}",
         "kernel": f"{platform.system()} {platform.release()}",
         "load": round(os.getloadavg()[0], 2),

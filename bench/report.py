@@ -43,16 +43,21 @@ ORDER: Final = (
 )  # others follow by name
 
 
-def markdown(answers: Sequence[Answer]) -> str:
-    """Return a table of targets, a table per question, and where it was measured."""
+def markdown(answers: Sequence[Answer], *, pictures: bool = False) -> str:
+    """Return a table of targets, a table per question, and where it was measured.
+
+    Args:
+        answers: In the order in which they are shown.
+        pictures: Show what `plots.py` has drawn, too.
+    """
     parts = [_targets(answers)]
-    parts += [_question(answer) for answer in answers]
+    parts += [_question(answer, picture=pictures) for answer in answers]
     # Usually all ran in one go: then what they ran on is said once.
-    for described, same in groupby(answers, lambda answer: _environment(answer.environment)):
+    for place, same in groupby(answers, lambda answer: described(answer.environment)):
         runs = ", ".join(
             f"{answer.question} (load {answer.environment['load']} before it)" for answer in same
         )
-        parts.append(f"Where {runs} ran:\n\n{described}")
+        parts.append(f"Where {runs} ran:\n\n{place}")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -65,7 +70,7 @@ def _targets(answers: Sequence[Answer]) -> str:
     return _table(("speed to reach", "at most", "measured", "reached"), rows) if rows else ""
 
 
-def _question(answer: Answer) -> str:
+def _question(answer: Answer, *, picture: bool) -> str:
     setting = ", ".join(f"{name} {value}" for name, value in answer.setting.items())
     ratios = list(answer.lines[0].ratios)
     head = (
@@ -76,7 +81,8 @@ def _question(answer: Answer) -> str:
     )
     rows = [tuple(_cells(line, answer.units, ratios)) for line in _ordered(answer.lines)]
     notes = "\n".join(f"- {note}" for note in answer.notes)
-    return f"### {answer.title}\n\n{_table(head, rows)}\n\n{notes}\n- {setting}."
+    shown = f"![The table below, as bars](images/{answer.question}.svg)\n\n" if picture else ""
+    return f"### {answer.title}\n\n{shown}{_table(head, rows)}\n\n{notes}\n- {setting}."
 
 
 def _ordered(lines: Sequence[Line]) -> list[Line]:
@@ -103,7 +109,8 @@ def _spread(spread: Spread, per_unit: float) -> str:
     return f"{middle} ({low}–{high})"  # noqa: RUF001 - a range
 
 
-def _environment(environment: dict[str, Any]) -> str:
+def described(environment: dict[str, Any]) -> str:
+    """Return the machine, the versions and the date, as a list."""
     versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
     transport = {"unix": "a Unix socket", "tcp": "TCP on the loopback"}[environment["transport"]]
     pinned = {
@@ -117,6 +124,8 @@ def _environment(environment: dict[str, Any]) -> str:
             f"- {environment['machine']}, {environment['kernel']}",
             f"- {environment['python']}{threading}; {environment['server']} over {transport}{pinned}",
             f"- {versions}; extension: {environment['extension']}",
+            # Files that were written before they had one stay readable.
+            f"- measured on {environment['date']}" if "date" in environment else "- date unknown",
         )
     )
 
@@ -143,11 +152,11 @@ def _rank(name: str) -> tuple[int, str]:
     return (ORDER.index(name) if name in ORDER else len(ORDER)), name
 
 
-def write(answers: Sequence[Answer], readme: Path = README) -> None:
-    """Put the report between the markers.
+def refuse_unfit(answers: Sequence[Answer]) -> None:
+    """Let nothing pass that means nothing.
 
     Raises:
-        Failed: A figure comes from an extension that is not built as it is shipped, or a marker is missing.
+        Failed: A figure comes from an extension that is not built as it is shipped.
     """
     unfit = {answer.environment["extension"] for answer in answers if not answer.environment["is_release"]}
     if unfit:
@@ -155,12 +164,23 @@ def write(answers: Sequence[Answer], readme: Path = README) -> None:
             f"the figures come from an extension built as {'; '.join(sorted(unfit))}: they are not written "
             "down. Build it as it is shipped (uv run hyper-build) and measure again"
         )
+
+
+def write(answers: Sequence[Answer], readme: Path = README) -> None:
+    """Put the report between the markers.
+
+    Raises:
+        Failed: A figure comes from an extension that is not built as it is shipped, or a marker is missing.
+    """
+    refuse_unfit(answers)
     text = readme.read_text(encoding="utf-8")
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise Failed(f"{readme.name} has lost a marker: {BEGIN} or {END}")
-    readme.write_text(f"{before}{BEGIN}\n\n{markdown(answers)}\n{END}{after}", encoding="utf-8")
+    readme.write_text(
+        f"{before}{BEGIN}\n\n{markdown(answers, pictures=True)}\n{END}{after}", encoding="utf-8"
+    )
 
 
 def main() -> int:

@@ -1,7 +1,7 @@
 """All benchmarks in one command: `python bench/run.py`, or with `--quick` to see that they work.
 
-A full run writes the tables into bench/README.md and is refused where the extension is not built as it is
-shipped; a quick one prints them and changes nothing but the JSON files.
+A full run writes the tables into bench/README.md and the pictures into bench/images, and is refused where the
+extension is not built as it is shipped; a quick one prints the tables and changes nothing but the JSON files.
 """
 
 import sys
@@ -24,6 +24,7 @@ import orm_get
 import orm_hydrate
 import orm_prefetch
 import pipeline
+import plots
 import query_json
 import report
 import routing
@@ -84,7 +85,9 @@ def main() -> int:
                 answers.append(answer)
         print(report.markdown(answers))
         if not options.quick:
-            report.write(report.read(folder))
+            measured = report.read(folder)
+            report.write(measured)
+            plots.write(measured)
     except Failed as error:
         print(error, file=sys.stderr)
         return 1

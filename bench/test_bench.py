@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 import pytest
 from postgres_servers import Server
@@ -35,6 +36,7 @@ import orm_get
 import orm_hydrate
 import orm_prefetch
 import pipeline
+import plots
 import profile_concurrent
 import profile_rows
 import query_json
@@ -141,6 +143,8 @@ def test_a_question_is_answered_and_its_report_names_every_contender(
     for line in answer.lines:
         assert f"| {line.driver} | {line.face} |" in text
     assert "PostgreSQL" in text
+    drawn = plots.picture(again)
+    assert all(f">{escape(line.driver)}</text>" in drawn for line in answer.lines)
 
 
 def test_every_question_of_the_one_command_is_tested_here() -> None:

@@ -10,7 +10,11 @@ wherever they stand, behind or below a statement that is one expression:
 A block that calls `asyncio.run` is a whole program: it runs in a process of its own, and what it prints must
 be its `# ->` lines in order. A table whose header is `SQL | Python | Example | Value` is a list of results,
 one whose header is `SQL | JSON | Example | Value` a list of what `query_json` writes, one whose header is
-`SQL | takes | Example | Value` a list of parameters; rows without an example only inform.
+`SQL | takes | Example | Value` a list of parameters; rows without an example only inform. A table whose last
+column is `What differs` sets another library's calls beside ours: in the second column of each of its rows stand
+our calls, which are run where they stand, among the page's blocks:
+
+    `call` → `repr of its value`; `another call` raises `Name: text`
 """
 
 import ast
@@ -32,6 +36,7 @@ from hyperdjango.database import Database, DatabaseError, get_db
 from hyperdjango.database._conninfo_keys import ENVIRONMENT, RUN_TIME_ENVIRONMENT
 from hyperdjango.database._global import set_db
 from hyperdjango.database._sqlstate import BY_CLASS
+from hyperdjango.database.resolver import set_resolver
 from hyperdjango.models._registry import registry
 
 if TYPE_CHECKING:
@@ -43,11 +48,13 @@ PAGES: Final = sorted(
     path.relative_to(ROOT).as_posix()
     for path in (ROOT / "README.md", *ROOT.glob("packages/*/README.md"), *ROOT.glob("docs/**/*.md"))
 )
+COMPARISONS: Final = [page for page in PAGES if page.startswith("docs/coming-from/")]
 PROGRAM_SECONDS_MAX: Final = 60
 
 _FENCE: Final = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _MARK: Final = re.compile(r"(\S?)\s*#\s(->|raises)\s(.*)$")
 _CELL: Final = re.compile(r"(?<!\\)\|")
+_CALL: Final = re.compile(r"`([^`]+)`(?: (→|raises) `([^`]+)`)?(?:; |$)")
 
 
 class Wrong(AssertionError):  # noqa: N818 - it reads better where it is raised
@@ -120,6 +127,33 @@ def rows(page: str, text: str) -> list[Row]:
     return found
 
 
+def comparisons(page: str, text: str) -> list[Block]:
+    """Return our calls of each row of a page's tables that set another library's beside them.
+
+    Raises:
+        Wrong: A row has no call of ours, or words beside it, which nobody would check.
+    """
+    found: list[Block] = []
+    inside = False
+    for number, line in enumerate(text.splitlines(), start=1):
+        cells = [cell.strip().replace("\\|", "|") for cell in _CELL.split(line)[1:-1]]
+        if not line.startswith("|"):
+            inside = False
+        elif cells[-1] == "What differs":
+            inside = True
+        elif inside and set(line) - set("|-: "):
+            calls = list(_CALL.finditer(cells[1]))
+            if "".join(call[0] for call in calls) != cells[1] or not calls:
+                raise Wrong(f"{page}, line {number}: calls of ours alone belong here, not {cells[1]!r}")
+            found.append(Block(page, number, "\n".join(map(_marked, calls))))
+    return found
+
+
+def _marked(call: re.Match[str]) -> str:
+    mark = {"→": "  # -> ", "raises": "  # raises "}.get(call[2] or "", "")
+    return f"{call[1]}{mark}{call[3] or ''}"
+
+
 def same(expected: str, actual: str) -> bool:
     """Compare texts, white space apart; `…` stands for anything."""
     parts = [re.escape(part) for part in " ".join(expected.split()).split("…")]
@@ -127,14 +161,17 @@ def same(expected: str, actual: str) -> bool:
 
 
 class _Marker(ast.NodeTransformer):
-    """Puts the check of its mark around each expression that has one."""
+    """Puts the check of its mark around each expression that has one: the last that ends on the line."""
 
-    def __init__(self, marks: dict[int, tuple[str, str]]) -> None:
+    def __init__(self, marks: dict[int, tuple[str, str]], tree: ast.AST) -> None:
         self.left = dict(marks)
+        expressions = [node for node in ast.walk(tree) if isinstance(node, ast.Expr)]
+        expressions.sort(key=lambda node: (node.lineno, node.col_offset))
+        self.last = {node.end_lineno: node for node in expressions}
 
     def visit_Expr(self, node: ast.Expr) -> ast.stmt:
         assert node.end_lineno is not None
-        if node.end_lineno not in self.left:
+        if node.end_lineno not in self.left or self.last[node.end_lineno] is not node:
             return node
         kind, text = self.left.pop(node.end_lineno)
         if kind == "->":
@@ -164,8 +201,9 @@ def _raises(expected: str) -> Iterator[None]:
 
 async def run_block(block: Block, namespace: dict[str, Any]) -> None:
     """Run a block in a namespace, with all its marks checked."""
-    marker = _Marker(block.marks())
-    tree = marker.visit(ast.parse(block.code, block.page))
+    parsed = ast.parse(block.code, block.page)
+    marker = _Marker(block.marks(), parsed)
+    tree = marker.visit(parsed)
     if marker.left:
         raise Wrong(f"{block.page}: no expression belongs to the marks {list(marker.left.values())}")
     ast.increment_lineno(tree, block.line - 1)  # tracebacks name the page's own line
@@ -218,11 +256,15 @@ async def run_row(row: Row, namespace: dict[str, Any]) -> None:
 
 @asynccontextmanager
 async def as_global(db: Database) -> AsyncIterator[None]:
-    """Have the page's models find its database; one that the page has opened by itself is closed with it."""
+    """Have the page's models find its database; one that the page has opened by itself is closed with it.
+
+    Nor does a ConnectionManager stay that a page could not close any more, as it has failed.
+    """
     set_db(db)
     try:
         yield
     finally:
+        set_resolver(None)
         if get_db() is not db:
             await get_db().disconnect()
         set_db(None)
@@ -271,13 +313,39 @@ async def test_a_page_does_what_it_says(
         monkeypatch.setitem(sys.modules, module.__name__, module)
         namespace = vars(module)
         namespace.update(db=db, _is=_is, _raises=_raises)
-        for block in blocks(page, text):
+        for block in sorted([*blocks(page, text), *comparisons(page, text)], key=lambda block: block.line):
             if block.is_program:
                 await run_program(block, database_url)
             else:
                 await run_block(block, namespace)
         for row in rows(page, text):
             await run_row(row, namespace)
+
+
+def test_no_python_is_shown_that_nobody_runs() -> None:
+    """Other pages, and other ways to write a block, would be neither run nor noticed."""
+    outside = {".venv", "build", "node_modules"}
+    shown = [
+        f"{path.relative_to(ROOT).as_posix()}: {match[0].strip()}"
+        for path in sorted(ROOT.rglob("*.md"))
+        if outside.isdisjoint(path.relative_to(ROOT).parts)
+        for match in re.finditer(
+            r"^[ >]*(`{3,}|~{3,}) *\{?\.?(py|python|python3|pycon|ipython)\b.*$",
+            path.read_text(encoding="utf-8"),
+            re.MULTILINE | re.IGNORECASE,
+        )
+        if match[0] != "```python" or path.relative_to(ROOT).as_posix() not in PAGES
+    ]
+    assert shown == []
+
+
+@pytest.mark.parametrize("page", COMPARISONS)
+def test_every_row_that_compares_is_run(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    headers = re.findall(r"^\|.*\| (.*?) \|\n\|[-| ]+\|$", text, re.MULTILINE)
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert set(headers) == {"What differs"}
+    assert len(comparisons(page, text)) == len(lines) - 2 * len(headers)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -348,6 +416,12 @@ async def test_a_mark_that_nothing_belongs_to_is_found() -> None:
         await _run("x = 1  # -> 1\n")
 
 
+async def test_a_mark_is_about_the_last_expression_of_its_line() -> None:
+    await _run("if True: 1; 2  # -> 2\n")
+    with pytest.raises(Wrong, match="the page says 1"):
+        await _run("if True: 1; 2  # -> 1\n")
+
+
 async def test_a_mark_inside_a_block_is_checked() -> None:
     with pytest.raises(Wrong, match="the page says 3"):
         await _run("async def f():\n    return 2\nif True:\n    await f()  # -> 3\n")
@@ -364,3 +438,24 @@ def test_only_rows_with_an_example_are_taken_from_a_table() -> None:
     head = "| SQL | takes | Example | Value |\n|---|---|---|---|\n"
     body = "| `int4`, `int8` | int | `1 \\| 2` | `3` |\n| `x` | y | | |\n"
     assert rows("page", head + body) == [Row("page", 3, "takes", "int4", "1 | 2", "3")]
+
+
+COMPARED = "| theirs | ours | What differs |\n|---|---|---|\n"
+
+
+def test_our_calls_of_a_comparison_are_taken_with_their_marks() -> None:
+    row = "| `a \\| b` | `1 \\| 2` → `3`; `x = 1`; `int('x')` raises `ValueError: …` | |\n"
+    (block,) = comparisons("page", COMPARED + row)
+    assert block == Block("page", 3, "1 | 2  # -> 3\nx = 1\nint('x')  # raises ValueError: …")
+
+
+@pytest.mark.parametrize("cell", ["", "nothing", "`f()` or so", "`f()` → 1", "`f()` `g()`"])
+def test_a_row_that_compares_with_words_is_refused(cell: str) -> None:
+    with pytest.raises(Wrong, match="page, line 3: calls of ours alone"):
+        comparisons("page", f"{COMPARED}| `f` | {cell} | |\n")
+
+
+async def test_a_comparison_that_says_something_else_is_found() -> None:
+    (block,) = comparisons("page", f"{COMPARED}| `f()` | `1 + 1` → `3` | |\n")
+    with pytest.raises(Wrong, match="the page says 3, it is 2"):
+        await run_block(block, {"_is": _is, "_raises": _raises})

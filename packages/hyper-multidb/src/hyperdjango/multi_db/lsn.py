@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote
 _LSN: Final = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
 _POSITION: Final = re.compile(r"([0-9A-Fa-f]{1,8})-([0-9A-Fa-f]{1,16})")
 _MOMENT: Final = re.compile(r"@([0-9]{1,12}(?:\.[0-9]{1,6})?)")
+_DOUBT: Final = "!"
 # More than any application has aliases: a token comes from outside.
 TOKEN_LENGTH_MAX: Final = 2048
 
@@ -54,19 +55,29 @@ class Position(NamedTuple):
         return f"{self.timeline:X}-{self.lsn:X}"
 
 
-def format_token(positions: dict[str, Position], moments: dict[str, float]) -> str:
-    """Return the text of what a scope has written, for a cookie or a header: no spaces, quotes or semicolons.
+class Written(NamedTuple):
+    """What a token says.
 
-    Args:
+    Attributes:
         positions: Alias to the position of its last commit.
         moments: Alias to the time of its last commit, in seconds since the epoch.
+        doubts: Aliases that were written to, and nobody has asked how far their log was then.
     """
-    parts = [f"{quote(alias, safe='')}={position}" for alias, position in positions.items()]
-    parts += [f"{quote(alias, safe='')}=@{moment:.3f}" for alias, moment in moments.items()]
+
+    positions: dict[str, Position]
+    moments: dict[str, float]
+    doubts: set[str]
+
+
+def format_token(written: Written) -> str:
+    """Return the text of what a scope has written, for a cookie or a header: no spaces, quotes or semicolons."""
+    parts = [f"{quote(alias, safe='')}={position}" for alias, position in written.positions.items()]
+    parts += [f"{quote(alias, safe='')}=@{moment:.3f}" for alias, moment in written.moments.items()]
+    parts += [f"{quote(alias, safe='')}={_DOUBT}" for alias in sorted(written.doubts)]
     return "&".join(parts)
 
 
-def parse_token(text: str) -> tuple[dict[str, Position], dict[str, float]]:
+def parse_token(text: str) -> Written:
     """Read what `format_token` has made.
 
     Raises:
@@ -74,19 +85,28 @@ def parse_token(text: str) -> tuple[dict[str, Position], dict[str, float]]:
     """
     if len(text) > TOKEN_LENGTH_MAX:
         raise ValueError(f"a token has {TOKEN_LENGTH_MAX} characters at most, not {len(text)}")
-    positions: dict[str, Position] = {}
-    moments: dict[str, float] = {}
+    written = Written({}, {}, set())
     for part in text.split("&") if text else ():
         name, equals, value = part.partition("=")
         alias = unquote(name)
         moment, position = _MOMENT.fullmatch(value), _POSITION.fullmatch(value)
-        if not equals or not alias or (moment is None and position is None):
+        if not equals or not alias or (moment is None and position is None and value != _DOUBT):
             raise ValueError("this is no routing token")
         if moment is not None:
-            moments[alias] = float(moment[1])
+            written.moments[alias] = float(moment[1])
+        elif position is not None:
+            written.positions[alias] = Position.parse(value)
         else:
-            positions[alias] = Position.parse(value)
-    return positions, moments
+            written.doubts.add(alias)
+    return written
 
 
-__all__ = ["TOKEN_LENGTH_MAX", "Position", "format_lsn", "format_token", "parse_lsn", "parse_token"]
+__all__ = [
+    "TOKEN_LENGTH_MAX",
+    "Position",
+    "Written",
+    "format_lsn",
+    "format_token",
+    "parse_lsn",
+    "parse_token",
+]

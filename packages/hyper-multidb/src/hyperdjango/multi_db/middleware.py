@@ -149,16 +149,14 @@ class RoutingMiddleware:
 
     async def _settle(self, routing: Scope) -> None:
         """Learn how far the logs are where something was written that has not said so, as a COPY does."""
-        for alias in tuple(routing.in_doubt):
+        for alias, mark in tuple(routing.in_doubt.items()):
             face = self._connections.get(alias)
             if not isinstance(face, PrimaryFace):
                 continue
-            routing.in_doubt.discard(alias)
             try:
                 async with asyncio.timeout(SETTLE_SECONDS):
-                    routing.note(alias, await face.position())
+                    routing.settle(alias, mark, await face.position())
             except (Error, TimeoutError):
-                routing.doubt(alias)
                 _logger.warning("the token of a response says nothing of %r", alias, exc_info=True)
 
 
@@ -184,12 +182,11 @@ def _is_same(before: str, after: str) -> bool:
         return True
     if max(len(before), len(after)) > TOKEN_LENGTH_MAX:
         return False
-    positions, moments = parse_token(before)
-    positions_after, moments_after = parse_token(after)
+    one, other = parse_token(before), parse_token(after)
     return (
-        positions == positions_after
-        and moments.keys() == moments_after.keys()
-        and all(abs(moments[alias] - moment) < _SAME_MOMENT for alias, moment in moments_after.items())
+        (one.positions, one.doubts) == (other.positions, other.doubts)
+        and one.moments.keys() == other.moments.keys()
+        and all(abs(one.moments[alias] - moment) < _SAME_MOMENT for alias, moment in other.moments.items())
     )
 
 
