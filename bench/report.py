@@ -16,7 +16,7 @@ from _harness import RESULTS, Answer, Failed, Line, Spread
 README: Final = Path(__file__).with_name("README.md")
 BEGIN: Final = "<!-- measured: begin, by report.py -->"
 END: Final = "<!-- measured: end -->"
-PER_UNIT: Final = {"ns": 1, "µs": 1e3, "ms": 1e6, "s": 1e9, "MiB": 2**20, "1/ms": 1}
+PER_UNIT: Final = {"ns": 1, "µs": 1e3, "ms": 1e6, "s": 1e9, "MiB": 2**20, "1/ms": 1, "1/s": 1}
 ORDER: Final = (
     "lookup",
     "rows",
@@ -38,6 +38,8 @@ ORDER: Final = (
     "orm_compile",
     "loader",
     "routing",
+    "app_list",
+    "app_row",
 )  # others follow by name
 
 

@@ -7,6 +7,8 @@ extension is not built as it is shipped; a quick one prints the tables and chang
 import sys
 from typing import Final
 
+import app_list
+import app_row
 import arrow
 import copy_records
 import execute_many
@@ -54,6 +56,8 @@ QUESTIONS: Final[dict[str, Question]] = {
     "orm_compile": orm_compile.QUESTION,
     "loader": loader.QUESTION,
     "routing": routing.QUESTION,
+    "app_list": app_list.QUESTION,
+    "app_row": app_row.QUESTION,
 }
 
 

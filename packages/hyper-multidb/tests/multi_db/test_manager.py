@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+import socket
+import threading
 from typing import Any
 
 import pytest
@@ -12,6 +14,15 @@ from hyperdjango.multi_db import ConnectionManager, Misconfigured, UnknownAlias
 from pg_cluster import Cluster
 from postgres_servers import Server
 from routed_sets import connected, replica_set_of, until
+
+
+async def no_backends(url: str) -> None:
+    """Wait until there are none; they end a moment after their connections, that of the last look among them."""
+    for _ in range(200):
+        if not await backends(url):
+            return
+        await asyncio.sleep(0.05)
+    pytest.fail("a session is left")
 
 
 async def backends(url: str) -> int:
@@ -78,11 +89,7 @@ async def test_all_are_opened_or_none(database_url: str) -> None:
     assert "while opening the alias 'other'" in caught.value.__notes__
     assert list(connections) == []
     assert isinstance(get_resolver(), OneDatabase)
-    for _ in range(100):
-        if not await backends(database_url):
-            break
-        await asyncio.sleep(0.05)
-    assert await backends(database_url) == 0
+    await no_backends(database_url)
 
 
 async def test_a_configuration_that_fails_leaves_the_one_before(database_url: str) -> None:
@@ -93,6 +100,29 @@ async def test_a_configuration_that_fails_leaves_the_one_before(database_url: st
             await connections.configure({"default": {"max_size": 2}})
         assert connections["default"] is before
         assert await before.query_val("SELECT 1") == 1
+
+
+async def test_cancelled_it_opens_none(database_url: str) -> None:
+    silent = socket.create_server(("127.0.0.1", 0))
+    connections = ConnectionManager()
+    url = f"postgresql://someone@127.0.0.1:{silent.getsockname()[1]}/x?sslmode=disable"
+    with silent:
+        configuring = asyncio.ensure_future(
+            connections.configure({"quick": {"primary": database_url, "min_size": 2}, "silent": url})
+        )
+        # Two of the pool, and the monitor's.
+        while await backends(database_url) < 3:
+            assert not configuring.done()
+        configuring.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await configuring
+        # With one alias alone, too.
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await connections.configure({"silent": url})
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("hyperdjango-monitor")]
+    await no_backends(database_url)
+    assert list(connections) == []
 
 
 async def test_configured_again_the_new_ones_take_over_and_the_old_ones_are_drained(

@@ -10,7 +10,7 @@ from hyperdjango.database import Database, Error
 from hyperdjango.multi_db import ConnectionManager
 from hyperdjango.multi_db.scope import PROCESS
 from pg_cluster import Cluster
-from routed_sets import connected, inner, until
+from routed_sets import connected, inner, replica_set_of, until
 
 PAIRS = 10_000
 TASKS = 25
@@ -100,6 +100,61 @@ async def test_a_new_scope_does_not_wait_for_the_writes_of_others(
             with connections.scope() as scope:
                 assert scope.token == ""
                 assert await connections.reader().query_val("SELECT pg_is_in_recovery()")
+
+
+async def test_a_scope_around_sees_what_is_written_in_an_inner_one(
+    cluster: Cluster, cluster_database: str
+) -> None:
+    async with behind(cluster, cluster_database) as connections:
+        await table(connections, cluster)
+        with connections.scope() as outer:
+            with connections.scope():
+                await write(connections["default"], 1)
+            assert await connections.reader().query_val("SELECT max(id) FROM t") == 1
+            assert outer.token
+
+
+async def test_scopes_that_tasks_begin_in_ended_ones_are_no_chain(database_url: str) -> None:
+    connections = ConnectionManager()
+    deepest = 0
+
+    async def link(left: int) -> None:
+        nonlocal deepest
+        with connections.scope() as made:
+            following = asyncio.create_task(link(left - 1)) if left else None
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            depth, around = 0, made._parent
+            while around is not None:
+                depth, around = depth + 1, around._parent
+            deepest = max(deepest, depth)
+        if following is not None:
+            waiting.append(following)
+
+    waiting = [asyncio.create_task(link(50))]
+    while waiting:
+        await waiting.pop()
+    assert deepest <= 5
+
+
+async def test_configured_again_the_process_sees_what_it_has_written_before(
+    cluster: Cluster, cluster_database: str
+) -> None:
+    late = [cluster.url(cluster.replicas[1], cluster_database)]
+    for options in ({}, {"read_your_writes": 60.0}):
+        async with behind(cluster, cluster_database) as connections:
+            await connections["default"].execute("DROP TABLE IF EXISTS t")
+            await table(connections, cluster)
+            await write(connections["default"], 1)
+            again = replica_set_of(cluster, cluster_database, replicas=late, **options)
+            await connections.configure({"default": again})
+            assert await connections.reader().query_val("SELECT count(*) FROM t") == 1
+
+
+def test_a_token_of_the_first_moment_of_all_can_be_handed_on() -> None:
+    for _ in range(2000):  # which of two clocks is read a little later is chance
+        with ConnectionManager().scope("default=@0") as made, ConnectionManager().scope(made.token):
+            pass
 
 
 async def test_a_token_takes_a_write_to_another_process(cluster: Cluster, cluster_database: str) -> None:

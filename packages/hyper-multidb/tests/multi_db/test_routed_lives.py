@@ -211,6 +211,26 @@ def test_a_child_of_a_fork_has_servers_and_monitors_of_its_own(
     )
 
 
+def test_a_child_of_a_fork_waits_for_no_lock_of_a_thread_that_it_does_not_have() -> None:
+    script = textwrap.dedent("""
+        import os, threading
+        from hyperdjango.multi_db import ConnectionManager
+        from hyperdjango.multi_db.lsn import Position
+        from hyperdjango.multi_db.scope import PROCESS
+
+        with ConnectionManager().scope() as scope:
+            # As though a thread had just been noting a commit.
+            PROCESS._lock.acquire()
+            scope._lock.acquire()
+            child = os.fork()
+            if child == 0:
+                scope.note("default", Position(1, 1))
+                os._exit(7)
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        """)
+    assert run_script(script) == "7\n"
+
+
 async def test_many_routed_calls_leave_no_object_behind(cluster: Cluster, cluster_database: str) -> None:
     async with connected(cluster, cluster_database) as connections:
         db, reader = connections["default"], connections.reader()

@@ -71,3 +71,14 @@ def test_using_and_a_transaction_that_was_begun_later_count_before(databases: di
         assert database_for(MODEL, using="b") is databases["b"]
     finally:
         running.reset(token)
+
+
+async def test_blocks_that_end_in_another_order_leave_none_behind(database_url: str) -> None:
+    async with Database(database_url) as first, Database(database_url) as second:
+        early, late = first.transaction(), second.transaction()
+        await early.__aenter__()
+        await late.__aenter__()
+        await early.__aexit__(None, None, None)
+        assert database_for(None) is second
+        await late.__aexit__(None, None, None)
+        assert running.get() == ()

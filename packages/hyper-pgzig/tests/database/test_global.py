@@ -1,5 +1,6 @@
 """`get_db` and `set_db`: one Database per process, whoever asks first."""
 
+import contextvars
 import threading
 from collections.abc import Iterator
 
@@ -77,3 +78,19 @@ def test_many_threads_get_the_same_one(monkeypatch: pytest.MonkeyPatch) -> None:
         thread.join()
     assert len(made) == 1
     assert got == made * 16
+
+
+def test_an_application_s_own_database_comes_first_in_its_context_and_nowhere_else() -> None:
+    settings.configure(DATABASE_URL=URL)
+    own = Database.opening_on_use("postgresql://localhost/own")
+
+    def ask() -> Database:
+        token = _global.context_db.set(own)
+        try:
+            return _global.get_db()
+        finally:
+            _global.context_db.reset(token)
+
+    assert contextvars.copy_context().run(ask) is own
+    assert _global.get_db() is not own
+    assert _global.peek_db() is _global.get_db()

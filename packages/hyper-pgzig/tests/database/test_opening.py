@@ -3,6 +3,8 @@
 import asyncio
 import threading
 import time
+from dataclasses import replace
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -176,3 +178,25 @@ def test_many_threads_and_a_server_with_few_places(start_server: StartServer) ->
     assert problems == []
     assert db.pool_stats()["total"] <= 4
     db.sync.disconnect()
+
+
+async def test_a_connection_that_was_on_its_way_when_the_pool_was_renewed_goes_to_the_new_place(
+    database_url: str,
+) -> None:
+    """Else a pool that follows its primary would keep one to the server that was left."""
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def password() -> str:
+        asked.set()
+        await answer.wait()
+        return secret
+
+    secret = urlsplit(database_url).password or ""
+    async with Database(database_url, 0, 2, application_name="before", password=password) as db:
+        pool = db._pool
+        connecting = asyncio.ensure_future(db.query_val("SHOW application_name"))
+        await asked.wait()
+        startup = {**pool.parameters.startup, "application_name": "behind"}
+        pool.renew(replace(pool.parameters, startup=startup))
+        answer.set()
+        assert await connecting == "behind"

@@ -1,4 +1,4 @@
-"""The full stack under one name: driver, settings, models, routing and loaders.
+"""The full stack under one name: driver, settings, models, routing, loaders and the application.
 
 The only `hyperdjango/__init__.py` there is. The other distributions ship folders beside it; with one of
 them alone `hyperdjango` is a namespace package, and `from hyperdjango.database import Database` works the
@@ -14,6 +14,7 @@ __path__ = extend_path(__path__, __name__)
 
 if TYPE_CHECKING:
     from hyperdjango import conf, database, dataloader, models, multi_db
+    from hyperdjango.app import HyperApp, JSONBytes
     from hyperdjango.conf import settings
     from hyperdjango.database import (
         AcquireTimeout,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 _PARTS: Final = ("conf", "database", "dataloader", "models", "multi_db")
 _SOURCES: Final[dict[str, tuple[str, ...]]] = {
+    "hyperdjango.app": ("HyperApp", "JSONBytes"),
     "hyperdjango.conf": ("settings",),
     "hyperdjango.database": (
         "AcquireTimeout",
@@ -88,9 +90,11 @@ __all__ = [
     "Database",
     "DatabaseError",
     "Error",
+    "HyperApp",
     "IntegrityError",
     "InterfaceError",
     "InternalError",
+    "JSONBytes",
     "NativeExtensionMissing",
     "NotConnected",
     "NotSupportedError",

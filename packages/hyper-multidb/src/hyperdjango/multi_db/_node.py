@@ -7,6 +7,7 @@ new connection is greeted by the probe, before anybody has it.
 # pyright: reportPrivateUsage=false
 
 import asyncio
+import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -70,6 +71,8 @@ class Node:
         self.failure: BaseException | None = None
         self.heard_at = 0.0
         self.on_news: Callable[[Node, Answer], None] = lambda node, answer: None
+        # What monitor and event loops say is of one life. Taken inside of the set's lock, never around it.
+        self._lock = threading.Lock()
         self._lives: set[str] = set()
         self._patience_at = 0.0
         self._polls: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Future[None]] = WeakKeyDictionary()
@@ -90,6 +93,10 @@ class Node:
         """Know the running transaction of the whole set."""
         self.database._current = current
 
+    def after_fork(self) -> None:
+        """Another thread may have had the lock, which does not live in the child."""
+        self._lock = threading.Lock()
+
     def greet(self, database: Database) -> None:
         """Have each new connection of a Database to this server asked who it is."""
 
@@ -104,25 +111,37 @@ class Node:
 
     def learn(self, answer: Answer) -> None:
         """Take down what the server, or one of those behind this address, says. From any thread."""
-        if answer.life != self.life:
-            if self.life:
-                self.epoch += 1
-                self.is_many = self.is_many or answer.life in self._lives
-                # They are of the life before, or of another server.
-                self.database._pool.renew()
-            self._lives.add(answer.life)
-            self.life, self.replayed, self.timeline = answer.life, 0, 0
-        self.in_recovery, self.is_read_only = answer.in_recovery, answer.is_read_only
-        self.system = answer.system
-        self.timeline = max(self.timeline, answer.timeline)
-        self.replayed = max(self.replayed, answer.lsn)
-        self.is_up, self.failure, self.heard_at = True, None, time.monotonic()
+        is_another = False
+        with self._lock:
+            # Where it is known that there are several, each connection may be to another: that is no news.
+            if answer.life != self.life and not self.is_many:
+                if self.life:
+                    is_another = True
+                    self.epoch += 1
+                    self.is_many = answer.life in self._lives
+                self._lives.add(answer.life)
+                self.life, self.replayed, self.timeline = answer.life, 0, 0
+            self.in_recovery, self.is_read_only = answer.in_recovery, answer.is_read_only
+            self.system = answer.system
+            self.timeline = max(self.timeline, answer.timeline)
+            self.replayed = answer.lsn if self.is_many else max(self.replayed, answer.lsn)
+            self.is_up, self.failure, self.heard_at = True, None, time.monotonic()
+        if is_another:
+            # They are of the life before, or of another server.
+            self.database._pool.renew()
         self.on_news(self, answer)
 
     def fail(self, error: BaseException) -> None:
         """It does not answer."""
-        self.is_up, self.failure = False, error
-        self.epoch += 1
+        with self._lock:
+            # Its traceback would keep alive whatever the call was about.
+            self.is_up, self.failure = False, error.with_traceback(None)
+            self.epoch += 1
+
+    def _has_replayed(self, lsn: int, epoch: int) -> None:
+        with self._lock:
+            if epoch == self.epoch:
+                self.replayed = max(self.replayed, lsn)
 
     def has(self, position: Position) -> bool:
         """Whether it is known to have replayed all up to there."""
@@ -168,8 +187,8 @@ class Node:
                 if isinstance(error, ConnectionFailed):
                     self.fail(error)
                 return
-            if lsn is not None and epoch == self.epoch:
-                self.replayed = max(self.replayed, parse_lsn(lsn))
+            if lsn is not None:
+                self._has_replayed(parse_lsn(lsn), epoch)
             if self.replayed == before:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, PAUSE_SECONDS_MAX)

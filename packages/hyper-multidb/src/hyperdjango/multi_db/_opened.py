@@ -161,7 +161,10 @@ def _check(spec: Spec, nodes: list[Node], answers: list[Answer]) -> None:
     primary, answer = nodes[0], answers[0]
     assert spec.replicas is not None
     if spec.replicas.finds_roles and any(not each.in_recovery for each in answers):
-        return
+        primary, answer = max(
+            ((node, each) for node, each in zip(nodes, answers, strict=True) if not each.in_recovery),
+            key=lambda pair: pair[1].timeline,
+        )
     if answer.in_recovery:
         other = next(
             (node.name for node, each in zip(nodes, answers, strict=True) if not each.in_recovery), None
@@ -179,15 +182,17 @@ def _check(spec: Spec, nodes: list[Node], answers: list[Answer]) -> None:
             f"alias {alias!r}: the primary {primary.name} is read-only: its sessions begin with "
             "default_transaction_read_only = on; turn that off for this role or database, or name another primary"
         )
-    for node, each in zip(nodes[1:], answers[1:], strict=True):
-        if not each.in_recovery:
+    for node, each in zip(nodes, answers, strict=True):
+        if node is primary:
+            continue
+        if not each.in_recovery and not spec.replicas.finds_roles:
             raise Misconfigured(
                 f"alias {alias!r}: the replica {node.name} is not in recovery: it is a primary of its own, and what is "
                 "written here does not arrive there. Give it an alias of its own, or set it up as a standby"
             )
         if each.system != answer.system:
             raise Misconfigured(
-                f"alias {alias!r}: the replica {node.name} is a standby of another cluster than {primary.name}: their "
+                f"alias {alias!r}: the replica {node.name} is of another cluster than {primary.name}: their "
                 "system identifiers differ. Make it anew from this primary, by pg_basebackup"
             )
 

@@ -84,10 +84,14 @@ class PrimaryFace(Database):
 
     def has_written(self) -> None:
         """Something may be written, without a word on how far the log is then."""
+        self.has_written_by(scopes.current.get())
+
+    def has_written_by(self, scope: "scopes.Scope") -> None:
+        """As `has_written`, in a scope that need not be the running one."""
         if self._set.by_lsn:
-            scopes.current.get().doubt(self._set.alias)
+            scope.doubt(self._set.alias)
         elif self._set.by_seconds is not None:
-            scopes.current.get().note_time(self._set.alias)
+            scope.note_time(self._set.alias)
 
     # Calls
 
@@ -205,9 +209,12 @@ class PrimaryFace(Database):
         scope = scopes.current.get()
         alias = self._set.alias
         if not self._set.by_lsn:
-            await super()._commit(slot, command)
-            if self._set.by_seconds is not None:
-                scope.note_time(alias)
+            try:
+                await super()._commit(slot, command)
+            finally:
+                # What was cancelled or lost may have happened all the same.
+                if self._set.by_seconds is not None:
+                    scope.note_time(alias)
             return
         connection = slot.connection
         try:
@@ -226,10 +233,10 @@ class PrimaryFace(Database):
         else:
             scope.note(alias, Position.parse(asked.result()))
 
-    async def position(self) -> Position:
+    async def position(self, timeout: float | None = None) -> Position:
         """Ask how far the log is."""
         with silently():  # it is nobody's call
-            return Position.parse(await self.plain.query_val(POSITION))
+            return Position.parse(await self.plain.query_val(POSITION, timeout=timeout))
 
     async def _run_items(
         self, items: "list[_pipeline.Item]", deadline: float | None, watch: "Watch"

@@ -8,6 +8,7 @@ A read that meets a server that is gone is asked again of another one. Nothing e
 import asyncio
 import functools
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from contextlib import aclosing
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar
 
@@ -46,12 +47,12 @@ class ReaderFace(Database):
         self._set = face._set
         return self
 
-    async def _node(self) -> "tuple[Node, str]":
+    async def _node(self, deadline: float | None = None) -> "tuple[Node, str]":
         """Choose a server."""
         replica_set, scope = self._set, scopes.current.get()
         node, reason = replica_set.choose(scope)
         if node is None:
-            node, reason = await replica_set.settle(scope)
+            node, reason = await replica_set.settle(scope, deadline)
         replica_set.routes[reason] += 1
         node.reads += 1
         return node, reason
@@ -83,7 +84,7 @@ class ReaderFace(Database):
             scope = scopes.current.get()
             node, reason = replica_set.choose(scope)
             if node is None:
-                node, reason = await replica_set.settle(scope)
+                node, reason = await replica_set.settle(scope, deadline)
             replica_set.routes[reason] += 1
             node.reads += 1
             database = self._face.plain if node is replica_set.primary else node.database
@@ -154,11 +155,39 @@ class ReaderFace(Database):
         timeout: float | None = None,
     ) -> AsyncGenerator[Any, None]:
         """Yield the rows of one statement, all from one server; as `Database.stream`."""
-        database = (
-            self._face if self._current.get() is not None else self._database_of((await self._node())[0])
-        )
-        async for row in database.stream(sql, *args, chunk=chunk, into=into, timeout=timeout):
-            yield row
+        if self._current.get() is not None:
+            async for row in self._face.stream(sql, *args, chunk=chunk, into=into, timeout=timeout):
+                yield row
+            return
+        tried = 0
+        while True:
+            node, _ = await self._node(deadline_after(asyncio.get_running_loop().time(), timeout))
+            database, epoch = self._database_of(node), node.epoch
+            has_begun = False
+            node.in_flight += 1
+            try:
+                rows = database.stream(sql, *args, chunk=chunk, into=into, timeout=timeout)
+                async with aclosing(rows):
+                    async for row in rows:
+                        # As in `_complete`; once somebody has seen a row it is too late.
+                        if not has_begun and node.epoch != epoch and tried < len(self._set.nodes):
+                            break
+                        has_begun = True
+                        yield row
+                    else:
+                        if has_begun or node.epoch == epoch or tried == len(self._set.nodes):
+                            return
+            except Exception as error:
+                if (
+                    has_begun
+                    or tried == len(self._set.nodes)
+                    or not await self._goes_elsewhere(node, error, None)
+                ):
+                    raise
+            finally:
+                node.in_flight -= 1
+            tried += 1
+            self._set.repeated_reads += 1
 
     async def pipeline(
         self,
@@ -168,12 +197,31 @@ class ReaderFace(Database):
         timeout: float | None = None,
     ) -> list[Any]:
         """Run several reads in one round trip, all on one server; as `Database.pipeline`."""
-        database: Any = self
-        if self._current.get() is None:
-            database = self._database_of((await self._node())[0])
-        return await Database.pipeline(
-            database, queries, return_exceptions=return_exceptions, timeout=timeout
-        )
+        if self._current.get() is not None:
+            return await super().pipeline(queries, return_exceptions=return_exceptions, timeout=timeout)
+        queries = list(queries)
+        loop = asyncio.get_running_loop()
+        deadline = deadline_after(loop.time(), timeout)
+        tried = 0
+        while True:
+            node, _ = await self._node(deadline)
+            database, epoch = self._database_of(node), node.epoch
+            left = None if deadline is None else max(0.001, deadline - loop.time())
+            node.in_flight += 1
+            try:
+                rows = await Database.pipeline(
+                    database, queries, return_exceptions=return_exceptions, timeout=left
+                )
+                # As in `_complete`.
+                if node.epoch == epoch or tried == len(self._set.nodes):
+                    return rows
+            except Exception as error:
+                if tried == len(self._set.nodes) or not await self._goes_elsewhere(node, error, deadline):
+                    raise
+            finally:
+                node.in_flight -= 1
+            tried += 1
+            self._set.repeated_reads += 1
 
     def copy_out(self, sql: str, **options: Any) -> Any:
         """Read what a COPY gives, from the primary; as `Database.copy_out`."""
@@ -234,11 +282,12 @@ class _Steady(Database):
 
     _reader: ReaderFace
     _node: "Node"
+    _epoch: int
 
     @classmethod
     def of(cls, reader: ReaderFace, node: "Node") -> "_Steady":
         self = cls._beside(node.database)
-        self._reader, self._node = reader, node
+        self._reader, self._node, self._epoch = reader, node, node.epoch
         return self
 
     async def _complete(  # noqa: PLR0917 - as the driver's
@@ -260,7 +309,8 @@ class _Steady(Database):
                 raise
             return await self._reader._complete(*arguments)
         if not request.failed:
-            return request
+            # As for the reader itself.
+            return request if self._node.epoch == self._epoch else await self._reader._complete(*arguments)
         finished = Finished(request, NOBODY)
         if finished._error is None or not await self._reader._goes_elsewhere(
             self._node, finished._error, None
@@ -290,14 +340,36 @@ class ReaderBlock(TransactionBlock):
         if reader._current.get() is not None:
             self._inner = TransactionBlock(reader, name, isolation, None, deferrable)
         else:
-            node, _ = await reader._node()
-            self._inner = TransactionBlock(reader._database_of(node), name, isolation, True, deferrable)
+            self._inner = await self._begun(name, isolation, deferrable)
+            return self
         try:
             await self._inner.__aenter__()
         except BaseException:
             self._inner = None
             raise
         return self
+
+    async def _begun(
+        self, name: str | None, isolation: str | None, deferrable: bool | None
+    ) -> TransactionBlock:
+        """Begin on a server that is, with its connection, still the one that was chosen."""
+        reader = self._reader
+        tried = 0
+        while True:
+            node, _ = await reader._node()
+            epoch = node.epoch
+            block = TransactionBlock(reader._database_of(node), name, isolation, True, deferrable)
+            is_last = tried == len(reader._set.nodes)
+            try:
+                await block.__aenter__()
+            except Exception as error:
+                if is_last or not await reader._goes_elsewhere(node, error, None):
+                    raise
+            else:
+                if node.epoch == epoch or is_last:
+                    return block
+                await block.__aexit__(None, None, None)
+            tried += 1
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -18,6 +18,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from hyperdjango.database.errors import Error
 from hyperdjango.multi_db import scope as scopes
 from hyperdjango.multi_db._monitor import Monitor
 
@@ -45,6 +46,8 @@ LAGGING: Final = "the replicas lag"
 DOWN: Final = "no replica answers"
 NO_REPLICA: Final = "there is no replica"
 
+# Between two questions to all servers, while somebody waits for a primary.
+SEARCH_SECONDS: Final = 0.2
 # How many of the primary's LSNs are kept to tell the age of what a replica has.
 SAMPLES: Final = 600
 
@@ -101,6 +104,9 @@ class ReplicaSet:
         )
         self._policy = policy
         self._without = NO_REPLICA
+        self._searched_at = 0.0
+        # Of the primary, as far as it was ever known.
+        self._system, self._timeline = "", 0
         self._lock = threading.RLock()
         # Of the primary, by time.monotonic.
         self._samples: deque[tuple[float, Position]] = deque(maxlen=SAMPLES)
@@ -139,25 +145,34 @@ class ReplicaSet:
                 return self.primary, RECENT
         return (first if len(ready) == 1 else self._policy.pick(ready)), REPLICA
 
-    async def settle(self, scope: "Scope") -> "tuple[Node, str]":
-        """As `choose`, where no replica is known to have the own write: wait for one, within the bound."""
+    async def settle(self, scope: "Scope", deadline: float | None = None) -> "tuple[Node, str]":
+        """As `choose`, where no replica is known to have the own write: wait for one, within the bound.
+
+        Args:
+            scope: Of the read.
+            deadline: Of the read, by the loop's clock; None is no limit.
+        """
         node, reason = self.choose(scope)
         if node is not None:
             return node, reason
         alias = self.alias
-        if alias in scope.in_doubt:
+        mark = scope.in_doubt.get(alias)
+        if mark is not None:
             assert self.face is not None
-            scope.in_doubt.discard(alias)
             try:
-                scope.note(alias, await self.face.position())
-            except BaseException:
-                scope.doubt(alias)
-                raise
+                asked = await self.face.position(_left(deadline))
+            except (Error, OSError):
+                # It stays in doubt. The read is the primary's, and waits for a new one like any other.
+                return self.primary, BEHIND
+            # Not before: others who read meanwhile must not go by what was known earlier.
+            scope.settle(alias, mark, asked)
             node, reason = self.choose(scope)
             if node is not None:
                 return node, reason
         position = scope.positions.get(alias)
         seconds = self.options.lsn_wait
+        if deadline is not None:
+            seconds = min(seconds, deadline - asyncio.get_running_loop().time())
         if position is not None and seconds > 0:
             hopeful = [node for node in self.ready if node.may_catch_up(position, seconds)]
             if hopeful:
@@ -182,20 +197,35 @@ class ReplicaSet:
     def note_failure(self, node: "Node", error: BaseException) -> None:
         """A server does not answer, or takes no more."""
         with self._lock:
-            if node.is_up:
+            was_up = node.is_up
+            if was_up:
                 _logger.warning("alias %r: %s does not answer: %s", self.alias, node.name, error)
             node.fail(error)
             self._look_for_primary()
             self._sort_out()
-        self.wake()
+        if was_up:  # else its own monitor would wake itself, and never pause
+            self.wake()
 
     def _look_for_primary(self) -> None:
         """The primary is whoever takes writes, on the latest timeline."""
+        primary = self.primary
+        if primary.is_up and primary.in_recovery is False:
+            if primary.system != self._system:
+                self._system, self._timeline = primary.system, 0
+            self._timeline = max(self._timeline, primary.timeline)
         takes = [node for node in self.nodes if node.is_up and node.in_recovery is False]
+        # One that was promoted away from, and came back as what it was, takes writes as well; so does a new and
+        # empty server at a known address. Neither has what was written since: better no primary than these.
+        takes = [
+            node
+            for node in takes
+            if node is primary
+            or not self._system
+            or (node.system == self._system and node.timeline >= self._timeline)
+        ]
         if not takes:
             return
         newest = max(takes, key=lambda node: node.timeline)
-        primary = self.primary
         if newest is primary or (primary in takes and primary.timeline >= newest.timeline):
             return
         _logger.warning(
@@ -207,6 +237,7 @@ class ReplicaSet:
         )
         self.failovers += 1
         self.primary = newest
+        self._system, self._timeline = newest.system, newest.timeline
         self._samples.clear()
         for node in self.nodes:
             node.lag = 0.0 if node is newest else float("inf")
@@ -234,7 +265,12 @@ class ReplicaSet:
 
     def _sort_out(self) -> None:
         replicas = [node for node in self.nodes if node is not self.primary]
-        answering = [node for node in replicas if node.is_up and node.in_recovery]
+        answering = [
+            node
+            for node in replicas
+            # One of another cluster may have come to the address.
+            if node.is_up and node.in_recovery and node.system == (self._system or node.system)
+        ]
         limit = self.options.max_lag
         ready = tuple(node for node in answering if limit is None or node.lag <= limit)
         self.lag_rejections += sum(node in self.ready and node not in ready for node in answering)
@@ -270,15 +306,20 @@ class ReplicaSet:
     def after_fork(self) -> None:
         """Threads do not survive a fork: start them anew in the child."""
         self._lock = threading.RLock()
+        for node in self.nodes:
+            node.after_fork()
         if self._monitors:
             self.start()
 
     async def find_primary(self, seconds: float) -> bool:
         """Wait until a server is known to take writes; False where that takes longer."""
-        self.wake()
         until = time.monotonic() + seconds
         began = time.monotonic()
         while True:
+            # Who is down is asked less and less often, but now somebody waits for it.
+            if time.monotonic() - self._searched_at >= SEARCH_SECONDS:
+                self._searched_at = time.monotonic()
+                self.wake()
             primary = self.primary
             if primary.is_up and primary.in_recovery is False and primary.heard_at > began:
                 return True
@@ -317,6 +358,11 @@ class ReplicaSet:
         return scopes.current.get()
 
 
+def _left(deadline: float | None) -> float | None:
+    """Return the seconds until a deadline by the loop's clock."""
+    return None if deadline is None else max(0.001, deadline - asyncio.get_running_loop().time())
+
+
 def _teller(reference: "weakref.ref[ReplicaSet]") -> Any:
     def tell(node: "Node", answer: "Answer") -> None:
         replica_set = reference()
@@ -330,6 +376,7 @@ _sets: "weakref.WeakSet[ReplicaSet]" = weakref.WeakSet()
 
 
 def _after_fork() -> None:
+    scopes.after_fork()
     for each in list(_sets):
         each.after_fork()
 

@@ -25,6 +25,7 @@ from hyperdjango.multi_db import _config
 from hyperdjango.multi_db import scope as scopes
 from hyperdjango.multi_db._atomic import AtomicBlock
 from hyperdjango.multi_db._opened import Opened, open_alias
+from hyperdjango.multi_db._primary import PrimaryFace
 from hyperdjango.multi_db._recovery import OLDER_THAN, Recovered, recover
 from hyperdjango.multi_db._replica_set import IN_BLOCK, WRITE
 from hyperdjango.multi_db._routing import USING, Routing, unknown
@@ -63,7 +64,6 @@ class ConnectionManager(Mapping[str, Database]):
     def __init__(self) -> None:
         self._aliases: dict[str, Opened] = {}
         self._routing = Routing()
-        self._configuring: asyncio.Lock | None = None
         self._hooks: list[Any] = []
 
     def __hash__(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -96,24 +96,36 @@ class ConnectionManager(Mapping[str, Database]):
         """
         specs = _config.parse(_config.from_settings() if databases is None else databases)
         opened: dict[str, Opened] = {}
-        results = await asyncio.gather(*(open_alias(spec) for spec in specs), return_exceptions=True)
+        tasks = [asyncio.ensure_future(open_alias(spec)) for spec in specs]
         failure: BaseException | None = None
-        for spec, result in zip(specs, results, strict=True):
-            if isinstance(result, BaseException):
-                failure = failure or result
+        try:
+            await asyncio.gather(*tasks, return_exceptions=True)
+        except BaseException as error:  # cancelled: those that are open already are to be closed
+            failure = error
+        for spec, task in zip(specs, tasks, strict=True):
+            if task.cancelled():
+                failure = failure or asyncio.CancelledError()
+            elif task.exception() is not None:
+                failure = failure or task.exception()
             else:
-                opened[spec.alias] = result
+                opened[spec.alias] = task.result()
         if failure is not None:
             await _close_all(opened)
             try:
                 raise failure
             finally:
-                del failure, results  # their tracebacks have this frame
+                del failure, tasks, task  # their tracebacks have this frame
         for each in opened.values():
             for hook in self._hooks:
                 each.face.on_query(hook)
-        before, self._aliases = self._aliases, opened
+        before = self._aliases
+        # They may be other servers, or the same: the first read asks where their log is.
         scopes.PROCESS.forget({*before, *opened})
+        for alias in before.keys() & opened.keys():
+            face = opened[alias].face
+            if isinstance(face, PrimaryFace):
+                face.has_written_by(scopes.PROCESS)
+        self._aliases = opened
         set_resolver(self)
         default = opened.get(DEFAULT_ALIAS)
         if default is not None:
@@ -124,6 +136,7 @@ class ConnectionManager(Mapping[str, Database]):
     async def close(self) -> None:
         """Drain and close all of them. Models are served by `get_db()` again."""
         before, self._aliases = self._aliases, {}
+        scopes.PROCESS.forget(set(before))
         if get_resolver() is self:
             set_resolver(None)
         default = before.get(DEFAULT_ALIAS)
@@ -288,10 +301,11 @@ class ConnectionManager(Mapping[str, Database]):
         bound: Bound = nothing_bound,
     ) -> Database:
         """Return the Database for a statement of models; as `Resolver.resolve`."""
+        aliases = self._aliases  # another thread may configure meanwhile
         choice = self._routing.choose(
-            self._aliases, alias, model, is_write=is_write, instance_alias=instance_alias, bound=bound
+            aliases, alias, model, is_write=is_write, instance_alias=instance_alias, bound=bound
         )
-        opened = self._aliases[choice.alias]
+        opened = aliases[choice.alias]
         return opened.face if is_write else opened.reader
 
     def check_shard(self, database: Database, model: type[Any], bound: Bound) -> None:

@@ -149,16 +149,14 @@ class RoutingMiddleware:
 
     async def _settle(self, routing: Scope) -> None:
         """Learn how far the logs are where something was written that has not said so, as a COPY does."""
-        for alias in tuple(routing.in_doubt):
+        for alias, mark in tuple(routing.in_doubt.items()):
             face = self._connections.get(alias)
             if not isinstance(face, PrimaryFace):
                 continue
-            routing.in_doubt.discard(alias)
             try:
                 async with asyncio.timeout(SETTLE_SECONDS):
-                    routing.note(alias, await face.position())
+                    routing.settle(alias, mark, await face.position())
             except (Error, TimeoutError):
-                routing.doubt(alias)
                 _logger.warning("the token of a response says nothing of %r", alias, exc_info=True)
 
 

@@ -20,18 +20,20 @@ class Scope:
     Attributes:
         positions: Where the write-ahead log was after the last commit.
         wrote_at: When that was, by time.monotonic.
-        in_doubt: Aliases where something may have been written since, and nobody knows how far the log is.
+        in_doubt: Aliases where something may have been written since, and nobody knows how far the log is; and
+            what tells each such write from those after it.
         pins: Aliases whose reads go to the primary, and how many blocks want that.
     """
 
-    __slots__ = ("_lock", "_parent", "in_doubt", "pins", "positions", "wrote_at")
+    __slots__ = ("_is_over", "_lock", "_parent", "in_doubt", "pins", "positions", "wrote_at")
 
     def __init__(self, parent: "Scope | None" = None) -> None:
         self.positions: dict[str, Position] = {}
         self.wrote_at: dict[str, float] = {}
-        self.in_doubt: set[str] = set()
+        self.in_doubt: dict[str, object] = {}
         self.pins: dict[str, int] = {}
         self._parent = parent
+        self._is_over = False
         # Threads of one scope may write at once; readers need no lock.
         self._lock = threading.Lock()
 
@@ -55,15 +57,25 @@ class Scope:
     def doubt(self, alias: str) -> None:
         """Something may be written from now on, and nobody will say how far the log is."""
         scope: Scope | None = self
+        mark = object()
         while scope is not None:
-            scope.in_doubt.add(alias)
+            with scope._lock:
+                scope.in_doubt[alias] = mark
             scope = scope._parent
+
+    def settle(self, alias: str, mark: object, position: Position) -> None:
+        """The log was here when it was asked for, behind the doubt of this mark: later ones stay."""
+        self.note(alias, position)
+        with self._lock:
+            if self.in_doubt.get(alias) is mark:
+                del self.in_doubt[alias]
 
     @property
     def token(self) -> str:
         """What was written in here as text, to be taken up elsewhere by `scope(token)`; may be empty."""
         now, wall = time.monotonic(), time.time()
-        moments = {alias: wall - (now - at) for alias, at in self.wrote_at.items()}
+        # A moment that came from outside may be the first of all, and the two clocks are not read at once.
+        moments = {alias: max(0.0, wall - (now - at)) for alias, at in list(self.wrote_at.items())}
         return format_token(Written(dict(self.positions), moments, set(self.in_doubt)))
 
     def take_up(self, token: str) -> None:
@@ -73,7 +85,7 @@ class Scope:
             ValueError: It is no token. Nothing is changed.
         """
         positions, moments, doubts = parse_token(token)
-        self.in_doubt |= doubts
+        self.in_doubt |= {alias: object() for alias in doubts}
         now, wall = time.monotonic(), time.time()
         for alias, position in positions.items():
             # Not for the process: a cookie may say anything.
@@ -89,7 +101,7 @@ class Scope:
             for alias in aliases:
                 self.positions.pop(alias, None)
                 self.wrote_at.pop(alias, None)
-                self.in_doubt.discard(alias)
+                self.in_doubt.pop(alias, None)
 
 
 _NOWHERE: Final = Position(0, 0)
@@ -98,6 +110,19 @@ _NOWHERE: Final = Position(0, 0)
 PROCESS: Final = Scope()
 
 current: Final[ContextVar[Scope]] = ContextVar("hyperdjango_routing_scope", default=PROCESS)
+
+
+def _living(scope: Scope) -> Scope:
+    """Return a scope or the first around it that has not ended.
+
+    Tasks that outlive their scopes and begin others would make a chain without an end.
+    """
+    while scope._is_over:
+        assert scope._parent is not None  # the process's never ends
+        scope = scope._parent
+    if scope._parent is not None:
+        scope._parent = _living(scope._parent)
+    return scope
 
 
 @contextmanager
@@ -109,8 +134,8 @@ def scope(token: str | None = None) -> Generator[Scope, None, None]:
     Raises:
         ValueError: It is no token.
     """
-    # What is written in here the process has written too.
-    made = Scope(PROCESS)
+    # What is written in here the process has written too, and so have the scopes around.
+    made = Scope(_living(current.get()))
     if token:
         made.take_up(token)
     before = current.get()
@@ -118,6 +143,7 @@ def scope(token: str | None = None) -> Generator[Scope, None, None]:
     try:
         yield made
     finally:
+        made._is_over = True
         # Not by a token, which belongs to one context: generators may end in another.
         current.set(before)
 
@@ -146,9 +172,18 @@ def pinned(alias: str) -> Generator[Scope, None, None]:
             del running.pins[alias]
 
 
+def after_fork() -> None:
+    """Give the scopes of a forked child locks that no thread has which does not live in it."""
+    running: Scope | None = current.get()
+    while running is not None:
+        running._lock = threading.Lock()
+        running = running._parent
+    PROCESS._lock = threading.Lock()
+
+
 def is_pinned(alias: str) -> bool:
     """Whether reads of an alias are to go to its primary here."""
     return alias in current.get().pins
 
 
-__all__ = ["PROCESS", "Scope", "current", "is_pinned", "pinned", "scope"]
+__all__ = ["PROCESS", "Scope", "after_fork", "current", "is_pinned", "pinned", "scope"]

@@ -1,6 +1,7 @@
 """The one Database of the process: `get_db()` makes it from the setting DATABASE_URL on first use."""
 
 import threading
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
 from hyperdjango.conf import settings
@@ -16,18 +17,22 @@ NO_DATABASE_URL: Final = (
 
 _lock = threading.Lock()
 _database: "Database | None" = None
+# What an application serves its requests with, in place of the process's: several in one process have each its own.
+context_db: Final[ContextVar["Database | None"]] = ContextVar("hyperdjango_database", default=None)
 
 
 def get_db() -> "Database":
     """Return the one global Database. Its pool opens on the first query.
 
-    Safe from any thread: all get the same object.
+    Safe from any thread: all get the same object. Inside of a request it is the one of its application.
 
     Raises:
         RuntimeError: The setting DATABASE_URL is neither configured nor in the environment.
         ValueError: DATABASE_URL cannot be understood.
     """
-    database = _database
+    database = context_db.get()
+    if database is None:
+        database = _database
     return database if database is not None else _make()
 
 

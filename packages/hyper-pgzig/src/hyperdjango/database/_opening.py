@@ -35,9 +35,10 @@ def establish_steps(
         ConnectionFailed: As `connect_steps`.
     """
     while True:
+        parameters = pool.parameters
         try:
             established = yield from connect_steps(
-                pool.parameters,
+                parameters,
                 pool.type_map,
                 statement_cache_size=pool.statement_cache_size,
                 message_size_max=pool.message_size_max,
@@ -52,6 +53,10 @@ def establish_steps(
             if patience is not None and now + pause > patience:
                 raise
         else:
+            if pool.parameters is not parameters:
+                # Renewed meanwhile: this is the server that was left.
+                established.close()
+                continue
             pool.backoff.accepted()
             return established
         yield SetDeadline(None)

@@ -331,7 +331,6 @@ class TransactionBlock:
         self._transaction: Transaction | None = None
         self._savepoint: Savepoint | None = None
         self._token: Token[Transaction | None] | None = None
-        self._running_token: Token[tuple[AsyncCalls | tuple[AsyncCalls, ...], ...]] | None = None
 
     async def __aenter__(self) -> Self:
         """Take a connection, or set a savepoint inside another block; both begin with the first statement."""
@@ -352,7 +351,7 @@ class TransactionBlock:
             watch.has(slot)
         self._transaction = Transaction(slot, self._begin)
         self._token = current.set(self._transaction)
-        self._running_token = running.set((*running.get(), self._database))
+        running.set((*running.get(), self._database))
         RUNNING.set((*RUNNING.get(), self._transaction))
         return self
 
@@ -385,11 +384,10 @@ class TransactionBlock:
     def _leave(self) -> None:
         """What the task does from now on is not part of the block."""
         assert self._token is not None
-        assert self._running_token is not None
         transaction = self._database._current.get()
         self._database._current.reset(self._token)
-        running.reset(self._running_token)
-        # Not reset: blocks of two Databases may end in another order than they began.
+        # The next two are not reset: blocks of two Databases may end in another order than they began.
+        running.set(tuple([one for one in running.get() if one is not self._database]))
         RUNNING.set(tuple([one for one in RUNNING.get() if one is not transaction]))
         if transaction is not None:
             transaction.stage.is_over = True
