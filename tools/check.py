@@ -126,7 +126,7 @@ def stubs() -> bool:
 
 def docs() -> bool:
     """Build the site; a link that leads nowhere and a docstring that says something else are warnings, thus errors."""
-    # Not with --quiet: it hides warnings from --strict as well. The theme's authors warn of a version that we do not use.
+    # Not with --quiet, which hides warnings from --strict. The theme's authors warn of a version that is not ours.
     return module("mkdocs", "build", "--strict", environment={"NO_MKDOCS_2_WARNING": "1"})
 
 
