@@ -133,9 +133,9 @@ def main() -> bool:
         driver_wheel = [wheel for wheel in wheels if wheel.name.startswith("hyper_pgzig-")]
         driver = environment_with(uv, folder / "driver", driver_wheel, "--no-deps")
         with EmbeddedServer() as server:
-            call(driver, "-c", DRIVER_ALONE, environment={"CHECK_URL": server.url})
+            call(driver, "-P", "-c", DRIVER_ALONE, environment={"CHECK_URL": server.url})
         full = environment_with(uv, folder / "full", wheels)
-        call(full, "-c", FULL_STACK)
+        call(full, "-P", "-c", FULL_STACK)
         call(folder / "full" / "bin" / "hyper", "--help")
     return True
 

@@ -406,7 +406,7 @@ def test_a_blocking_call_leaves_the_interpreter_to_others(sync_db: SyncDatabase)
         time.sleep(0.005)
         turns += 1
     thread.join()
-    assert turns > 10
+    assert turns >= 3
 
 
 @pytest.mark.line("2.sync.one_pool")

@@ -151,12 +151,15 @@ async def test_idle_connections_go_down_to_min_size(url: str) -> None:
     """idle_timeout is honoured without going under min_size."""
     async with Database(url, 2, 6, idle_timeout=0.3) as db:
 
+        all_hold_one = asyncio.Barrier(6)
+
         async def block() -> None:
             async with db.transaction():
-                await db.query("SELECT pg_sleep(0.2)")
+                await db.query("SELECT 1")
+                await all_hold_one.wait()
 
         await asyncio.gather(*(block() for _ in range(6)))
-        assert db.pool_stats()["total"] > 2
+        assert db.pool_stats()["opened"] == 6
         await until(lambda: asyncio.sleep(0, db.pool_stats()["total"] == 2))
         await asyncio.sleep(0.6)
         assert db.pool_stats()["total"] == 2
