@@ -20,6 +20,8 @@ from typing import Any, Final
 
 import psycopg
 from _harness import (
+    CPU,
+    WALL,
     Answer,
     Contender,
     Face,
@@ -45,7 +47,6 @@ START_SECONDS: Final = 60
 _SERVER: Final = Path(__file__).with_name("_app_server.py")
 _TICK: Final = os.sysconf("SC_CLK_TCK")
 PER_SECOND: Final = "requests"
-CPU: Final = "cpu"
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,9 @@ class Served:
             raise Failed(f"{self.driver} did not answer every request:\n{said}")
         # Of its processes, in nanoseconds; that of PostgreSQL and of wrk is not in it.
         cpu = (_cpu_ticks(self.process) - began) / _TICK * 1e9
-        return Figures({PER_SECOND: float(rate[1]), CPU: cpu / max(1, int(count[1]))})
+        return Figures(
+            {WALL: 1e9 / float(rate[1]), PER_SECOND: float(rate[1]), CPU: cpu / max(1, int(count[1]))}
+        )
 
     def _url(self, key: int) -> str:
         return f"http://127.0.0.1:{self.port}{self.path.format(key)}"
@@ -170,7 +173,7 @@ def answer(place: Place, plan: Plan, *, question: str, title: str, path: str) ->
     return Answer(
         question=question,
         title=title,
-        units={"requests": "1/s", "CPU": "µs"},
+        units={"wall": "µs", "requests": "1/s", "CPU": "µs"},
         setting={
             "rounds": plan.rounds,
             "seconds per turn": max(1, round(plan.operations / 10)),
@@ -180,8 +183,8 @@ def answer(place: Place, plan: Plan, *, question: str, title: str, path: str) ->
         environment=described,
         lines=lines_with(
             samples,
-            {"requests": PER_SECOND, "CPU": CPU},
-            {"requests ÷ FastAPI": (peer, PER_SECOND), "CPU ÷ FastAPI": (peer, CPU)},
+            {"wall": WALL, "requests": PER_SECOND, "CPU": CPU},
+            {"wall ÷ FastAPI": (peer, WALL), "CPU ÷ FastAPI": (peer, CPU)},
         ),
         verdicts=[
             Verdict(
@@ -193,6 +196,7 @@ def answer(place: Place, plan: Plan, *, question: str, title: str, path: str) ->
         notes=[
             f"wrk with {CLIENTS} connections, to one application at a time.",
             "Both are served by granian: one worker, uvloop, a pool of 8 connections.",
+            "wall is a second divided by the requests in it.",
             "CPU is that of the application's processes for each request; PostgreSQL and wrk run on the same machine.",
             "FastAPI returns responses that orjson has written, and validates nothing.",
         ],

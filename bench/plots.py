@@ -20,7 +20,7 @@ from report import PER_UNIT, described, read, refuse_unfit
 IMAGES: Final = Path(__file__).with_name("images")
 OVERVIEW: Final = "overview"
 TIMES: Final = "\N{MULTIPLICATION SIGN}"
-_OURS: Final = ("hyper-", "models")
+_OURS: Final = ("hyper-", "hyperdjango", "models")
 _PEERS: Final = (
     *("asyncpg", "psycopg", "ADBC", "FastAPI", "aiodataloader", "strawberry"),
     *("Django", "SQLAlchemy", "Tortoise", "Piccolo"),

@@ -65,7 +65,7 @@ def make(
     say(f"  {sdist.name}: the same twice")
     wheels = builder.wheels(sdist, wanted, out, compared)
     for number, (wheel, target) in enumerate(zip(wheels, wanted, strict=True)):
-        refuse(checking.faults(project, wheel, target, [work, work.resolve()]))
+        refuse(checking.faults(builder.exported, wheel, target, [work, work.resolve()]))
         twice = compared is None or number < compared
         say(f"  {wheel.name}: {'the same from tree and sdist, ' * twice}nothing against it")
     say(f"  {project.name}: {time.monotonic() - began:.0f} s")

@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 # What belongs on the site, beside the pictures that lie in folders called `images`.
-PAGES: Final = ("*.md", "docs/**/*.md", "packages/*/*.md", "bench/README.md")
+PAGES: Final = ("*.md", "docs/**/*.md", "packages/*/*.md", "bench/README.md", "tests/contract/*.md")
 PICTURES: Final = ("docs/**/images/*", "bench/images/*")
 # The public modules of the five packages.
 MODULES: Final = (
     "hyperdjango",
+    "hyperdjango.app",
     "hyperdjango.conf",
     "hyperdjango.database",
     "hyperdjango.database.errors",

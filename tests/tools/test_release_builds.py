@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import release
-from releasing import archives, building, changelog, checking, projects, sbom
+from releasing import archives, building, changelog, checking, projects, repository, sbom
 from releasing.building import Builder
 from releasing.projects import Project, Refused
 
@@ -139,11 +139,11 @@ def test_the_sums_are_as_sha256sum_reads_them(tmp_path: Path) -> None:
 def test_the_command_refuses_with_all_reasons_at_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(release.repository, "faults", lambda *_: iter(["the tree is not the commit's: x"]))
+    monkeypatch.setattr(repository, "faults", lambda *_: iter(["the tree is not the commit's: x"]))
     monkeypatch.setattr(changelog, "fault", lambda _: "there is no entry")
     assert release.main(["check", "hyper-orm"]) == 1
     assert capsys.readouterr().out == "refused:\nthe tree is not the commit's: x\nthere is no entry\n"
-    monkeypatch.setattr(release.repository, "faults", lambda *_: iter(()))
+    monkeypatch.setattr(repository, "faults", lambda *_: iter(()))
     monkeypatch.setattr(changelog, "fault", lambda _: None)
     assert release.main(["check", "hyper-orm"]) == 0
     assert capsys.readouterr().out == "hyper-orm-v0.1.0 may be released\n"

@@ -1,6 +1,9 @@
 """The site's pages are the repository's: links that are right on GitHub are right there."""
 
+import ast
 import importlib.util
+import re
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -73,3 +76,25 @@ def test_every_page_of_the_reference_and_every_readme_is_in_the_navigation() -> 
     for pattern in site_pages.PAGES:
         pages += [path.relative_to(ROOT).as_posix() for path in ROOT.glob(pattern)]
     assert [page for page in pages if f" {page}\n" not in listed] == []
+
+
+def test_a_link_that_leads_nowhere_stops_the_build(tmp_path: Path) -> None:
+    """Of a site of one page, with our settings for links; the command is the check's own."""
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/index.md").write_text("# A page\n\n[a](nothing.md)\n", encoding="utf-8")
+    (tmp_path / "mkdocs.yml").write_text(
+        "site_name: x\nplugins: []\ntheme: {name: mkdocs}\n", encoding="utf-8"
+    )
+    tool = (ROOT / "tools/check.py").read_text(encoding="utf-8")
+    command = re.search(r'module\("mkdocs", (.*?), environment', tool)
+    assert command is not None
+    arguments = ast.literal_eval(f"[{command[1]}]")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "nothing.md" in done.stderr

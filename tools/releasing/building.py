@@ -75,6 +75,11 @@ class Builder:
         for tree in self._trees:
             repository.export(tree, self._root)
 
+    @property
+    def exported(self) -> Project:
+        """The project as it was copied: the checkout may change while Zig runs."""
+        return self.project._replace(folder=self._trees[0] / self._package)
+
     def sdist(self, out: Path) -> Path:
         """Build the sdist in two folders.
 

@@ -17,7 +17,7 @@ from releasing.projects import DRIVER, Project, Refused
 from releasing.targets import current_version
 
 ASKS: Final = f"""
-import importlib, os, pkgutil
+import importlib, os
 from importlib import metadata
 
 extras = {sorted(EXTRAS)!r}

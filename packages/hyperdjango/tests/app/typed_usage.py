@@ -13,7 +13,7 @@ app = HyperApp("Shop", database="postgresql://localhost/shop")
 HyperApp(database_url="postgresql://localhost/shop", health=None, debug=True)
 HyperApp(database=Database("postgresql://localhost/shop", max_size=8), health="/up")
 HyperApp(databases={"default": "postgresql://localhost/shop"}, routing={"secure": False})
-HyperApp(database=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+HyperApp(database=5)  # type: ignore[arg-type]
 
 
 @dataclass
@@ -35,7 +35,7 @@ async def make(request: Request, item: Item) -> Item:
     return item
 
 
-@app.get("/plain")  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
+@app.get("/plain")  # type: ignore[type-var]
 def plain(request: Request) -> str:
     """A function that is no coroutine function is refused."""
     return ""

@@ -106,7 +106,8 @@ class ReplicaSet:
         self._without = NO_REPLICA
         self._searched_at = 0.0
         # Of the primary, as far as it was ever known.
-        self._system, self._timeline = "", 0
+        self._system: str = ""
+        self._timeline: int = 0
         self._lock = threading.RLock()
         # Of the primary, by time.monotonic.
         self._samples: deque[tuple[float, Position]] = deque(maxlen=SAMPLES)

@@ -98,6 +98,7 @@ class ConnectionManager(Mapping[str, Database]):
         opened: dict[str, Opened] = {}
         tasks = [asyncio.ensure_future(open_alias(spec)) for spec in specs]
         failure: BaseException | None = None
+        task: asyncio.Task[Opened] | None = None
         try:
             await asyncio.gather(*tasks, return_exceptions=True)
         except BaseException as error:  # cancelled: those that are open already are to be closed

@@ -3,6 +3,8 @@
 A Scope is one mutable object in a ContextVar: tasks that are started inside of it share it with their parent,
 whoever writes. Without any there is one for the whole process.
 """
+# The functions below are one half of Scope:
+# pyright: reportPrivateUsage=false
 
 import threading
 import time

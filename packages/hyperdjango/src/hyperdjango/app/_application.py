@@ -79,7 +79,7 @@ class HyperApp(Starlette):
             debug=debug,
             middleware=[*self._own_middleware(routing), *(middleware or ())],
             exception_handlers={**HANDLERS, **(exception_handlers or {})},
-            lifespan=_lifespan,
+            lifespan=self._lifespan,
             max_body_size=max_body_size,
         )
         if health is not None:
@@ -213,6 +213,19 @@ class HyperApp(Starlette):
             options=options,
         )
 
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncGenerator[Any, None]:
+        """The server's: opens nothing, and drains at the end what is open by then."""
+        self._databases.begin()
+        try:
+            if self._user_lifespan is None:
+                yield None
+            else:
+                async with self._user_lifespan(self) as state:
+                    yield state
+        finally:
+            await self._databases.end()
+
     def _own_middleware(self, routing: Mapping[str, Any] | None) -> list[Middleware]:
         databases = self._databases
         if databases.manager is None:
@@ -249,21 +262,6 @@ class _Opening:
                 await unavailable(error, is_debug=scope["app"].debug)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
-
-
-@contextlib.asynccontextmanager
-async def _lifespan(app: HyperApp) -> AsyncGenerator[Any, None]:
-    """The server's: opens nothing, and drains at the end what is open by then."""
-    databases = app._databases
-    databases.begin()
-    try:
-        if app._user_lifespan is None:
-            yield None
-        else:
-            async with app._user_lifespan(app) as state:
-                yield state
-    finally:
-        await databases.end()
 
 
 def _databases(
