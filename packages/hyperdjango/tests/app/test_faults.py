@@ -110,7 +110,7 @@ async def test_a_server_that_is_not_there_is_503() -> None:
 
 
 async def test_a_pool_that_is_full_is_503(database_url: str) -> None:
-    async with Database(database_url, 0, 1, acquire_timeout=0.05) as db:
+    async with Database(database_url, 1, 1, acquire_timeout=0.5) as db:
         app = HyperApp(database=db)
 
         @app.get("/")
