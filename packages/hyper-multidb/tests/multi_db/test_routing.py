@@ -137,6 +137,8 @@ async def test_streams_and_pipelines_of_a_reader_come_from_one_replica(
     connections: ConnectionManager,
 ) -> None:
     reader = connections.reader()
+    events: list[QueryEvent] = []
+    connections.on_query(events.append)
     with connections.scope():
         rows = [
             row async for row in reader.stream("SELECT pg_is_in_recovery() AS r FROM generate_series(1, 3)")
@@ -146,6 +148,9 @@ async def test_streams_and_pipelines_of_a_reader_come_from_one_replica(
         assert len({rows[0] for rows in answers}) == 1
         notes = [note async for note in Note.objects.all()]
         assert notes == []
+        async with reader.transaction():
+            await reader.query_val("SELECT 1")
+    assert {(event.route.role, event.route.reason) for event in events} == {("replica", "a read")}
 
 
 async def test_pins_hold_for_every_task_of_the_scope(connections: ConnectionManager) -> None:

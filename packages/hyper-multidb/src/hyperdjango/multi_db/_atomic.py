@@ -23,7 +23,6 @@ from hyperdjango.multi_db._members import Member, close_all, give_back, roll_bac
 from hyperdjango.multi_db.across_errors import PartialCommit
 
 if TYPE_CHECKING:
-    from contextvars import Token
 
     from hyperdjango.database import Database
     from hyperdjango.database.transaction import TransactionBlock
@@ -72,7 +71,7 @@ class AtomicBlock:
         self._members: list[Member] = []
         self._nested: list[tuple[str, Database, TransactionBlock]] = []
         self._is_entered = False
-        self._together: Token[Any] | None = None
+        self._together: tuple[Database, ...] = ()
         self._identities: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
@@ -112,7 +111,8 @@ class AtomicBlock:
             members = self._leave(is_together=False)
             await roll_back(members, error)
             raise
-        self._together = running.set((*running.get(), tuple(chosen.values())))
+        self._together = tuple(chosen.values())
+        running.set((*running.get(), self._together))
 
     async def _enter_nested(self, chosen: "Mapping[str, Database]") -> None:
         try:
@@ -168,8 +168,9 @@ class AtomicBlock:
         """What the task does from now on is not part of the block."""
         members, self._members = self._members, []
         if is_together:
-            assert self._together is not None
-            running.reset(self._together)
+            # Not by a token: blocks may end in another order than they began in.
+            together = self._together
+            running.set(tuple([one for one in running.get() if one is not together]))
         for member in reversed(members):
             member.block._transaction = None
             member.block._leave()

@@ -8,6 +8,8 @@ How far the log is behind a write is not asked here; the next read on the asynci
 from typing import TYPE_CHECKING, Any
 
 from hyperdjango.database import SyncDatabase
+from hyperdjango.database._watching import NOBODY, Finished
+from hyperdjango.database.errors import Error
 
 if TYPE_CHECKING:
     from hyperdjango.database import _pipeline
@@ -42,9 +44,18 @@ class BlockingPrimary(SyncDatabase):
         watch: "Watch | None" = None,
     ) -> "native.Request":
         try:
-            return super()._complete(sql, args, shape, target, first, first_set, deadline, watch)
+            request = super()._complete(sql, args, shape, target, first, first_set, deadline, watch)
+        except Error as error:
+            self._face._heard(error)
+            raise
         finally:
             self._written()
+        if not request.failed:
+            return request
+        finished = Finished(request, NOBODY)
+        if finished._error is not None:
+            self._face._heard(finished._error)
+        return finished  # type: ignore[return-value]  # stands for it
 
     def _run_items(
         self, items: "list[_pipeline.Item]", deadline: float | None, watch: "Watch"
@@ -57,6 +68,9 @@ class BlockingPrimary(SyncDatabase):
     def _copy_in(self, sql: str, data: Any, timeout: float | None) -> Any:
         try:
             return super()._copy_in(sql, data, timeout)
+        except Error as error:
+            self._face._heard(error)
+            raise
         finally:
             self._written()
 

@@ -19,7 +19,7 @@ from hyperdjango.database.errors import ConnectionFailed, ConnectionLost, Databa
 from hyperdjango.multi_db import scope as scopes
 from hyperdjango.multi_db._blocking import BlockingPrimary
 from hyperdjango.multi_db._probe import POSITION
-from hyperdjango.multi_db._replica_set import WRITE
+from hyperdjango.multi_db._replica_set import REPLICA, WRITE
 from hyperdjango.multi_db.lsn import Position
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class PrimaryFace(Database):
         self._current = replica_set.current
         self._pool.parameters = _taking_writes(self._pool.parameters)
         self.plain = Database._beside(self)
+        self.plain.reason = REPLICA
         replica_set.face = self
         return self
 
@@ -243,6 +244,9 @@ class PrimaryFace(Database):
     ) -> "_pipeline.Outcomes":
         try:
             return await super()._run_items(items, deadline, watch)
+        except Error as error:
+            self._heard(error)
+            raise
         finally:
             if self._current.get() is None:
                 self.has_written()
@@ -250,6 +254,9 @@ class PrimaryFace(Database):
     async def _copy_in(self, sql: str, data: Any, timeout: float | None) -> Any:
         try:
             return await super()._copy_in(sql, data, timeout)
+        except Error as error:
+            self._heard(error)
+            raise
         finally:
             if self._current.get() is None:
                 self.has_written()

@@ -115,6 +115,7 @@ class ReplicaSet:
         self._process = os.getpid()
         for node in self.nodes:
             node.share(self.current)
+            node.database.reason = REPLICA
             node.on_news = _teller(weakref.ref(self))
         _sets.add(self)
 
