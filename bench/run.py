@@ -9,7 +9,7 @@ from typing import Final
 
 import app_list
 import app_row
-import arrow
+import arrow_columns
 import copy_records
 import execute_many
 import flat_memory
@@ -44,7 +44,7 @@ QUESTIONS: Final[dict[str, Question]] = {
     "mixed": mixed.QUESTION,
     "ticker": ticker.QUESTION,
     "pipeline": pipeline.QUESTION,
-    "arrow": arrow.QUESTION,
+    "arrow": arrow_columns.QUESTION,
     "copy_records": copy_records.QUESTION,
     "execute_many": execute_many.QUESTION,
     "stream": stream.QUESTION,

@@ -21,7 +21,7 @@ import _orm
 import _overheard
 import app_list
 import app_row
-import arrow
+import arrow_columns
 import copy_records
 import execute_many
 import flat_memory
@@ -76,7 +76,7 @@ QUESTIONS = {
     "mixed": (mixed.QUESTION, replace(BRIEF, operations=100)),
     "ticker": (ticker.QUESTION, replace(BRIEF, operations=40, warmup=20)),
     "pipeline": (pipeline.QUESTION, BRIEF),
-    "arrow": (arrow.QUESTION, replace(BRIEF, operations=3000)),
+    "arrow": (arrow_columns.QUESTION, replace(BRIEF, operations=3000)),
     "copy_records": (copy_records.QUESTION, replace(BRIEF, operations=1)),
     "execute_many": (execute_many.QUESTION, replace(BRIEF, operations=1)),
     "stream": (stream.QUESTION, replace(BRIEF, operations=1)),

@@ -150,7 +150,8 @@ async def test_streams_and_pipelines_of_a_reader_come_from_one_replica(
         assert notes == []
         async with reader.transaction():
             await reader.query_val("SELECT 1")
-    assert {(event.route.role, event.route.reason) for event in events} == {("replica", "a read")}
+    assert {event.route.role for event in events} == {"replica"}
+    assert {event.route.reason for event in events} == {"a read", "in a transaction"}
 
 
 async def test_pins_hold_for_every_task_of_the_scope(connections: ConnectionManager) -> None:

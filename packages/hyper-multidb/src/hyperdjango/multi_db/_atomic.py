@@ -23,7 +23,6 @@ from hyperdjango.multi_db._members import Member, close_all, give_back, roll_bac
 from hyperdjango.multi_db.across_errors import PartialCommit
 
 if TYPE_CHECKING:
-
     from hyperdjango.database import Database
     from hyperdjango.database.transaction import TransactionBlock
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar
 
 from hyperdjango.database import Database
 from hyperdjango.database._deadline import deadline_after
+from hyperdjango.database._running import running
 from hyperdjango.database._stream import CHUNK
 from hyperdjango.database._watching import NOBODY, Finished, routed
 from hyperdjango.database.errors import InterfaceError
@@ -57,6 +58,14 @@ class ReaderFace(Database):
         node.reads += 1
         return node, reason
 
+    def _role_of_block(self) -> str:
+        """Of the server that the running transaction is on."""
+        for begun in reversed(running.get()):
+            for database in begun if isinstance(begun, tuple) else (begun,):
+                if database._current is self._current:
+                    return database.role or "primary"
+        return "primary"
+
     def _database_of(self, node: "Node") -> Database:
         return self._face.plain if node is self._set.primary else node.database
 
@@ -74,7 +83,7 @@ class ReaderFace(Database):
         replica_set = self._set
         if self._current.get() is not None:
             if self._pool.watchers:
-                with _route(None, IN_BLOCK):
+                with _route(self._role_of_block(), IN_BLOCK):
                     return await super()._complete(sql, args, shape, target, first, first_set, timeout, watch)
             return await super()._complete(sql, args, shape, target, first, first_set, timeout, watch)
         deadline = None if timeout is None else deadline_after(asyncio.get_running_loop().time(), timeout)
@@ -95,7 +104,7 @@ class ReaderFace(Database):
             node.in_flight += 1
             try:
                 if database._pool.watchers:
-                    with _route(node, reason, replica_set):
+                    with _route("primary" if node is replica_set.primary else "replica", reason):
                         request = await database._complete(
                             sql, args, shape, target, first, first_set, left, watch
                         )
@@ -397,9 +406,8 @@ class _route:  # noqa: N801 - used like a function
 
     __slots__ = ("_token", "_value")
 
-    def __init__(self, node: "Node | None", reason: str, replica_set: "ReplicaSet | None" = None) -> None:
-        is_primary = node is None or (replica_set is not None and node is replica_set.primary)
-        self._value = ("primary" if is_primary else "replica", reason)
+    def __init__(self, role: str, reason: str) -> None:
+        self._value = (role, reason)
 
     def __enter__(self) -> None:
         self._token = routed.set(self._value)

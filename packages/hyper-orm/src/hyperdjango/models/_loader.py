@@ -69,14 +69,15 @@ def batch_of(queryset: Any, field: str, *, many: bool) -> Batch:
                 return new
 
             async def rows_of(some: list[Any], database: "Database") -> list[Any]:
-                rows: list[Any] = await of(some)._rows(ask.statement, database)
-                return rows
+                found: list[Any] = await of(some)._rows(ask.statement, database)
+                return found
 
             parts = _by_shard(model, wanted, of, is_write=ask.statement.locks)
             found_rows = await asyncio.gather(*[rows_of(*part) for part in parts], return_exceptions=True)
             for part in found_rows:
                 if isinstance(part, BaseException):
                     raise part
+                rows += part
                 groups.update(grouped(part, (column,), is_beside=ask.is_beside))
         found = [groups.get(key, ()) for key in folded(list(keys), (column,))]
         given = [list(group) if many else _only(model, column, group) for group in found]

@@ -1,6 +1,6 @@
 """What a large result costs as Arrow columns: 10^6 rows of 8 columns, into a pyarrow Table.
 
-`python bench/arrow.py [--quick]`. The peer is ADBC's PostgreSQL driver, which reads them by COPY. Once with
+`python bench/arrow_columns.py [--quick]`. The peer is ADBC's PostgreSQL driver, which reads them by COPY. Once with
 the mixed columns of rows.py and once with numbers alone, where nothing is to be copied but the values.
 """
 
