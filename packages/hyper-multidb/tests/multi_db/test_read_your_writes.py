@@ -259,6 +259,11 @@ async def asynchronous(db: Database) -> None:
         await db.execute("INSERT INTO t VALUES (1, 1)")
 
 
+async def asynchronous_session(db: Database) -> None:
+    await db.execute("SET synchronous_commit = off; INSERT INTO t VALUES (2, 1)")
+    await db.execute("INSERT INTO t VALUES (1, 1)")
+
+
 async def blocking(db: Database) -> None:
     await asyncio.to_thread(db.sync.execute, "INSERT INTO t VALUES (1, 1)")
 
@@ -423,3 +428,22 @@ async def test_a_commit_stands_where_the_position_behind_it_is_refused(
             await db.execute("INSERT INTO t VALUES ($1, 0)", 10 + n)
         monkeypatch.undo()
         assert await reader.query_val("SELECT count(*) FROM t") == 6
+
+
+async def test_a_call_that_writes_nothing_leaves_reads_where_they_were(
+    cluster: Cluster, cluster_database: str
+) -> None:
+    async with connected(cluster, cluster_database) as connections:
+        await table(connections, cluster)
+        with connections.scope():
+            await connections["default"].query("SELECT count(*) FROM t, pg_class, pg_attribute LIMIT 1")
+            await asyncio.to_thread(cluster.wait_until_caught_up)
+            await until(
+                lambda: (
+                    connections.explain_route(
+                        type("M", (), {"_table": type("T", (), {"database": None})})
+                    ).role
+                    == "replica"
+                ),
+                "reads stay on the primary",
+            )

@@ -18,7 +18,7 @@ from hyperdjango.database._watching import NOBODY, Finished, silently
 from hyperdjango.database.errors import ConnectionFailed, ConnectionLost, DatabaseError, Error, OutcomeUnknown
 from hyperdjango.multi_db import scope as scopes
 from hyperdjango.multi_db._blocking import BlockingPrimary
-from hyperdjango.multi_db._probe import POSITION
+from hyperdjango.multi_db._probe import POSITION, POSITION_OF_CALL
 from hyperdjango.multi_db._replica_set import REPLICA, WRITE
 from hyperdjango.multi_db.lsn import Position
 
@@ -167,7 +167,7 @@ class PrimaryFace(Database):
         position: native.Request | Exception | None = None
         items = [
             _pipeline.Item(sql, args, shape, target, first),
-            _pipeline.Item(POSITION, (), _shape.VALUE, None, True),
+            _pipeline.Item(POSITION_OF_CALL, (), _shape.VALUE, None, True),
         ]
         slot = self._pool.take_idle() or await self._acquire_here(deadline)
         if watch is not None:
@@ -228,11 +228,25 @@ class PrimaryFace(Database):
         except BaseException:
             scope.doubt(alias)
             raise
-        # It is committed, whatever became of the question; where the pool does not know that yet, the next read asks.
+        # It is committed, whatever becomes of the question; where there is no answer, the next read asks.
+        if asked is None:
+            asked = await self._ask_first(slot)
         if asked is None or asked.failed:
             scope.doubt(alias)
         else:
             scope.note(alias, Position.parse(asked.result()))
+
+    async def _ask_first(self, slot: "Slot") -> "native.Request | None":
+        """Ask what the pool has not described yet, behind a COMMIT that is answered; None where that fails."""
+        try:
+            asked = slot.connection.submit(POSITION, (), _shape.VALUE, None, True, None)
+            await _async_replies.complete(slot, asked)
+        except Error:
+            return None
+        except BaseException:
+            self.has_written()
+            raise
+        return asked
 
     async def position(self, timeout: float | None = None) -> Position:
         """Ask how far the log is."""

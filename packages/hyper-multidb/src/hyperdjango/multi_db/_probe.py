@@ -38,6 +38,15 @@ SELECT substr(pg_catalog.pg_walfile_name(lsn), 1, 8) || lsn
 FROM (SELECT pg_catalog.pg_current_wal_insert_lsn() AS lsn) AS log
 """
 
+# The same behind a statement outside of blocks, where the session's own synchronous_commit counts (in a block there
+# may be SET LOCAL): what others, or a mere read, have inserted and nobody has flushed is not to be waited for.
+POSITION_OF_CALL: Final = """
+SELECT substr(pg_catalog.pg_walfile_name(lsn), 1, 8) || lsn
+FROM (SELECT CASE WHEN pg_catalog.current_setting('synchronous_commit') = 'off'
+                  THEN pg_catalog.pg_current_wal_insert_lsn() ELSE pg_catalog.pg_current_wal_flush_lsn() END AS lsn
+     ) AS log
+"""
+
 REPLAYED: Final = "SELECT pg_catalog.pg_last_wal_replay_lsn()::text"
 
 
@@ -74,4 +83,4 @@ class Answer(NamedTuple):
         return Position(self.timeline, self.lsn)
 
 
-__all__ = ["PLAIN_PROBE", "POSITION", "PROBE", "REPLAYED", "Answer"]
+__all__ = ["PLAIN_PROBE", "POSITION", "POSITION_OF_CALL", "PROBE", "REPLAYED", "Answer"]
