@@ -138,16 +138,21 @@ async def _configured(connections: ConnectionManager, cluster: Cluster, database
 async def test_a_manager_that_is_dropped_takes_its_threads_with_it(
     cluster: Cluster, cluster_database: str
 ) -> None:
-    def monitors() -> int:
-        return sum(thread.name.startswith("hyperdjango-monitor") for thread in threading.enumerate())
+    def monitors() -> set[threading.Thread]:
+        return {each for each in threading.enumerate() if each.name.startswith("hyperdjango-monitor")}
 
+    def is_gone() -> bool:
+        gc.collect()
+        return reference() is None
+
+    others = monitors()  # those of tests before this may be asking a last time
     async with connected(cluster, cluster_database) as connections:
-        assert monitors() == 3
+        mine = monitors() - others
+        assert len(mine) == 3
         reference = weakref.ref(inner(connections))
-    assert monitors() == 0
+    await until(lambda: not any(each.is_alive() for each in mine), "a monitor does not end")
     del connections
-    gc.collect()
-    assert reference() is None
+    await until(is_gone, "somebody keeps it")
 
 
 def run_script(script: str, *urls: str) -> str:

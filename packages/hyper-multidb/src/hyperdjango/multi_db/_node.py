@@ -64,7 +64,6 @@ class Node:
         self.system = ""
         self.epoch = 0
         self.is_many = False
-        self.is_read_only = False
         self.lag = float("inf")
         self.in_flight = 0
         self.reads = 0
@@ -121,7 +120,7 @@ class Node:
                     self.is_many = answer.life in self._lives
                 self._lives.add(answer.life)
                 self.life, self.replayed, self.timeline = answer.life, 0, 0
-            self.in_recovery, self.is_read_only = answer.in_recovery, answer.is_read_only
+            self.in_recovery = answer.in_recovery
             self.system = answer.system
             self.timeline = max(self.timeline, answer.timeline)
             self.replayed = answer.lsn if self.is_many else max(self.replayed, answer.lsn)

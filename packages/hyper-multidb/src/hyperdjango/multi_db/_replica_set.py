@@ -112,7 +112,6 @@ class ReplicaSet:
         # Of the primary, by time.monotonic.
         self._samples: deque[tuple[float, Position]] = deque(maxlen=SAMPLES)
         self._monitors: list[Monitor] = []
-        self._process = os.getpid()
         for node in self.nodes:
             node.share(self.current)
             node.database.reason = REPLICA
@@ -354,10 +353,6 @@ class ReplicaSet:
             "repeated_reads": self.repeated_reads,
             "failovers": self.failovers,
         }
-
-    def scope(self) -> "Scope":
-        """The scope of the caller."""
-        return scopes.current.get()
 
 
 def _left(deadline: float | None) -> float | None:
