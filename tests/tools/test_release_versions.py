@@ -2,10 +2,11 @@
 
 import datetime
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
-from releasing import changelog, projects, repository
+from releasing import changelog, projects, repository, targets
 from releasing.projects import Project, Refused
 
 DAY = datetime.date(2026, 11, 26)
@@ -57,6 +58,29 @@ def test_the_packages_of_this_workspace_fit_each_other() -> None:
     for project in known.values():
         assert list(projects.range_faults(project, known)) == []
         assert list(projects.api_faults(project)) == []
+
+
+def test_the_classifiers_name_what_wheels_are_built_for() -> None:
+    systems = {"macosx": "MacOS", "manylinux": "POSIX :: Linux", "musllinux": "POSIX :: Linux"}
+    built_for = {systems[platform.name.partition("_")[0]] for platform in targets.PLATFORMS}
+    versions = {version for version in targets.VERSIONS if not version.endswith("t")}
+    for project in projects.workspace().values():
+        text = (project.folder / "pyproject.toml").read_text(encoding="utf-8")
+        named = [str(each) for each in tomllib.loads(text)["project"]["classifiers"]]
+        system = "Operating System :: "
+        assert {each.removeprefix(system) for each in named if each.startswith(system)} == built_for
+        if project.is_native:
+            python = "Programming Language :: Python :: 3."
+            assert {f"3.{each.removeprefix(python)}" for each in named if each.startswith(python)} == versions
+            assert "Programming Language :: Python :: Free Threading" in named
+
+
+def test_a_package_that_names_no_licence_is_refused_until_its_owner_decides(root: Path) -> None:
+    fault = projects.license_fault(orm(root))
+    assert fault is not None
+    assert fault.startswith("hyper-orm: pyproject.toml names no licence, so nobody would be allowed to use")
+    edit(root / "packages" / "hyper-orm" / "pyproject.toml", "[project]", '[project]\nlicense = "MIT"')
+    assert projects.license_fault(orm(root)) is None
 
 
 def test_packages_that_fit_have_no_faults(root: Path) -> None:
