@@ -90,7 +90,7 @@ def test_the_machines_settings_do_not_reach_a_build(
         out = tmp_path / f"out-{number}"
         builder = Builder(project, tmp_path / f"work-{number}", EPOCH)
         sdist = builder.sdist(out)
-        made.append(sdist.read_bytes() + builder.wheels(sdist, [None], out)[0].read_bytes())
+        made.append(sdist.read_bytes() + next(builder.wheels(sdist, [None], out)).read_bytes())
     assert made[0] == made[1]
 
 
@@ -99,7 +99,7 @@ def test_a_build_that_throws_dice_is_refused(project: Project, tmp_path: Path) -
     builder = Builder(project, tmp_path / "work", EPOCH)
     sdist = builder.sdist(tmp_path / "out")
     with pytest.raises(Refused, match=r"the tree and the sdist give different .*hyperdjango/small/dice\.py"):
-        builder.wheels(sdist, [None], tmp_path / "out")
+        next(builder.wheels(sdist, [None], tmp_path / "out"))
 
 
 def test_an_sdist_that_lacks_a_file_of_the_tree_is_refused(project: Project, tmp_path: Path) -> None:
@@ -116,7 +116,27 @@ def test_an_sdist_that_lacks_a_file_of_the_tree_is_refused(project: Project, tmp
     builder = Builder(project, tmp_path / "work", EPOCH)
     sdist = builder.sdist(tmp_path / "out")
     with pytest.raises(Refused, match="METADATA"):
-        builder.wheels(sdist, [None], tmp_path / "out")
+        next(builder.wheels(sdist, [None], tmp_path / "out"))
+
+
+def test_a_wheel_that_is_not_right_ends_the_matrix_where_it_is_found(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(building, "AT_ONCE", 1)
+    monkeypatch.setattr(checking, "faults", lambda *_: ["it has a fault"])
+    monkeypatch.setattr(repository, "commit_time", lambda: EPOCH)
+    begun: list[Path] = []
+    once = building.run_backend
+
+    def count(what: str, package: Path, out: Path, environment: dict[str, str]) -> Path:
+        begun.append(package)
+        return once(what, package, out, environment)
+
+    monkeypatch.setattr(building, "run_backend", count)
+    with pytest.raises(Refused, match="it has a fault"):
+        release.make(project, [None] * 40, tmp_path / "out", tmp_path / "work")
+    # Two sdists, the first wheel twice, and what had begun by the time that it was looked at.
+    assert 4 <= len(begun) < 42
 
 
 def test_a_build_that_fails_is_refused_with_its_last_words(project: Project, tmp_path: Path) -> None:
@@ -141,10 +161,13 @@ def test_the_command_refuses_with_all_reasons_at_once(
 ) -> None:
     monkeypatch.setattr(repository, "faults", lambda *_: iter(["the tree is not the commit's: x"]))
     monkeypatch.setattr(changelog, "fault", lambda _: "there is no entry")
+    monkeypatch.setattr(projects, "license_fault", lambda _: "there is no licence")
     assert release.main(["check", "hyper-orm"]) == 1
-    assert capsys.readouterr().out == "refused:\nthe tree is not the commit's: x\nthere is no entry\n"
+    said = "refused:\nthe tree is not the commit's: x\nthere is no entry\nthere is no licence\n"
+    assert capsys.readouterr().out == said
     monkeypatch.setattr(repository, "faults", lambda *_: iter(()))
     monkeypatch.setattr(changelog, "fault", lambda _: None)
+    monkeypatch.setattr(projects, "license_fault", lambda _: None)
     assert release.main(["check", "hyper-orm"]) == 0
     assert capsys.readouterr().out == "hyper-orm-v0.1.0 may be released\n"
 

@@ -9,8 +9,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -95,8 +95,10 @@ class Builder:
 
     def wheels(
         self, sdist: Path, targets: Sequence[Target | None], out: Path, compared: int | None = None
-    ) -> list[Path]:
-        """Build each wheel from the tree and from the sdist.
+    ) -> Generator[Path]:
+        """Build each wheel from the tree and from the sdist; yield them in order, as soon as they are there.
+
+        Whoever stops before the last must close this: what has not begun by then is not built.
 
         Args:
             sdist: The sdist, as `sdist` made it.
@@ -107,22 +109,25 @@ class Builder:
             Refused: The two differ.
         """
         again = self._fresh()
-        copies: list[tuple[Target | None, Path, Path]] = []
-        for number, target in enumerate(targets):
-            # One folder for each build: setuptools leaves things beside the sources, which others would see.
-            tree = self.work / f"tree-{number}"
-            repository.export(tree, self._root)
-            copies.append((target, tree / self._package, out))
-            if compared is None or number < compared:
-                unpacked = archives.unpack_sdist(sdist, self.work / "from-sdist" / str(number))
-                copies.append((target, unpacked, again))
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            made = list(pool.map(lambda each: self._wheel(*each), copies))
-        first = {path.name: path for path in made if path.parent == out}
-        for path in made:
-            if path.parent == again:
-                same(first[path.name], path, "the tree and the sdist")
-        return list(first.values())
+        pool = ThreadPoolExecutor(AT_ONCE)
+        try:
+            pending: list[list[Future[Path]]] = []
+            for number, target in enumerate(targets):
+                # One folder for each build: setuptools leaves things beside the sources, which others would see.
+                tree = self.work / f"tree-{number}"
+                repository.export(tree, self._root)
+                builds = [pool.submit(self._wheel, target, tree / self._package, out)]
+                if compared is None or number < compared:
+                    unpacked = archives.unpack_sdist(sdist, self.work / "from-sdist" / str(number))
+                    builds.append(pool.submit(self._wheel, target, unpacked, again))
+                pending.append(builds)
+            for builds in pending:
+                first, *others = (each.result() for each in builds)
+                for other in others:
+                    same(first, other, "the tree and the sdist")
+                yield first
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def _wheel(self, target: Target | None, package: Path, out: Path) -> Path:
         environment = self._environment()

@@ -32,6 +32,7 @@ class Project(NamedTuple):
     folder: Path
     requires: tuple[Requirement, ...]
     extras: Mapping[str, tuple[Requirement, ...]]
+    license: str | None = None
 
     @property
     def stem(self) -> str:
@@ -61,6 +62,7 @@ def load(folder: Path) -> Project:
             name: tuple(map(Requirement, lines))
             for name, lines in table.get("optional-dependencies", {}).items()
         },
+        license=table.get("license"),
     )
 
 
@@ -95,6 +97,20 @@ def range_faults(project: Project, known: Mapping[str, Project]) -> Iterator[str
                 yield f"{asking.name} needs {requirement}, but {asked.name} is {asked.version} here"
             elif not any(each.operator in {"<", "<=", "==", "~="} for each in requirement.specifier):
                 yield f"{asking.name} needs {requirement}, which has no upper bound: any later one is admitted"
+
+
+def license_fault(project: Project) -> str | None:
+    """Why the owner's word is missing on what others may do with this, or None.
+
+    What an index has taken stays there as it is; and what comes without a licence nobody may use.
+    """
+    if project.license is not None:
+        return None
+    return (
+        f"{project.name}: pyproject.toml names no licence, so nobody would be allowed to use what is published. "
+        'Its owner decides: `license = "…"` with an SPDX expression, and the text as LICENSE beside it; '
+        '`license = "LicenseRef-Proprietary"` where no rights are given'
+    )
 
 
 def api_faults(project: Project, root: Path = ROOT) -> Iterator[str]:
