@@ -27,6 +27,7 @@ import release
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PACKAGES: Final = sorted(path.parent for path in ROOT.glob("packages/*/pyproject.toml"))
+ZIZMOR: Final = "zizmor==1.32.0"
 PYRIGHT: Final = "pyright[nodejs]==1.1.414"
 # Without it Zig 0.17 compiles its own build runner in release mode first, which takes minutes.
 ENVIRONMENT: Final = {"ZIG_DEBUG_CMD": "1", **os.environ}
@@ -117,6 +118,12 @@ def pyright() -> bool:
     return merged_tree.run_mapped([*runner, "pyright", *arguments])
 
 
+def workflows() -> bool:
+    """Look for what others could misuse in GitHub's workflows: their rights, pins, credentials, injected text."""
+    command = ("--offline", "--no-progress", "--persona", "auditor", ".github/workflows")
+    return run("uv", "tool", "run", "--quiet", ZIZMOR, *command)
+
+
 def stubs() -> bool:
     """Compare the extension's .pyi with the extension."""
     merged = merged_tree.make()
@@ -151,6 +158,7 @@ STEPS: Final = (
     Step("types", "mypy --strict", types),
     Step("pyright", "pyright, strict", pyright, is_fast=False),
     Step("stubs", "the extension's .pyi against the extension", stubs, is_fast=False),
+    Step("workflows", "zizmor: the rights and pins of GitHub's workflows", workflows, is_fast=False),
     Step("generated", "generated files are what their generators give", check_generated.main, is_fast=False),
     Step("packages", "sdists and wheels, installed alone and together", check_packages.main, is_fast=False),
     Step("contract", "the contract's tests against the installed wheels", check_contract.main, is_fast=False),
