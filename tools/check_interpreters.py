@@ -143,9 +143,18 @@ def copy_tests(tree: Path) -> None:
     """Copy the tests as they are now, with what pytest reads: sources and tests are of one moment."""
     shutil.copytree(ROOT / TESTS, tree / TESTS, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copyfile(ROOT / "pyproject.toml", tree / "pyproject.toml")
-    # The bookshop is for the ORM's tests, which stay here.
-    conftest = (ROOT / "conftest.py").read_text(encoding="utf-8")
-    (tree / "conftest.py").write_text(conftest.replace(', "bookshop.fixtures"', ""), encoding="utf-8")
+    # The other packages' kits stay here, and so do the plugins in them.
+    kit = {path.stem for path in (tree / TESTS / "kit").glob("*.py")}
+    plugins = [name for name in plugins_of(ROOT / "conftest.py") if name in kit]
+    (tree / "conftest.py").write_text(f"pytest_plugins = {plugins!r}\n", encoding="utf-8")
+
+
+def plugins_of(conftest: Path) -> list[str]:
+    """What a conftest.py has pytest load."""
+    for node in ast.parse(conftest.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytest_plugins":
+            return [str(name) for name in ast.literal_eval(node.value)]
+    raise ValueError(f"{conftest} has no pytest_plugins")
 
 
 def imports_of(path: Path) -> set[str]:
@@ -173,7 +182,7 @@ def left_out(tests: Path, missing: Iterable[str]) -> list[Path]:
 def run(*command: str | Path, folder: Path | None = None, environment: dict[str, str] | None = None) -> bool:
     """Run a command away from the source tree and from its environment."""
     words = [str(word) for word in command]
-    print("+", *words, flush=True)
+    print("+", *("a script" if "\n" in word else word for word in words), flush=True)
     kept = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}}
     done = subprocess.run(
         words, cwd=folder or tempfile.gettempdir(), env={**kept, **(environment or {})}, check=False
