@@ -234,7 +234,8 @@ def note_place(error: DatabaseError, relation: str | None, first_set: int | None
     line = next((each for each in (error.context or "").splitlines() if each.startswith(begin)), None)
     if line is None:
         return
-    error.add_note(line)
+    if first_set is None:
+        error.add_note(line)
     number = _NUMBER.search(line, len(begin))
     if relation is not None and number is not None:
         index = int(number[0]) - 1
