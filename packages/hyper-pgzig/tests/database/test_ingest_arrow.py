@@ -73,6 +73,7 @@ CASES: Final[list[tuple[Any, ...]]] = [
     ("float4", pa.float32(), [1.5, float("inf")]),
     ("float8", pa.float64(), [0.1, float("-inf"), 5e-324]),
     ("float8", pa.int64(), [2**53], [float(2**53)]),
+    ("float4", pa.int64(), [2**24, -(2**24) - 2, 2**60], [2.0**24, -(2.0**24) - 2, 2.0**60]),
     *(
         ("text", kind, ["", "žlutý", "long text " * 50])
         for kind in (pa.string(), pa.large_string(), pa.string_view())
@@ -249,6 +250,8 @@ def test_a_type_that_cannot_go_into_the_tables_is_refused_before_anything_is_sen
         ("int4", pa.array([float("nan")]), "no whole number"),
         ("int8", pa.array([1e300]), "out of range"),
         ("float8", pa.array([2**53 + 1]), "more digits than a float"),
+        ("float4", pa.array([2**24 + 1]), "more digits than a float"),
+        ("float4[]", pa.array([[2**24, -(2**24) - 1]]), "more digits than a float"),
         ("float4", pa.array([1e300]), "out of range"),
         ("text", pa.array(["a\0b"]), "NUL"),
         ("jsonb", pa.array(["\0"]), "NUL"),
