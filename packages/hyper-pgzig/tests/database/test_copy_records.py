@@ -10,6 +10,7 @@ import ipaddress
 import itertools
 import math
 import threading
+import time
 import uuid
 from collections import deque
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ from hyperdjango.database import (
     OperationalError,
     Point,
     ProgrammingError,
+    QueryCanceled,
     QueryTimeout,
     Range,
     SyncDatabase,
@@ -368,6 +370,18 @@ def test_a_record_that_the_backend_refuses_is_named(
             face.copy_records(f'"{table}"', records, format=form)
         assert f"in record {position}, counted from 0" in caught.value.__notes__
         must_be_untouched(face, control)
+
+
+def test_an_error_before_the_first_record_is_read_names_none(face: Face, control: Control) -> None:
+    def late() -> Iterator[tuple[int, str]]:
+        time.sleep(0.4)
+        yield 1, "x"
+
+    with pytest.raises(QueryCanceled) as caught, face.transaction():  # noqa: PT012 - the block raises
+        face.execute("SET LOCAL statement_timeout = '100ms'")
+        face.copy_records("t", late())
+    assert not [note for note in getattr(caught.value, "__notes__", ()) if "in record" in note]
+    must_be_untouched(face, control)
 
 
 def test_in_a_block(face: Face, control: Control) -> None:
