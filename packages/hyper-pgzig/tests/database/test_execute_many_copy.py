@@ -9,8 +9,17 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, Final
 
+import psycopg
 import pytest
-from hyperdjango.database import DatabaseError, DataError, Error, UniqueViolation, _copyable
+from hyperdjango.database import (
+    DatabaseError,
+    DataError,
+    Error,
+    OperationalError,
+    OutcomeUnknown,
+    UniqueViolation,
+    _copyable,
+)
 from pgkit.face import Face
 
 TEXTS: Final = {
@@ -238,3 +247,22 @@ def test_an_iterable_that_raises_leaves_nothing(face: Face) -> None:
     with contextlib.suppress(KeyError), face.transaction():
         face.execute_many(INSERT, failing(), copy=True)
     assert face.query_val("SELECT count(*) FROM t") == 0
+
+
+@pytest.mark.parametrize("place", [1100, 7000])
+def test_a_connection_that_is_ended_half_way_leaves_nothing(
+    face: Face, other: psycopg.Connection[Any], place: int
+) -> None:
+    face.execute("CREATE TABLE t (a int, b text)")
+    pid = face.query_val("SELECT pg_backend_pid()")
+
+    def cut_off() -> Iterator[tuple[Any, ...]]:
+        yield from sets(place)
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        yield from sets(8000)
+
+    with pytest.raises(OperationalError) as caught:
+        face.execute_many(INSERT, cut_off(), copy=True)
+    assert not isinstance(caught.value, OutcomeUnknown)
+    assert face.query_val("SELECT count(*) FROM t") == 0
+    assert face.execute_many(INSERT, sets(8000), copy=True) == "INSERT 8000"
