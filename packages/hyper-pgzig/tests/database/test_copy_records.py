@@ -313,6 +313,7 @@ def test_no_records(face: Face, control: Control, form: str, records: Any) -> No
         ("ab", "no sequence of values, but str"), (b"ab", "no sequence"), (5, "no sequence"),
         (None, "no sequence"),
         ({"a": 1, "b": 2}, "no sequence"), ((1,), "has 1 value, the table's columns are 2"),
+        ((1,), 'there is none for column "b"'), ((), 'there is none for column "a"'),
         ((1, "x", 3), "has 3 values"), ((), "has 0 values"), ((2**31, "x"), 'column "a"'),
         ((1.5, "x"), 'column "a"'),
         ((5, 6), 'column "b"'), ((5, "\0"), 'column "b"'), ((object(), "x"), 'column "a"'),
