@@ -12,7 +12,7 @@
 # machine: the loader, which is musl's C library as well, is unpacked from Debian's package, and the interpreter bound to
 # it by absolute path, so that PREFIX cannot move. The driver needs ssl: OpenSSL is the one in psycopg's wheel for musl,
 # with Debian's headers of the same series; the tests need ctypes, and Debian's static libffi asks of a C library only
-# what musl has too. What needs other libraries is left out: zlib, sqlite3.
+# what musl has too. What needs other libraries is left out: zlib, so hypothesis, and sqlite3.
 # About 8 minutes of a processor, and not optimized. MAKE_JOBS says how many compilers run at once, two unless told.
 set -eu
 

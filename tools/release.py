@@ -42,7 +42,11 @@ def refuse(found: Sequence[str]) -> None:
 def fit_faults(project: Project) -> list[str]:
     """What is wrong with the package at any time, not only at a release."""
     known = projects.workspace()
-    return [*projects.range_faults(project, known), *projects.api_faults(project)]
+    return [
+        *projects.range_faults(project, known),
+        *projects.api_faults(project),
+        *projects.lock_faults(project),
+    ]
 
 
 def release_faults(project: Project, tag: str | None) -> list[str]:

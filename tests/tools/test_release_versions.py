@@ -58,6 +58,19 @@ def test_the_packages_of_this_workspace_fit_each_other() -> None:
     for project in known.values():
         assert list(projects.range_faults(project, known)) == []
         assert list(projects.api_faults(project)) == []
+        assert list(projects.lock_faults(project)) == []
+
+
+def test_a_version_that_uv_has_not_locked_is_refused(root: Path) -> None:
+    lock = root / "uv.lock"
+    lock.write_text('[[package]]\nname = "hyper-orm"\nversion = "0.0.9"\n', encoding="utf-8")
+    (fault,) = projects.lock_faults(orm(root), root)
+    assert fault == "uv.lock has hyper-orm 0.0.9, pyproject.toml 0.1.0: run `uv lock`"
+    edit(lock, "0.0.9", "0.1.0")
+    assert list(projects.lock_faults(orm(root), root)) == []
+    edit(lock, "hyper-orm", "hyper-other")
+    (fault,) = projects.lock_faults(orm(root), root)
+    assert fault.startswith("uv.lock has hyper-orm not at all")
 
 
 def test_the_classifiers_name_what_wheels_are_built_for() -> None:

@@ -113,6 +113,17 @@ def license_fault(project: Project) -> str | None:
     )
 
 
+def lock_faults(project: Project, root: Path = ROOT) -> Iterator[str]:
+    """Yield where uv.lock has another version of it, with which `uv sync --locked` refuses: a release begins so."""
+    packages = tomllib.loads((root / "uv.lock").read_text(encoding="utf-8"))["package"]
+    locked = [str(each["version"]) for each in packages if each["name"] == project.name]
+    if locked != [project.version]:
+        yield (
+            f"uv.lock has {project.name} {', '.join(locked) or 'not at all'}, pyproject.toml {project.version}: "
+            "run `uv lock`"
+        )
+
+
 def api_faults(project: Project, root: Path = ROOT) -> Iterator[str]:
     """Yield where this one was written for another native API than the extension has."""
     module = root / "zig" / "src" / "python" / "module.zig"
