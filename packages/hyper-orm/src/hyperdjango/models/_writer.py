@@ -5,11 +5,12 @@ alias, and nothing else is joined.
 """
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from hyperdjango.database._identifiers import quote_identifier
 from hyperdjango.models._common_table_source import CommonTableSource
 from hyperdjango.models._nodes import Lateral, Source
+from hyperdjango.models.errors import FieldError
 
 if TYPE_CHECKING:
     from hyperdjango.models._meta import Column
@@ -107,7 +108,12 @@ class Writer:
         frame = self.frame
         while frame is not None and frame.outer is None:
             frame = frame.parent
-        assert frame is not None, "an outer reference outside of a subquery"
+        if frame is None:
+            _, said = cast("tuple[object, object]", name)
+            raise FieldError(
+                f"OuterRef({said!r}) is of a query around this one, and there is none: put it into Subquery(), "
+                "Exists() or a lookup"
+            )
         assert frame.outer is not None
         held, self.frame = self.frame, frame.parent
         frame.outer[name].write(self)

@@ -59,7 +59,10 @@ class QuerySet(Writing[M_co, R_co], Reading[M_co, R_co], Misuse):
         Raises:
             FieldError: A name or lookup is not known, or a value does not fit; the text names the nearest.
         """
-        key, params = conditions(args, lookups)
+        try:
+            key, params = conditions(args, lookups)
+        except FieldError as error:  # of a value alone, which knows no model
+            raise FieldError(f"{self._state.model.__name__}: {error}") from None
         return self._then(
             ("filter", key),
             params,
@@ -68,7 +71,10 @@ class QuerySet(Writing[M_co, R_co], Reading[M_co, R_co], Misuse):
 
     def exclude(self, *args: "Q | Expression", **lookups: Any) -> Self:
         """The rows for which the conditions are not all true; those where they are NULL stay."""
-        key, params = conditions(args, lookups)
+        try:
+            key, params = conditions(args, lookups)
+        except FieldError as error:  # of a value alone, which knows no model
+            raise FieldError(f"{self._state.model.__name__}: {error}") from None
         return self._then(
             ("exclude", key),
             params,
