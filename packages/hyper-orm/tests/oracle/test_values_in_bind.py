@@ -163,6 +163,14 @@ SHAPES: Final[dict[str, Use]] = {
     "rows of an instance": lambda m: m.Country.ref(MARKER).authors.filter(name="x"),
     "delete of an instance": lambda m: m.Country.ref(MARKER).delete(),
     "rows for instances": lambda m: prefetch_related_objects([m.Country.ref(MARKER)], "authors"),
+    "a recursive common table": lambda m: m.Genre.objects.with_cte(
+        "tree",
+        found(m).values("id"),
+        on={"id": "id"},
+        recursive=m.Genre.objects.with_cte("tree", found(m).values("id"), on={"parent": "id"})
+        .filter(name__gt=MARKER)
+        .values("id"),
+    ),
     "rows of all shards": lambda m: each(found(m).scatter()),
     "a member of an enum": lambda m: m.Book.objects.filter(binding__contains=MARKER),
     "a condition on groups": lambda m: (

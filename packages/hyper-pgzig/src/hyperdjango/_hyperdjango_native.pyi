@@ -173,7 +173,6 @@ class ArrowRows:
     def finish(self) -> bytes: ...  # the end of the COPY's data
 
 # No `__new__` here: it takes any arguments and looks at none, and checkers go by the subclass's `__init__`.
-@disjoint_base
 @type_check_only
 class _Instance(Protocol):
     """What an Instance is to the functions here; the models' package has a class of its own to tell checkers of."""
@@ -182,6 +181,7 @@ class _Instance(Protocol):
     _changed: set[str] | None
     _extra: dict[str, Any] | None
 
+@disjoint_base
 class Instance:
     """The base of all models. Setting an attribute writes down its name, unless that begins with "_"."""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hyperdjango.models._hydration import Plan, plan_of
-from hyperdjango.models._nodes import FALSE, Node, Ref, Select, Sql
+from hyperdjango.models._nodes import FALSE, Node, Ref, Select, Source, Sql
 from hyperdjango.models._one_database import check_one_database
 from hyperdjango.models._order import is_same, order_of, write_grouped, write_order
 from hyperdjango.models._state import OrderKey, State
@@ -131,6 +131,7 @@ class _Body:
         ordered: bool = True,
         limit: int | None = None,
         is_inner: bool = False,
+        joins: Source | None = None,
     ) -> None:
         self.state = state
         self.writer = writer
@@ -138,6 +139,8 @@ class _Body:
         self.ordered = ordered
         self.limit = limit
         self.is_inner = is_inner
+        # A source that is joined though nothing may mention it.
+        self.joins = joins
         self.plan: Plan | None = None
 
     def write_statement(self) -> None:
@@ -156,12 +159,21 @@ class _Body:
             writer.frame = held
 
     def write_ctes(self) -> None:
-        for position, cte in enumerate(self.state.ctes):
-            self.writer.put(", " if position else "WITH ")
-            self.writer.name(cte.name)
-            self.writer.put(" AS (")
-            _within(self.writer, cte.state, cte.offset, is_inner=True)
-            self.writer.put(")" if position + 1 < len(self.state.ctes) else ") ")
+        writer, ctes = self.writer, self.state.ctes
+        word = "WITH RECURSIVE " if any(cte.step is not None for cte in ctes) else "WITH "
+        for position, cte in enumerate(ctes):
+            writer.put(", " if position else word)
+            writer.name(cte.name)
+            writer.put(" AS (" if cte.step is None else " AS ((")
+            _within(writer, cte.state, cte.offset, is_inner=True)
+            if cte.step is not None and cte.step_source is not None:
+                # The backend takes no outer join to the rows that there are; UNION leaves circles out.
+                writer.inner.add(cte.step_source)
+                writer.put(") UNION (")
+                source = cte.step_source
+                _within(writer, cte.step, cte.step_offset, is_inner=True, ordered=False, joins=source)
+                writer.put(")")
+            writer.put(")" if position + 1 < len(ctes) else ") ")
 
     def write_combined(self) -> None:
         """Each part in parentheses; the order is by position, for no part's names hold outside."""
@@ -197,6 +209,8 @@ class _Body:
 
     def write_columns(self) -> None:
         state, writer = self.state, self.writer
+        if self.joins is not None:
+            writer.alias(self.joins)
         # Instances differ by their keys, and not every type can be compared.
         if state.distinct is not None and self.columns is None and (state.distinct or state.mode != "model"):
             writer.put("DISTINCT ")
@@ -287,13 +301,21 @@ def finished(writer: Writer, state: State) -> Statement:
     return _statement(state, writer.text(), None, state.fields)
 
 
-def _within(writer: Writer, state: State, offset: int, *, is_inner: bool, ordered: bool = True) -> None:
+def _within(
+    writer: Writer,
+    state: State,
+    offset: int,
+    *,
+    is_inner: bool,
+    ordered: bool = True,
+    joins: Source | None = None,
+) -> None:
     """Write a State whose values begin at an offset among those of the frame."""
     held = writer.frame
     assert held is not None
     writer.frame = Frame(held.parent, (), held.offset + offset, held.outer)
     try:
-        _Body(state, writer, is_inner=is_inner, ordered=ordered).write_statement()
+        _Body(state, writer, is_inner=is_inner, ordered=ordered, joins=joins).write_statement()
     finally:
         writer.frame = held
 

@@ -58,6 +58,8 @@ class Writer:
         self.pieces: list[str | int] = []
         self.frame: Frame | None = None
         self.locks = False
+        # Sources that are joined as if their rows could not be missing.
+        self.inner: set[Source] = set()
         self._alias_count = 0
 
     def put(self, text: str) -> None:
@@ -167,7 +169,8 @@ class Writer:
                 self.pieces += body
                 self.put(f" AS {alias} ON true")
             else:
-                self.put(" LEFT JOIN " if source.is_optional and not source.is_inner else " JOIN ")
+                is_inner = source.is_inner or source in self.inner
+                self.put(" LEFT JOIN " if source.is_optional and not is_inner else " JOIN ")
                 source.write_table(self)
                 self.put(f" AS {alias} ON ")
                 self.pieces += body

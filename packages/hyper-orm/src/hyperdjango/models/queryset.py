@@ -280,7 +280,12 @@ class QuerySet(Writing[M_co, R_co], Reading[M_co, R_co], Misuse):
         return self[count:]
 
     def with_cte(
-        self, name: str, queryset: "QuerySet[Any, Any]", *, on: Mapping[str, str] | None = None
+        self,
+        name: str,
+        queryset: "QuerySet[Any, Any]",
+        *,
+        on: Mapping[str, str] | None = None,
+        recursive: "QuerySet[Any, Any] | None" = None,
     ) -> Self:
         """Put a queryset of values in front as a common table, and join it: `name__column` is a name from then on.
 
@@ -289,15 +294,19 @@ class QuerySet(Writing[M_co, R_co], Reading[M_co, R_co], Misuse):
             queryset: Its rows: values(), aggregates, whatever gives named columns.
             on: Names of this queryset to columns of the common table: rows belong together where they are equal. What
                 has no counterpart has NULLs. Without it each row has all rows: for a common table of one.
+            recursive: The rows that follow from those there are, as long as there are new ones: a queryset that has
+                the same common table by with_cte() itself, and gives the same values. Rows that were there already
+                are left out.
         """
-        given = cast("Any", queryset)
-        if not isinstance(given, QuerySet):
-            raise FieldError(f"with_cte() takes a queryset, not {type(given).__name__}")
+        for given in cast("list[object]", [queryset, *([] if recursive is None else [recursive])]):
+            if not isinstance(given, QuerySet):
+                raise FieldError(f"with_cte() takes a queryset, not {type(given).__name__}")
         state, pairs = queryset._state, dict(on or {})
+        step = None if recursive is None else recursive._state
         return self._then(
-            ("with_cte", name, state, tuple(pairs.items())),
-            queryset._params,
-            lambda one, cursor: _common_table.with_common_table(one, cursor, name, state, pairs),
+            ("with_cte", name, state, tuple(pairs.items()), step),
+            queryset._params if recursive is None else queryset._params + recursive._params,
+            lambda one, cursor: _common_table.with_common_table(one, cursor, name, state, pairs, step),
         )
 
     def returning(self, *names: "str | Expression") -> Self:
