@@ -245,7 +245,7 @@ def _bigints(values: list[Any]) -> list[Any]:
     return [value for value in values if value is not None and BIGINT_MIN <= value <= BIGINT_MAX]
 
 
-_ENUM_AND_TEXT: Final = frozenset({"enum", "text"})
+_ENUM_AND_TEXT: Final = {"enum", "text"}
 _INTS: Final = frozenset((int,))
 
 
