@@ -6,6 +6,9 @@ a hint of ours behind its error, and is in test_advice.py.
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -248,3 +251,22 @@ def test_an_attribute_that_is_misspelt_names_the_nearest_read_or_set() -> None:
         book._titel = 1
     assert not hasattr(Book, "titel")
     assert not hasattr(Model, "titel")
+
+
+def test_setting_a_misspelt_attribute_leaves_nothing_behind() -> None:
+    book: Any = Book.ref(1)
+
+    def refused(times: int) -> None:
+        for _ in range(times):
+            with contextlib.suppress(AttributeError):
+                book.titel = 1
+            with contextlib.suppress(AttributeError):
+                book.tags = []
+
+    refused(100)
+    gc.collect()
+    blocks, held = sys.getallocatedblocks(), sys.getrefcount(book)
+    refused(10_000)
+    gc.collect()
+    assert sys.getrefcount(book) == held
+    assert sys.getallocatedblocks() - blocks < 1_000
