@@ -55,4 +55,4 @@ echo "configuring CPython $version without the GIL; the log is $prefix/build.log
 } >"$prefix/build.log" 2>&1 || { tail -n 30 "$prefix/build.log" >&2; exit 1; }
 
 "$prefix/bin/python3" -c 'import ctypes, ssl, sys, zlib; assert not sys._is_gil_enabled()'
-exec "$prefix/bin/python3" -VV
+"$prefix/bin/python3" -VV

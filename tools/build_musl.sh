@@ -80,4 +80,4 @@ echo "configuring CPython $version for musl; the log is $prefix/build.log"
 } >"$prefix/build.log" 2>&1 || { tail -n 30 "$prefix/build.log" >&2; exit 1; }
 
 "$prefix/bin/python3" -c 'import asyncio, ctypes, ssl, sysconfig; assert "-musl" in sysconfig.get_config_var("EXT_SUFFIX")'
-exec "$prefix/bin/python3" -VV
+"$prefix/bin/python3" -VV

@@ -69,4 +69,4 @@ WRAPPER
 fi
 
 "$interpreter" -c 'import ctypes, ssl, sqlite3, zlib'
-exec "$interpreter" -VV
+"$interpreter" -VV
