@@ -16,9 +16,10 @@ from hyperdjango.database._pinned import check_committed
 from hyperdjango.database._repeat import ATTEMPTS
 from hyperdjango.database._watching import NOBODY, Finished, silently
 from hyperdjango.database.errors import ConnectionFailed, ConnectionLost, DatabaseError, Error, OutcomeUnknown
+from hyperdjango.multi_db import _commits
 from hyperdjango.multi_db import scope as scopes
 from hyperdjango.multi_db._blocking import BlockingPrimary
-from hyperdjango.multi_db._probe import POSITION, POSITION_OF_CALL
+from hyperdjango.multi_db._probe import POSITION, POSITION_OF_CALL, POSITIONS
 from hyperdjango.multi_db._replica_set import REPLICA, WRITE
 from hyperdjango.multi_db.lsn import Position
 
@@ -207,6 +208,7 @@ class PrimaryFace(Database):
 
     async def _commit(self, slot: "Slot", command: str = "COMMIT") -> None:
         """Send the COMMIT, or COMMIT PREPARED, and in the same flush ask how far the log is behind it."""
+        self._set.routes[WRITE] += 1
         scope = scopes.current.get()
         alias = self._set.alias
         if not self._set.by_lsn:
@@ -217,11 +219,8 @@ class PrimaryFace(Database):
                 if self._set.by_seconds is not None:
                     scope.note_time(alias)
             return
-        connection = slot.connection
         try:
-            request = connection.run_owed()
-            asked = connection.append(POSITION, (), _shape.VALUE, None, True, None)
-            connection.push()
+            request, asked = _commits.send(slot.connection, command)
             await _async_replies.drain(slot)
             request.result()
             check_committed(request.tag, command)
@@ -229,17 +228,16 @@ class PrimaryFace(Database):
             scope.doubt(alias)
             raise
         # It is committed, whatever becomes of the question; where there is no answer, the next read asks.
-        if asked is None:
-            asked = await self._ask_first(slot)
-        if asked is None or asked.failed:
+        position = _commits.position(request, await self._ask_first(slot) if asked is None else asked)
+        if position is None:
             scope.doubt(alias)
         else:
-            scope.note(alias, Position.parse(asked.result()))
+            scope.note(alias, position)
 
     async def _ask_first(self, slot: "Slot") -> "native.Request | None":
         """Ask what the pool has not described yet, behind a COMMIT that is answered; None where that fails."""
         try:
-            asked = slot.connection.submit(POSITION, (), _shape.VALUE, None, True, None)
+            asked = slot.connection.submit(POSITIONS, (), _shape.VALUE, None, True, None)
             await _async_replies.complete(slot, asked)
         except Error:
             return None
