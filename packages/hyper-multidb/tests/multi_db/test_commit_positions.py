@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import psycopg
 import pytest
@@ -95,10 +96,8 @@ async def test_what_others_have_inserted_and_nobody_flushes_is_not_waited_for(
                 assert noted <= parse_lsn(flushed)
                 assert await reader.query_val("SELECT n FROM t WHERE id = 1") == n
                 # As nobody commits any more.
-                node = inner(connections).nodes[1]
-                await until(
-                    lambda node=node, scope=scope: node.has(scope.positions["default"]), "unreachable"
-                )
+                node, position = inner(connections).nodes[1], scope.positions["default"]
+                await until(partial(node.has, position), "the replica cannot get there")
                 assert await reader.query_val("SELECT pg_is_in_recovery()")
 
 

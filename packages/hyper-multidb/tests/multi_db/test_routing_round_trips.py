@@ -91,11 +91,15 @@ async def test_a_block_whose_commit_is_not_flushed_costs_as_much(counted: Counte
 
 async def test_a_block_that_has_failed_costs_no_more_either(counted: Counted) -> None:
     db = counted.connections["default"]
-    # The statement that fails is described first; then ROLLBACK, as the answer to COMMIT.
-    with counted.trips(3, 0), pytest.raises(InFailedSqlTransaction, match="answered COMMIT with ROLLBACK"):
+
+    async def fail() -> None:
         async with db.transaction():
             with suppress(DatabaseError):
                 await db.execute("INSERT INTO t VALUES (1 / $1::int)", 0)
+
+    # The statement that fails is described first; then ROLLBACK, as the answer to COMMIT.
+    with counted.trips(3, 0), pytest.raises(InFailedSqlTransaction, match="answered COMMIT with ROLLBACK"):
+        await fail()
 
 
 async def test_a_block_that_writes_nothing_costs_nothing(counted: Counted) -> None:

@@ -31,14 +31,13 @@ SELECT pg_catalog.pg_is_in_recovery(), '0/0', 0::int8,
        pg_catalog.current_setting('transaction_read_only') = 'on'
 """
 
-# In front of a COMMIT, as what may be SET LOCAL is over behind it: a row where the commit will not wait for its flush.
-# No column, since nobody reads it: the command tag counts.
+# In front of a COMMIT, as SET LOCAL is over behind it: a row where nobody will wait for its flush. It has no columns,
+# since nobody reads it: it is counted.
 IS_ASYNCHRONOUS: Final = "SELECT WHERE pg_catalog.current_setting('synchronous_commit') = 'off'"
 
-# How far the log is, behind a commit: timeline and LSN in one text. What is flushed has the commit, but for one that is
-# not flushed when it is answered. What is inserted has every commit: it is asked for where nobody knows of which kind
-# that was. Others' records are in it that may not be flushed before somebody commits, or the background writer notes
-# the running transactions (15 seconds).
+# How far the log is, behind a commit: timeline and LSN in one text. What is flushed has the commit, unless that was
+# not waited for; what is inserted has every commit, and is asked for where nobody knows. It has records of others as
+# well, that may be flushed no sooner than somebody commits, or the background writer logs what is running (15 seconds).
 _POSITION: Final = """
 SELECT substr(pg_catalog.pg_walfile_name(lsn), 1, 8) || lsn
 FROM (SELECT {lsn} AS lsn) AS log
@@ -54,7 +53,8 @@ POSITION_OF_CALL: Final = _POSITION.format(
 # Both, behind the COMMIT of a block: with what IS_ASYNCHRONOUS said in front of it one of them is chosen.
 POSITIONS: Final = """
 SELECT substr(pg_catalog.pg_walfile_name(flushed), 1, 8) || flushed || ' ' || inserted
-FROM (SELECT pg_catalog.pg_current_wal_flush_lsn() AS flushed, pg_catalog.pg_current_wal_insert_lsn() AS inserted) AS log
+FROM (SELECT pg_catalog.pg_current_wal_flush_lsn() AS flushed,
+             pg_catalog.pg_current_wal_insert_lsn() AS inserted) AS log
 """
 
 REPLAYED: Final = "SELECT pg_catalog.pg_last_wal_replay_lsn()::text"

@@ -48,6 +48,8 @@ NO_REPLICA: Final = "there is no replica"
 
 # Between two questions to all servers, while somebody waits for a primary.
 SEARCH_SECONDS: Final = 0.2
+# Between two looks at what they have answered.
+SEARCH_PAUSE: Final = 0.05
 # How many of the primary's LSNs are kept to tell the age of what a replica has.
 SAMPLES: Final = 600
 
@@ -170,19 +172,53 @@ class ReplicaSet:
             node, reason = self.choose(scope)
             if node is not None:
                 return node, reason
-        position = scope.positions.get(alias)
-        seconds = self.options.lsn_wait
-        if deadline is not None:
-            seconds = min(seconds, deadline - asyncio.get_running_loop().time())
-        if position is not None and seconds > 0:
-            hopeful = [node for node in self.ready if node.may_catch_up(position, seconds)]
-            if hopeful:
-                node = self._policy.pick(hopeful)
-                self.lsn_waits += 1
-                if await node.wait_for(position, seconds):
-                    return node, WAITED
-                self.lsn_timeouts += 1
+        left = None if deadline is None else deadline - asyncio.get_running_loop().time()
+        hope = self._hope(scope, left)
+        if hope is not None:
+            node, position, seconds = hope
+            if await node.wait_for(position, seconds):
+                return node, WAITED
+            self.lsn_timeouts += 1
         return self.primary, BEHIND
+
+    def settle_blocking(self, scope: "Scope", deadline: float | None = None) -> "tuple[Node, str]":
+        """As `settle`, for a thread without an event loop; the deadline is by time.monotonic."""
+        node, reason = self.choose(scope)
+        if node is not None:
+            return node, reason
+        alias = self.alias
+        mark = scope.in_doubt.get(alias)
+        if mark is not None:
+            assert self.face is not None
+            try:
+                asked = self.face.position_blocking(
+                    None if deadline is None else max(0.001, deadline - time.monotonic())
+                )
+            except (Error, OSError):
+                return self.primary, BEHIND
+            scope.settle(alias, mark, asked)
+            node, reason = self.choose(scope)
+            if node is not None:
+                return node, reason
+        hope = self._hope(scope, None if deadline is None else deadline - time.monotonic())
+        if hope is not None:
+            node, position, seconds = hope
+            if node.wait_for_blocking(position, seconds):
+                return node, WAITED
+            self.lsn_timeouts += 1
+        return self.primary, BEHIND
+
+    def _hope(self, scope: "Scope", left: float | None) -> "tuple[Node, Position, float] | None":
+        """Return a replica that may soon have what the scope has written, that, and how long to wait for it."""
+        position = scope.positions.get(self.alias)
+        seconds = self.options.lsn_wait if left is None else min(self.options.lsn_wait, left)
+        if position is None or seconds <= 0:
+            return None
+        hopeful = [node for node in self.ready if node.may_catch_up(position, seconds)]
+        if not hopeful:
+            return None
+        self.lsn_waits += 1
+        return self._policy.pick(hopeful), position, seconds
 
     # What is heard of the servers.
 
@@ -314,20 +350,32 @@ class ReplicaSet:
 
     async def find_primary(self, seconds: float) -> bool:
         """Wait until a server is known to take writes; False where that takes longer."""
-        until = time.monotonic() + seconds
         began = time.monotonic()
-        while True:
-            # Who is down is asked less and less often, but now somebody waits for it.
-            if time.monotonic() - self._searched_at >= SEARCH_SECONDS:
-                self._searched_at = time.monotonic()
-                self.wake()
-            primary = self.primary
-            if primary.is_up and primary.in_recovery is False and primary.heard_at > began:
-                return True
-            left = until - time.monotonic()
+        while not self._has_found(began):
+            left = began + seconds - time.monotonic()
             if left <= 0:
                 return False
-            await asyncio.sleep(min(0.05, left))
+            await asyncio.sleep(min(SEARCH_PAUSE, left))
+        return True
+
+    def find_primary_blocking(self, seconds: float) -> bool:
+        """As `find_primary`, for a thread without an event loop."""
+        began = time.monotonic()
+        while not self._has_found(began):
+            left = began + seconds - time.monotonic()
+            if left <= 0:
+                return False
+            time.sleep(min(SEARCH_PAUSE, left))
+        return True
+
+    def _has_found(self, began: float) -> bool:
+        """Whether a server has said since `began` that it takes writes."""
+        # Who is down is asked less and less often, but now somebody waits for it.
+        if time.monotonic() - self._searched_at >= SEARCH_SECONDS:
+            self._searched_at = time.monotonic()
+            self.wake()
+        primary = self.primary
+        return primary.is_up and primary.in_recovery is False and primary.heard_at > began
 
     def figures(self) -> dict[str, Any]:
         """Return what `ConnectionManager.stats` says of the alias."""
