@@ -158,9 +158,8 @@ class ReplicaSet:
         node, reason = self.choose(scope)
         if node is not None:
             return node, reason
-        alias = self.alias
-        mark = scope.in_doubt.get(alias)
-        if mark is not None:
+        mark = scope.in_doubt.get(self.alias)
+        if mark is not None or self._is_of_before(scope):
             assert self.face is not None
             try:
                 asked = await self.face.position(_left(deadline))
@@ -168,7 +167,7 @@ class ReplicaSet:
                 # It stays in doubt. The read is the primary's, and waits for a new one like any other.
                 return self.primary, BEHIND
             # Not before: others who read meanwhile must not go by what was known earlier.
-            scope.settle(alias, mark, asked)
+            scope.settle(self.alias, mark, asked)
             node, reason = self.choose(scope)
             if node is not None:
                 return node, reason
@@ -186,9 +185,8 @@ class ReplicaSet:
         node, reason = self.choose(scope)
         if node is not None:
             return node, reason
-        alias = self.alias
-        mark = scope.in_doubt.get(alias)
-        if mark is not None:
+        mark = scope.in_doubt.get(self.alias)
+        if mark is not None or self._is_of_before(scope):
             assert self.face is not None
             try:
                 asked = self.face.position_blocking(
@@ -196,7 +194,7 @@ class ReplicaSet:
                 )
             except (Error, OSError):
                 return self.primary, BEHIND
-            scope.settle(alias, mark, asked)
+            scope.settle(self.alias, mark, asked)
             node, reason = self.choose(scope)
             if node is not None:
                 return node, reason
@@ -207,6 +205,15 @@ class ReplicaSet:
                 return node, WAITED
             self.lsn_timeouts += 1
         return self.primary, BEHIND
+
+    def _is_of_before(self, scope: "Scope") -> bool:
+        """Whether the scope has written before a promotion. Then the new primary is asked how far it is now.
+
+        Whether its timeline has the write nobody here can tell. But a replica that has replayed what it has now shows
+        no less than it does, and it is the primary that would serve the read else.
+        """
+        position = scope.positions.get(self.alias)
+        return position is not None and 0 < position.timeline < self._timeline
 
     def _hope(self, scope: "Scope", left: float | None) -> "tuple[Node, Position, float] | None":
         """Return a replica that may soon have what the scope has written, that, and how long to wait for it."""
