@@ -59,7 +59,7 @@ async def test_in_a_block_it_sees_what_the_block_has_written(database_url: str) 
             await db.execute("DELETE FROM book WHERE author_id = 1")
             assert await loader.load_many([1, 2]) == [("new", 0), ("author 2", 10)]
             # And another loader at the same time, on the block's one connection.
-            assert await asyncio.gather(loader.load(3), profiles(db).load(3)) == [("author 3", 10)] * 2
+            assert list(await asyncio.gather(loader.load(3), profiles(db).load(3))) == [("author 3", 10)] * 2
 
 
 async def test_an_error_of_one_statement_is_that_of_every_key(database_url: str) -> None:

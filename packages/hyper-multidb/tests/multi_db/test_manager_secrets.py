@@ -36,7 +36,7 @@ class Given:
 
     def __init__(self, make: Callable[[str], Any], database_url: str) -> None:
         url = re.sub(r"//postgres:[^@]*@", f"//postgres:{SECRET}@", database_url)
-        self.take = lambda: {"default": make(url)}
+        self.take: Callable[[], Any] = lambda: {"default": make(url)}
 
     def __repr__(self) -> str:
         return "<hidden>"

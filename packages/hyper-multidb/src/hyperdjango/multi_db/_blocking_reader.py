@@ -6,7 +6,7 @@ Health, pins, positions and policy are those of the set. In a block everything r
 # pyright: reportPrivateUsage=false
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from weakref import WeakKeyDictionary
@@ -110,7 +110,7 @@ class BlockingReader(SyncDatabase):
         return node.epoch != epoch if error is None else self._goes_elsewhere(node, error, deadline)
 
     @contextmanager
-    def _reading(self, node: "Node", reason: str) -> Iterator[None]:
+    def _reading(self, node: "Node", reason: str) -> Generator[None, None, None]:
         node.in_flight += 1
         try:
             with self._said(node, reason):
@@ -119,7 +119,7 @@ class BlockingReader(SyncDatabase):
             node.in_flight -= 1
 
     @contextmanager
-    def _said(self, node: "Node | None", reason: str) -> Iterator[None]:
+    def _said(self, node: "Node | None", reason: str) -> Generator[None, None, None]:
         """Say to those who watch why a call goes where it goes."""
         before = routed.get()
         routed.set(("primary" if node is None or node is self._set.primary else "replica", reason))
@@ -249,28 +249,39 @@ class BlockingReader(SyncDatabase):
             with super()._block(savepoint_name, begin, deadline, is_reported=is_reported):
                 yield
             return
-        count = len(self._set.nodes)
         with ExitStack() as stack:
-            for tried in range(count + 1):
-                node, reason = self._node(deadline)
-                epoch = node.epoch
-                block = self._database_of(node)._block(
-                    savepoint_name, begin, deadline, is_reported=is_reported
-                )
-                try:
-                    with self._said(node, reason):
-                        stack.enter_context(block)
-                except Exception as error:
-                    if tried == count or not self._goes_elsewhere(node, error, deadline):
-                        raise
-                else:
-                    if node.epoch == epoch or tried == count:
-                        break
-                    stack.close()
+            node = self._begun(stack, savepoint_name, begin, deadline, is_reported=is_reported)
             transaction = self._current.get()
             assert transaction is not None
             self._blocks[transaction] = node
             yield
+
+    def _begun(
+        self,
+        stack: ExitStack,
+        savepoint_name: str | None,
+        begin: str,
+        deadline: float | None,
+        *,
+        is_reported: bool,
+    ) -> "Node":
+        """Begin a block on a server that is, with its connection, still the one that was chosen."""
+        tried, count = 0, len(self._set.nodes)
+        while True:
+            node, reason = self._node(deadline)
+            epoch = node.epoch
+            block = self._database_of(node)._block(savepoint_name, begin, deadline, is_reported=is_reported)
+            try:
+                with self._said(node, reason):
+                    stack.enter_context(block)
+            except Exception as error:
+                if tried == count or not self._goes_elsewhere(node, error, deadline):
+                    raise
+            else:
+                if node.epoch == epoch or tried == count:
+                    return node
+                stack.close()
+            tried += 1
 
     # What writes
 

@@ -134,13 +134,18 @@ async def _ask(node: Node, spec: Spec) -> Answer:
                 node.question = PLAIN_PROBE
                 return await _answer_of(node)
             # By a pool that does not greet its connections with the very question that was refused.
-            async with Database(node.url, **{**node.options, "min_size": 0, "max_size": 1}) as plain:
+            async with _plain(node) as plain:
                 found = await probe(plain)
             try:
                 found.require("lsn", spec.alias, node.name, WITHOUT_LSN)
             except CapabilityMissing as missing:
                 raise Misconfigured(f"alias {missing}") from error
         raise
+
+
+def _plain(node: Node) -> Database:
+    options: dict[str, Any] = {**node.options, "min_size": 0, "max_size": 1}
+    return Database(node.url, **options)
 
 
 async def _answer_of(node: Node) -> Answer:
