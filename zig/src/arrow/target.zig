@@ -121,8 +121,8 @@ fn writeBody(writer: *Writer, target: *const Target, value: Value, problem: *[]c
         .int8 => try integer(i64, writer, value, problem),
         .oid => try integer(u32, writer, value, problem),
         .xid8 => try integer(u64, writer, value, problem),
-        .float4 => try types.scalar.encodeFloat4(writer, try float(value, problem)),
-        .float8 => try types.scalar.encodeFloat(f64, writer, try float(value, problem)),
+        .float4 => try types.scalar.encodeFloat4(writer, try float(f32, value, problem)),
+        .float8 => try types.scalar.encodeFloat(f64, writer, try float(f64, value, problem)),
         .numeric => try numeric(writer, value),
         .text, .json => try text(writer, value.text, problem),
         .jsonb => {
@@ -155,12 +155,15 @@ fn integer(comptime T: type, writer: *Writer, value: Value, problem: *[]const u8
     try writer.writeInt(T, std.math.cast(T, number) orelse return error.OutOfRange);
 }
 
-fn float(value: Value, problem: *[]const u8) (Error || types.EncodeError)!f64 {
+/// For a column of `T`. A float may have more digits, an integer may not: those who count want all of them.
+fn float(comptime T: type, value: Value, problem: *[]const u8) (Error || types.EncodeError)!f64 {
     switch (value) {
         .float => |number| return number,
         .integer => |number| {
             const near: f64 = @floatFromInt(number);
-            if (@as(i128, @intFromFloat(near)) != number) return refuse(problem, "the integer has more digits than a float holds");
+            const narrow: T = @floatCast(near);
+            if (!std.math.isFinite(narrow)) return error.OutOfRange;
+            if (@as(i128, @intFromFloat(narrow)) != number) return refuse(problem, "the integer has more digits than a float holds");
             return near;
         },
         else => return error.InvalidValue,
@@ -307,6 +310,6 @@ fn vector(comptime T: type, writer: *Writer, value: Value, problem: *[]const u8)
     for (list.start..list.end) |index| {
         const item = try list.child.value(index, problem);
         if (item == .nothing) return refuse(problem, "a vector has no NULLs");
-        try types.vector.element(T, writer, try float(item, problem));
+        try types.vector.element(T, writer, try float(T, item, problem));
     }
 }

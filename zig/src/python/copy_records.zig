@@ -77,6 +77,11 @@ fn one(context: *Context, request: *const Request, statement: *const Statement, 
     } orelse return raise.raise("DataError", "record {d} is no sequence of values, but {s}", .{ request.records, py.hd_type_name(item) });
     defer values.deinit();
     const columns = statement.columns;
+    if (values.count < columns.len) {
+        return raise.raise("DataError", "record {d} has {d} value{s}, the table's columns are {d}: there is none for column \"{s}\"", .{
+            request.records, values.count, if (values.count == 1) "" else "s", columns.len, try nameOf(columns[@intCast(values.count)]),
+        });
+    }
     if (values.count != columns.len) {
         return raise.raise("DataError", "record {d} has {d} value{s}, the table's columns are {d}", .{
             request.records, values.count, if (values.count == 1) "" else "s", columns.len,
@@ -104,11 +109,15 @@ fn one(context: *Context, request: *const Request, statement: *const Statement, 
     }
 }
 
-fn misfit(context: *const Context, request: *const Request, column: anytype, value: *Object) py.Error {
+fn nameOf(column: anytype) py.Error![]const u8 {
     var size: isize = 0;
     const name = py.PyUnicode_AsUTF8AndSize(column.name, &size) orelse return error.PythonError;
+    return name[0..@intCast(size)];
+}
+
+fn misfit(context: *const Context, request: *const Request, column: anytype, value: *Object) py.Error {
     return raise.raise("DataError", "record {d}, column \"{s}\": Python {s} does not fit {s}{s}{s}", .{
-        request.records,                           name[0..@intCast(size)],
+        request.records,                           try nameOf(column),
         py.hd_type_name(value),                    column.info.name,
         if (context.message.len > 0) ": " else "", context.message,
     });

@@ -12,6 +12,7 @@ import pytest
 from cancel_points import MOMENTS, Cancel, Moment, Point, cancel_everywhere
 from hyperdjango.database import UndefinedColumn
 from hyperdjango.multi_db import ConnectionManager
+from hyperdjango.multi_db._node import Node
 from pg_cluster import Cluster
 from routed_sets import connected, inner, replica_set_of, until
 
@@ -81,7 +82,9 @@ async def test_wherever_a_call_is_cancelled_the_pools_stay_whole(
         assert all(node.in_flight == 0 for node in inner(connections).nodes)
 
 
-async def test_many_who_wait_for_one_replica_ask_it_once(cluster: Cluster, cluster_database: str) -> None:
+async def test_many_who_wait_for_one_replica_ask_it_once(
+    cluster: Cluster, cluster_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     only = [cluster.url(cluster.replicas[1], cluster_database)]
     async with connected(cluster, cluster_database, replicas=only, lsn_wait=5.0) as connections:
         db, reader = connections["default"], connections.reader()
@@ -91,14 +94,14 @@ async def test_many_who_wait_for_one_replica_ask_it_once(cluster: Cluster, clust
         replica = replica_set.nodes[1]
         replica.lag = 0.0
         polls = 0
-        original = replica._poll
+        original = Node._poll
 
-        async def counted(seconds: float) -> None:
+        async def counted(self: Node, seconds: float) -> None:
             nonlocal polls
             polls += 1
-            await original(seconds)
+            await original(self, seconds)
 
-        replica._poll = counted  # type: ignore[method-assign]
+        monkeypatch.setattr(Node, "_poll", counted)
         await db.execute("INSERT INTO t VALUES (1)")
         waiting = [asyncio.ensure_future(reader.query_val("SELECT count(*) FROM t")) for _ in range(50)]
         await asyncio.sleep(0)

@@ -23,7 +23,7 @@ import psycopg
 import pyarrow  # type: ignore[import-untyped]
 import pytest
 from cancel_points import MOMENTS, Cancel, Moment, Point, cancel_everywhere
-from hyperdjango.database import Database, DataError, Gap, Notification
+from hyperdjango.database import CheckViolation, Database, DataError, Gap, Notification
 from pgkit import Proxy
 from postgres_servers import Server
 
@@ -261,6 +261,12 @@ async def copy_in_a_block(subject: Subject) -> None:
             assert await subject.db.copy_records("written", sets(subject.tag, 2)) == "COPY 2"
 
 
+async def sets_that_copy_refuses(subject: Subject) -> None:
+    sql = "INSERT INTO written (tag) VALUES ($1)"
+    with pytest.raises(CheckViolation):
+        await subject.db.execute_many(sql, [*[(subject.tag,)] * 700, (-1,)], copy=True)
+
+
 async def copy_out(subject: Subject) -> Any:
     return sum([len(part) async for part in subject.db.copy_out(LONG)])
 
@@ -414,6 +420,14 @@ CASES: Final[dict[str, Case]] = {
         lambda _, r: bool(r == [(1,)] * 700),
         700,
     ),
+    "execute_many by COPY": Case(
+        lambda s: s.db.execute_many("INSERT INTO written (tag) VALUES ($1)", [(s.tag,)] * 1200, copy=True),
+        "execute_many",
+        warm,
+        lambda _, r: bool(r == "INSERT 1200"),
+        1200,
+    ),
+    "execute_many by a COPY that is refused": Case(sets_that_copy_refuses, "execute_many", warm),
     "execute_many of an async iterable": Case(
         lambda s: s.db.execute_many(INSERT, sets(s.tag, 5)), "execute_many", warm, times=5
     ),
@@ -599,7 +613,7 @@ async def check_cancelled_everywhere(url: str, case: Case, moment: Moment) -> No
         Proxy.before(url) as proxy,
         psycopg.connect(url, autocommit=True) as control,
     ):
-        control.execute("CREATE TABLE written (tag int8)")
+        control.execute("CREATE TABLE written (tag int8 CHECK (tag <> -1))")
 
         async def attempt(cancel: Cancel) -> Point:
             async with subject_of(case, proxy, url, control) as subject:

@@ -443,6 +443,20 @@ def test_a_file_that_fails(face: Face, control: Control) -> None:
     must_be_untouched(face, control)
 
 
+def test_a_file_that_has_nothing_now_is_not_at_its_end(face: Face, control: Control) -> None:
+    receiving, sending = os.pipe()
+    os.set_blocking(receiving, False)
+    with os.fdopen(receiving, "rb", 0) as file, os.fdopen(sending, "wb", 0) as other_end:
+        other_end.write(b"1\tx\n")
+        with pytest.raises(BlockingIOError, match="nothing to read now"):
+            face.execute(TEXT, file)
+        must_be_untouched(face, control)
+        other_end.write(b"2\tx\n")
+        other_end.close()
+        assert face.execute(TEXT, file) == "COPY 1"
+    assert rows(control) == [(2, "x")]
+
+
 def test_in_a_block_a_failed_producer_fails_the_transaction(face: Face, control: Control) -> None:
     def data() -> Iterator[str]:
         yield "1\tx\n"

@@ -1,15 +1,22 @@
 """Memory does not grow with the number of rows that are copied in, copied out, or streamed.
 
-Each measurement has a process of its own, which first moves a few rows and then many more: what the kernel
-has counted as its peak may grow by a few megabytes at most, where the rows alone are a hundred.
+Nor does it where the backend takes nothing: rows are not asked for then. A million rows have a process of
+their own, which first moves a few and then all of them: what the kernel has counted as its peak may grow by
+a few megabytes at most, where the rows alone are a hundred.
 Linux: proc_pid_status(5), "VmHWM".
 """
 
+import os
+import signal
 import subprocess
 import sys
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
+import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
+from hyperdjango.database import QueryTimeout
+from pgkit.face import Face
 
 FEW: Final = 30_000
 MANY: Final = 1_000_000
@@ -117,3 +124,52 @@ def test_memory_is_flat_over_a_million_rows(url: str, face: str, kind: str) -> N
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert int(done.stdout) < GROWTH_MAX_KB
+
+
+# What loads rows of 10 kB, from an iterator of numbers.
+LONG: Final = "x" * 10_000
+SCHEMA: Final = pa.schema([("n", pa.int64()), ("s", pa.string())])
+LOADS: Final[dict[str, Callable[[Face, Iterator[int]], Any]]] = {
+    "copy": lambda face, ns: face.execute("COPY t FROM STDIN", (f"{n}\t{LONG}\n" for n in ns), timeout=1),
+    "copy_records": lambda face, ns: face.copy_records("t", ((n, LONG) for n in ns), timeout=1),
+    "execute_many": lambda face, ns: face.execute_many(
+        "INSERT INTO t VALUES ($1, $2)", ((n, LONG) for n in ns), timeout=1
+    ),
+    "execute_many by COPY": lambda face, ns: face.execute_many(
+        "INSERT INTO t (n, s) VALUES ($1, $2)", ((n, LONG) for n in ns), copy=True, timeout=1
+    ),
+    "ingest_arrow": lambda face, ns: face.ingest_arrow(
+        "t",
+        pa.RecordBatchReader.from_batches(
+            SCHEMA, (pa.record_batch([[n], [LONG]], schema=SCHEMA) for n in ns)
+        ),
+        timeout=1,
+    ),
+}
+# What the buffers of the kernel and of both sides may hold, several times over.
+TAKEN_MAX: Final = 64 << 20
+
+
+@pytest.mark.parametrize("load", LOADS.values(), ids=LOADS)
+def test_rows_are_not_asked_for_while_the_backend_takes_none(
+    face: Face, load: Callable[[Face, Iterator[int]], Any]
+) -> None:
+    face.execute("CREATE UNLOGGED TABLE t (n int8, s text)")
+    pid = face.query_val("SELECT pg_backend_pid()")
+    taken = 0
+
+    def numbers() -> Iterator[int]:
+        nonlocal taken
+        for n in range(10**6):
+            if n == 2000:
+                os.kill(pid, signal.SIGSTOP)
+            taken += n >= 2000
+            yield n
+
+    try:
+        with pytest.raises(QueryTimeout):
+            load(face, numbers())
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert taken * len(LONG) < TAKEN_MAX
+    assert face.query_val("SELECT count(*) FROM t", timeout=20) == 0

@@ -10,6 +10,7 @@ import ipaddress
 import itertools
 import math
 import threading
+import time
 import uuid
 from collections import deque
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ from hyperdjango.database import (
     OperationalError,
     Point,
     ProgrammingError,
+    QueryCanceled,
     QueryTimeout,
     Range,
     SyncDatabase,
@@ -311,6 +313,7 @@ def test_no_records(face: Face, control: Control, form: str, records: Any) -> No
         ("ab", "no sequence of values, but str"), (b"ab", "no sequence"), (5, "no sequence"),
         (None, "no sequence"),
         ({"a": 1, "b": 2}, "no sequence"), ((1,), "has 1 value, the table's columns are 2"),
+        ((1,), 'there is none for column "b"'), ((), 'there is none for column "a"'),
         ((1, "x", 3), "has 3 values"), ((), "has 0 values"), ((2**31, "x"), 'column "a"'),
         ((1.5, "x"), 'column "a"'),
         ((5, 6), 'column "b"'), ((5, "\0"), 'column "b"'), ((object(), "x"), 'column "a"'),
@@ -368,6 +371,18 @@ def test_a_record_that_the_backend_refuses_is_named(
             face.copy_records(f'"{table}"', records, format=form)
         assert f"in record {position}, counted from 0" in caught.value.__notes__
         must_be_untouched(face, control)
+
+
+def test_an_error_before_the_first_record_is_read_names_none(face: Face, control: Control) -> None:
+    def late() -> Iterator[tuple[int, str]]:
+        time.sleep(0.4)
+        yield 1, "x"
+
+    with pytest.raises(QueryCanceled) as caught, face.transaction():  # noqa: PT012 - the block raises
+        face.execute("SET LOCAL statement_timeout = '100ms'")
+        face.copy_records("t", late())
+    assert not [note for note in getattr(caught.value, "__notes__", ()) if "in record" in note]
+    must_be_untouched(face, control)
 
 
 def test_in_a_block(face: Face, control: Control) -> None:

@@ -9,8 +9,17 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, Final
 
+import psycopg
 import pytest
-from hyperdjango.database import DatabaseError, DataError, Error, UniqueViolation, _copyable
+from hyperdjango.database import (
+    DatabaseError,
+    DataError,
+    Error,
+    OperationalError,
+    OutcomeUnknown,
+    UniqueViolation,
+    _copyable,
+)
 from pgkit.face import Face
 
 TEXTS: Final = {
@@ -88,6 +97,14 @@ NOT_SAME: Final = {
     "an identity that is given": "CREATE TABLE t (a int GENERATED ALWAYS AS IDENTITY, b text)",
     "a domain": "CREATE DOMAIN d AS text CHECK (VALUE <> 'x'); CREATE TABLE t (a int, b d)",
     "a domain that is not given": "CREATE DOMAIN d AS text NOT NULL; CREATE TABLE t (a int, b text, c d)",
+    "an operator of the users": f"{FUNCTION} CREATE OPERATOR +? (RIGHTARG = int, FUNCTION = f);"
+    "CREATE TABLE t (a int CHECK (+? a), b text)",
+    "an operator of the users in an index": f"{FUNCTION} CREATE OPERATOR +? (RIGHTARG = int, FUNCTION = f);"
+    "CREATE TABLE t (a int, b text); CREATE INDEX ON t ((+? a))",
+    "an operator of the users in a default": f"{FUNCTION} CREATE OPERATOR +? (RIGHTARG = int, FUNCTION = f);"
+    "CREATE TABLE t (a int, b text, c bool DEFAULT +? 1)",
+    "a function in a partition's bounds": "CREATE TABLE p (a int, b text) PARTITION BY LIST (lower(b));"
+    "CREATE TABLE t PARTITION OF p FOR VALUES IN ('b1')",
     "partitioned": "CREATE TABLE t (a int, b text) PARTITION BY RANGE (a);"
     "CREATE TABLE u PARTITION OF t DEFAULT",
     "a view": "CREATE TABLE u (a int, b text); CREATE VIEW t AS SELECT * FROM u",
@@ -127,22 +144,47 @@ RUNS: Final[dict[str, dict[str, Any]]] = {
     "NULL": {"_3": (3, None)},
     "too long": {"_300": (300, "x" * 21)},
     "a decimal": {"_300": (Decimal(3), "x")},
+    "a key twice, then NULL": {"_800": (5, "x"), "_850": (850, None)},
+    "NULL, then one out of range": {"_800": (800, None), "_850": (2**40, "x")},
+    "in text, then a key twice, then one out of range": {
+        "_700": ("700", "x"),
+        "_800": (5, "x"),
+        "_850": (2**40, "x"),
+    },
 }
+REFERENCE: Final = """CREATE TABLE o (b text PRIMARY KEY);
+    INSERT INTO o SELECT 'b' || i FROM generate_series(0, 2000) i;
+    CREATE TABLE t (a int CHECK (a < 5000), b text REFERENCES o)"""
+LATE: Final = "CREATE TABLE t (a int UNIQUE DEFERRABLE CHECK (a < 5000), b text)"
+VERY_LATE: Final = "CREATE TABLE t (a int UNIQUE DEFERRABLE INITIALLY DEFERRED, b text)"
 
 
 @pytest.mark.parametrize("odd", RUNS.values(), ids=RUNS)
 @pytest.mark.parametrize("ddl", [SAME["plain"], SAME["keys and checks"], SAME["defaults"]])
 def test_it_does_what_it_does_without(face: Face, ddl: str, odd: dict[str, Any]) -> None:
+    check_same(face, ddl, odd)
+
+
+@pytest.mark.parametrize("odd", [{"_800": (5, "x"), "_900": (9000, "y")}, {"_1100": (5, "x")}, {}])
+@pytest.mark.parametrize("ddl", [REFERENCE, LATE, VERY_LATE], ids=["reference", "late", "very late"])
+def test_what_copy_would_find_at_its_end_is_told_in_the_order_of_the_sets(
+    face: Face, ddl: str, odd: dict[str, Any]
+) -> None:
+    face.execute(ddl)
+    assert face.query_one(_copyable.CHECK, "t", ["a", "b"]) is not None
+    check_same(face, ddl, odd)
+
+
+def check_same(face: Face, ddl: str, odd: dict[str, Any]) -> None:
     outcomes = []
     for copy in (False, True):
-        face.execute(f"DROP TABLE IF EXISTS t; {ddl}")
+        face.execute(f"DROP TABLE IF EXISTS t; DROP TABLE IF EXISTS o; {ddl}")
         face.execute_many(INSERT, sets(1))
         face.execute("DELETE FROM t")
         try:
             status: object = face.execute_many(INSERT, sets(1200, **odd), copy=copy)
         except Error as error:
-            notes = [note for note in getattr(error, "__notes__", ()) if note.startswith("in set")]
-            status = type(error), str(error).splitlines()[0], notes
+            status = type(error), str(error).splitlines()[0], getattr(error, "__notes__", ())
         except TypeError as error:
             status = str(error)
         outcomes.append((status, face.query("SELECT a, b FROM t ORDER BY a, b", into=tuple)))
@@ -171,6 +213,22 @@ def test_in_a_block_it_is_undone_alone(face: Face) -> None:
     assert face.query_val("SELECT count(*) FROM t") == 601
 
 
+def test_a_refused_batch_leaves_the_transaction_and_its_callbacks_as_they_are(face: Face) -> None:
+    face.execute("CREATE TABLE t (a int PRIMARY KEY, b text)")
+    heard: list[int] = []
+    with face.transaction():
+        face.execute(INSERT, 10**6, "before")
+        face.on_commit(lambda: heard.append(1))
+        # The server parses the text that is no number of the wire's, in a batch that COPY has refused.
+        with pytest.raises(UniqueViolation):
+            face.execute_many(INSERT, sets(3000, _700=("700", "x"), _2500=(10**6, "x")), copy=True)
+        face.on_commit(lambda: heard.append(2))
+        with face.transaction():
+            assert face.execute_many(INSERT, sets(3000), copy=True) == "INSERT 3000"
+    assert heard == [1, 2]
+    assert face.query_val("SELECT count(*) FROM t") == 3001
+
+
 def test_a_table_that_is_not_there_is_the_servers_error(face: Face) -> None:
     with pytest.raises(DatabaseError, match="does not exist"):
         face.execute_many("INSERT INTO nowhere (a) VALUES ($1)", [(1,)] * 600, copy=True)
@@ -189,3 +247,22 @@ def test_an_iterable_that_raises_leaves_nothing(face: Face) -> None:
     with contextlib.suppress(KeyError), face.transaction():
         face.execute_many(INSERT, failing(), copy=True)
     assert face.query_val("SELECT count(*) FROM t") == 0
+
+
+@pytest.mark.parametrize("place", [1100, 7000])
+def test_a_connection_that_is_ended_half_way_leaves_nothing(
+    face: Face, other: psycopg.Connection[Any], place: int
+) -> None:
+    face.execute("CREATE TABLE t (a int, b text)")
+    pid = face.query_val("SELECT pg_backend_pid()")
+
+    def cut_off() -> Iterator[tuple[Any, ...]]:
+        yield from sets(place)
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        yield from sets(8000)
+
+    with pytest.raises(OperationalError) as caught:
+        face.execute_many(INSERT, cut_off(), copy=True)
+    assert not isinstance(caught.value, OutcomeUnknown)
+    assert face.query_val("SELECT count(*) FROM t") == 0
+    assert face.execute_many(INSERT, sets(8000), copy=True) == "INSERT 8000"

@@ -6,14 +6,17 @@ import datetime as dt
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import nullcontext
 from decimal import Decimal
 from typing import Any, Final
 
 import pandas as pd
 import polars as pl
+import psycopg
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from hyperdjango.database import (
+    AdminShutdown,
     CheckViolation,
     Database,
     DataError,
@@ -73,6 +76,7 @@ CASES: Final[list[tuple[Any, ...]]] = [
     ("float4", pa.float32(), [1.5, float("inf")]),
     ("float8", pa.float64(), [0.1, float("-inf"), 5e-324]),
     ("float8", pa.int64(), [2**53], [float(2**53)]),
+    ("float4", pa.int64(), [2**24, -(2**24) - 2, 2**60], [2.0**24, -(2.0**24) - 2, 2.0**60]),
     *(
         ("text", kind, ["", "žlutý", "long text " * 50])
         for kind in (pa.string(), pa.large_string(), pa.string_view())
@@ -249,6 +253,8 @@ def test_a_type_that_cannot_go_into_the_tables_is_refused_before_anything_is_sen
         ("int4", pa.array([float("nan")]), "no whole number"),
         ("int8", pa.array([1e300]), "out of range"),
         ("float8", pa.array([2**53 + 1]), "more digits than a float"),
+        ("float4", pa.array([2**24 + 1]), "more digits than a float"),
+        ("float4[]", pa.array([[2**24, -(2**24) - 1]]), "more digits than a float"),
         ("float4", pa.array([1e300]), "out of range"),
         ("text", pa.array(["a\0b"]), "NUL"),
         ("jsonb", pa.array(["\0"]), "NUL"),
@@ -376,6 +382,26 @@ def test_a_producer_that_fails_leaves_nothing(face: Face) -> None:
         raise RuntimeError("the file is damaged")
 
     with pytest.raises(DataError, match=r"the Arrow stream has failed: .*the file is damaged"):
+        face.ingest_arrow("t", pa.RecordBatchReader.from_batches(schema, batches()))
+    assert face.query_val("SELECT count(*) FROM t") == 0
+    assert face.ingest_arrow("t", pa.table({"id": pa.array([1], pa.int32())})) == "COPY 1"
+
+
+@pytest.mark.parametrize("in_block", [False, True])
+def test_a_connection_that_is_ended_half_way_leaves_nothing(
+    face: Face, other: psycopg.Connection[Any], in_block: bool
+) -> None:
+    face.execute("CREATE TABLE t (id int4)")
+    pid = face.query_val("SELECT pg_backend_pid()")
+    schema = pa.schema([("id", pa.int32())])
+
+    def batches() -> Iterator[Any]:
+        for n in range(200):
+            if n == 100:
+                other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+            yield pa.record_batch({"id": pa.array(range(1000), pa.int32())})
+
+    with pytest.raises(AdminShutdown), face.transaction() if in_block else nullcontext():
         face.ingest_arrow("t", pa.RecordBatchReader.from_batches(schema, batches()))
     assert face.query_val("SELECT count(*) FROM t") == 0
     assert face.ingest_arrow("t", pa.table({"id": pa.array([1], pa.int32())})) == "COPY 1"

@@ -157,7 +157,7 @@ CASES: Final[dict[str, Case]] = {
     "notify": Case(
         lambda f: f.notify("here", "x"),
         "notify",
-        (("query_val", NOTIFY_SQL, 1, "SELECT 1", 2, None),),
+        (("notify", NOTIFY_SQL, 1, "SELECT 1", 2, None),),
     ),
     "execute": Case(
         lambda f: f.execute(INSERT, 1, "x"), "execute", (("execute", INSERT, 1, "INSERT 0 1", 2, None),)

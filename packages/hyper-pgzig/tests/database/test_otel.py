@@ -99,6 +99,26 @@ def test_a_call_is_a_client_span_with_the_names_of_the_conventions(face: Face, t
     assert MARK not in span.to_json()
 
 
+def test_a_text_without_parameters_is_told_without_its_constants(face: Face, telemetry: Telemetry) -> None:
+    telemetry.instrument(target(face))
+    face.query(f"SELECT '{MARK}' AS note, 17 -- {MARK}")
+    face.execute(f"SELECT 1; SELECT $${MARK}$$")
+    face.query("SELECT 'fixed', $1::text", MARK)
+    face.pipeline([("SELECT $1::text", ("x",)), f"SELECT '{MARK}'"])
+    face.execute_many(f"SELECT '{MARK}'", [(), ()])
+    with pytest.raises(UndefinedTable):
+        face.query(f"SELECT '{MARK}' FROM nothing")
+    assert [(span.attributes or {})["db.query.text"] for span in telemetry.spans] == [
+        "SELECT ? AS note, ?",
+        "SELECT ?; SELECT ?",
+        "SELECT 'fixed', $1::text",
+        "SELECT $1::text; SELECT ?",
+        "SELECT ?",
+        "SELECT ? FROM nothing",
+    ]
+    assert all(MARK not in span.to_json() for span in telemetry.spans)
+
+
 def test_an_error_has_its_sqlstate_and_not_its_message(face: Face, telemetry: Telemetry) -> None:
     telemetry.instrument(target(face))
     with pytest.raises(UndefinedTable):

@@ -6,6 +6,8 @@ Rows, batches and values that Arrow has not got; what a backend that lies gets; 
 import datetime as dt
 import gc
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from decimal import Decimal
@@ -546,3 +548,24 @@ def test_exact_intervals_and_arrow_agree(db: SyncDatabase) -> None:
     assert db.query_val("SELECT interval '2 days 3.5 seconds'") == dt.timedelta(
         days=2, microseconds=3_500_000
     )
+
+
+# A process in which no Arrow library can be imported.
+ALONE: Final = """
+import sys
+for name in ("pyarrow", "polars", "pandas", "numpy"):
+    sys.modules[name] = None
+from hyperdjango.database import SyncDatabase
+
+with SyncDatabase(sys.argv[1], 1, 1) as db:
+    db.execute("CREATE TABLE t (n int8, s text, at timestamptz, l int4[], d numeric(9, 2))")
+    db.execute("INSERT INTO t VALUES (1, 'a', now(), '{1,NULL}', 1.5), (NULL, NULL, NULL, NULL, NULL)")
+    result = db.query_arrow("TABLE t")
+    print(result, type(result.__arrow_c_stream__()).__name__, db.ingest_arrow("t", result))
+"""
+
+
+def test_no_arrow_library_is_needed_to_give_or_to_take_columns(url: str) -> None:
+    done = subprocess.run([sys.executable, "-c", ALONE, url], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.stdout == "<ArrowStream: 2 rows, 5 columns> PyCapsule COPY 2\n"

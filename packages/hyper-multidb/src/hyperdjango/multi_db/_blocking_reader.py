@@ -16,7 +16,7 @@ from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._pinned import begin_sql
 from hyperdjango.database._stream import CHUNK
 from hyperdjango.database._watching import NOBODY, Finished, routed
-from hyperdjango.database.errors import InterfaceError
+from hyperdjango.database.errors import Error, InterfaceError
 from hyperdjango.multi_db import scope as scopes
 from hyperdjango.multi_db._blocking import BlockingPrimary, waits_for_primary
 from hyperdjango.multi_db._moved import has_moved, is_conflict
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from hyperdjango.multi_db._node import Node
     from hyperdjango.multi_db._primary import PrimaryFace
     from hyperdjango.multi_db._replica_set import ReplicaSet
+    from hyperdjango.multi_db._route import Route
+    from hyperdjango.multi_db.scope import Scope
 
 T = TypeVar("T")
 
@@ -54,18 +56,22 @@ class BlockingReader(SyncDatabase):
 
     # The choice
 
-    def _node(self, deadline: float | None) -> "tuple[Node, str]":
+    def _node(self, deadline: float | None) -> "tuple[Node, str, int]":
+        """Choose a server: which one, why, and the epoch in which that is so."""
         replica_set, scope = self._set, scopes.current.get()
-        node, reason = replica_set.choose(scope)
-        if node is None:
-            node, reason = replica_set.settle_blocking(scope, deadline)
-        replica_set.routes[reason] += 1
-        node.reads += 1
-        return node, reason
+        while True:
+            route = replica_set.route(scope) or settle(replica_set, scope, deadline)
+            node = replica_set.pick(route)
+            epoch = node.epoch
+            if route.known is replica_set.known:
+                node.reads += 1
+                if route.reason is not REPLICA:
+                    replica_set.routes[route.reason] += 1
+                return node, route.reason, epoch
 
     def _database_of(self, node: "Node") -> SyncDatabase:
         """The blocking face of a server. It knows the blocks that are begun here."""
-        database = self._face.plain if node is self._set.primary else node.database
+        database = self._set.database_of(node)
         found = self._faces.get(database)
         if found is None:
             found = database.sync
@@ -90,8 +96,7 @@ class BlockingReader(SyncDatabase):
         """Read on a server that is, at the end, still the one that was chosen."""
         count = len(self._set.nodes)
         for tried in range(count + 1):
-            node, reason = self._node(deadline)
-            epoch = node.epoch
+            node, reason, epoch = self._node(deadline)
             try:
                 with self._reading(node, reason):
                     found = read(self._database_of(node), deadline)
@@ -185,8 +190,7 @@ class BlockingReader(SyncDatabase):
             return
         count = len(self._set.nodes)
         for tried in range(count + 1):
-            node, reason = self._node(deadline_after(time.monotonic(), timeout))
-            epoch = node.epoch
+            node, reason, epoch = self._node(deadline_after(time.monotonic(), timeout))
             has_begun = False
             node.in_flight += 1
             try:
@@ -268,8 +272,7 @@ class BlockingReader(SyncDatabase):
         """Begin a block on a server that is, with its connection, still the one that was chosen."""
         tried, count = 0, len(self._set.nodes)
         while True:
-            node, reason = self._node(deadline)
-            epoch = node.epoch
+            node, reason, epoch = self._node(deadline)
             block = self._database_of(node)._block(savepoint_name, begin, deadline, is_reported=is_reported)
             try:
                 with self._said(node, reason):
@@ -304,6 +307,31 @@ class BlockingReader(SyncDatabase):
 
     def _copy_in(self, sql: str, data: Any, timeout: float | None) -> Any:
         self._refuse("execute")
+
+
+def settle(replica_set: "ReplicaSet", scope: "Scope", deadline: float | None) -> "Route":
+    """As `ReplicaSet.settle`, for a thread without an event loop; the deadline is by time.monotonic."""
+    mark = scope.in_doubt.get(replica_set.alias)
+    if mark is not None or replica_set.is_of_before(scope):
+        assert replica_set.face is not None
+        left = None if deadline is None else max(0.001, deadline - time.monotonic())
+        try:
+            asked = replica_set.face.position_blocking(left)
+        except (Error, OSError):
+            return replica_set.behind()
+        scope.settle(replica_set.alias, mark, asked)
+        route = replica_set.route(scope)
+        if route is not None:
+            return route
+    hope = replica_set.hope(scope, None if deadline is None else deadline - time.monotonic())
+    if hope is None:
+        return replica_set.behind()
+    node, position, seconds = hope
+    return (
+        replica_set.waited(node, position)
+        if node.wait_for_blocking(position, seconds)
+        else replica_set.gave_up()
+    )
 
 
 __all__ = ["BlockingReader"]

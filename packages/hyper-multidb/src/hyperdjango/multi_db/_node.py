@@ -52,7 +52,38 @@ class Node:
         question: What it is asked: PROBE, or less where it does not know all of that.
         failure: Why it does not answer.
         heard_at: When it last did, by time.monotonic.
+        on_news: Called with what it has answered.
+        on_change: Called before what was known of it counts no more.
     """
+
+    __slots__ = (
+        "__weakref__",
+        "_lives",
+        "_lock",
+        "_patience_at",
+        "_polls",
+        "database",
+        "epoch",
+        "failure",
+        "heard_at",
+        "in_flight",
+        "in_recovery",
+        "is_many",
+        "is_up",
+        "lag",
+        "life",
+        "name",
+        "on_change",
+        "on_news",
+        "options",
+        "question",
+        "reads",
+        "replayed",
+        "system",
+        "timeline",
+        "url",
+        "weight",
+    )
 
     def __init__(self, url: str, options: dict[str, Any], *, alias: str, weight: float = 1.0) -> None:
         self.weight = weight
@@ -70,6 +101,7 @@ class Node:
         self.failure: BaseException | None = None
         self.heard_at = 0.0
         self.on_news: Callable[[Node, Answer], None] = lambda node, answer: None
+        self.on_change: Callable[[], None] = lambda: None
         # What monitor and event loops say is of one life. Taken inside of the set's lock, never around it.
         self._lock = threading.Lock()
         self._lives: set[str] = set()
@@ -114,12 +146,15 @@ class Node:
         with self._lock:
             # Where it is known that there are several, each connection may be to another: that is no news.
             if answer.life != self.life and not self.is_many:
-                if self.life:
-                    is_another = True
-                    self.epoch += 1
+                is_another = bool(self.life)
+                if is_another:
+                    self.on_change()
                     self.is_many = answer.life in self._lives
                 self._lives.add(answer.life)
+                # What it has must not be known of it any longer once it counts as another one.
                 self.life, self.replayed, self.timeline = answer.life, 0, 0
+                if is_another:
+                    self.epoch += 1
             self.in_recovery = answer.in_recovery
             self.system = answer.system
             self.timeline = max(self.timeline, answer.timeline)
@@ -135,6 +170,7 @@ class Node:
         with self._lock:
             # Its traceback would keep alive whatever the call was about.
             self.is_up, self.failure = False, error.with_traceback(None)
+            self.on_change()
             self.epoch += 1
 
     def _has_replayed(self, lsn: int, epoch: int) -> None:

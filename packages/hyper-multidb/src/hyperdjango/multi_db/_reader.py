@@ -23,7 +23,7 @@ from hyperdjango.multi_db import scope as scopes
 from hyperdjango.multi_db._blocking_reader import BlockingReader
 from hyperdjango.multi_db._moved import has_moved, is_conflict
 from hyperdjango.multi_db._primary import PrimaryFace
-from hyperdjango.multi_db._replica_set import IN_BLOCK
+from hyperdjango.multi_db._replica_set import IN_BLOCK, REPLICA
 
 if TYPE_CHECKING:
     from hyperdjango.database._native import native
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from hyperdjango.database._watching import QueryHook, Watch
     from hyperdjango.multi_db._node import Node
     from hyperdjango.multi_db._replica_set import ReplicaSet
+    from hyperdjango.multi_db._route import Route
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -55,15 +56,18 @@ class ReaderFace(Database):
         """The same for blocking callers: each read where it may be served. As `Database.sync`."""
         return BlockingReader.of(self._face)
 
-    async def _node(self, deadline: float | None = None) -> "tuple[Node, str]":
-        """Choose a server."""
+    async def _node(self, deadline: float | None = None) -> "tuple[Node, str, int]":
+        """Choose a server: which one, why, and the epoch in which that is so."""
         replica_set, scope = self._set, scopes.current.get()
-        node, reason = replica_set.choose(scope)
-        if node is None:
-            node, reason = await replica_set.settle(scope, deadline)
-        replica_set.routes[reason] += 1
-        node.reads += 1
-        return node, reason
+        while True:
+            route = replica_set.route(scope) or await replica_set.settle(scope, deadline)
+            node = replica_set.pick(route)
+            epoch = node.epoch
+            if route.known is replica_set.known:
+                node.reads += 1
+                if route.reason is not REPLICA:
+                    replica_set.routes[route.reason] += 1
+                return node, route.reason, epoch
 
     def _role_of_block(self) -> str:
         """Of the server that the running transaction is on."""
@@ -72,9 +76,6 @@ class ReaderFace(Database):
                 if database._current is self._current:
                     return database.role or "primary"
         return "primary"
-
-    def _database_of(self, node: "Node") -> Database:
-        return self._face.plain if node is self._set.primary else node.database
 
     async def _complete(  # noqa: PLR0912, PLR0917 - as the driver's; each call more costs time on the hot path
         self,
@@ -87,37 +88,40 @@ class ReaderFace(Database):
         timeout: float | None,
         watch: "Watch | None" = None,
     ) -> "native.Request":
-        replica_set = self._set
         if self._current.get() is not None:
             if self._pool.watchers:
                 with _route(self._role_of_block(), IN_BLOCK):
                     return await super()._complete(sql, args, shape, target, first, first_set, timeout, watch)
             return await super()._complete(sql, args, shape, target, first, first_set, timeout, watch)
-        deadline = None if timeout is None else deadline_after(asyncio.get_running_loop().time(), timeout)
+        deadline = None
+        left = timeout
+        if timeout is not None:
+            deadline = deadline_after(asyncio.get_running_loop().time(), timeout)
+        replica_set = self._set
         tried = 0
         while True:
             # As `_node`, which costs a coroutine.
             scope = scopes.current.get()
-            node, reason = replica_set.choose(scope)
-            if node is None:
-                node, reason = await replica_set.settle(scope, deadline)
-            replica_set.routes[reason] += 1
-            node.reads += 1
-            database = self._face.plain if node is replica_set.primary else node.database
+            route = scope.routes.get(self.alias)  # type: ignore[arg-type]  # a set has an alias
+            if route is None or route.known is not replica_set.known:
+                route = replica_set.route(scope) or await replica_set.settle(scope, deadline)
+            node = route.node or replica_set.pick(route)
             epoch = node.epoch
-            left = None
+            if route.known is not replica_set.known:
+                continue
             if deadline is not None:
                 left = max(0.001, deadline - asyncio.get_running_loop().time())
+            database = route.database or node.database
+            node.reads += 1
             node.in_flight += 1
             try:
-                if database._pool.watchers:
-                    with _route("primary" if node is replica_set.primary else "replica", reason):
-                        request = await database._complete(
-                            sql, args, shape, target, first, first_set, left, watch
-                        )
-                else:
+                if route.is_usual:
                     request = await database._complete(
                         sql, args, shape, target, first, first_set, left, watch
+                    )
+                else:
+                    request = await self._unusual(
+                        route, database, (sql, args, shape, target, first, first_set, left, watch)
                     )
                 # Of another epoch it is the answer of another server than the one that was chosen.
                 if not request.failed and node.epoch == epoch:
@@ -137,6 +141,16 @@ class ReaderFace(Database):
             tried += 1
             replica_set.repeated_reads += 1
 
+    async def _unusual(
+        self, route: "Route", database: Database, arguments: tuple[Any, ...]
+    ) -> "native.Request":
+        """Run a statement where it does not go by itself, or not for the reason its Database gives."""
+        self._set.routes[route.reason] += 1
+        if not database._pool.watchers:
+            return await database._complete(*arguments)
+        with _route("primary" if database is self._face.plain else "replica", route.reason):
+            return await database._complete(*arguments)
+
     async def _goes_elsewhere(self, node: "Node", error: BaseException, deadline: float | None) -> bool:
         """Whether a read that failed so is asked again: its server is gone, and maybe another one takes its place."""
         if is_conflict(error):
@@ -155,10 +169,10 @@ class ReaderFace(Database):
     async def _one_server(self) -> Database:
         if self._current.get() is not None:
             return self
-        node, _ = await self._node()
+        node, _, epoch = await self._node()
         if node is self._set.primary:
             return self._face.plain
-        return _Steady.of(self, node)
+        return _Steady.of(self, node, epoch)
 
     # What is more than a statement.
 
@@ -177,8 +191,8 @@ class ReaderFace(Database):
             return
         tried = 0
         while True:
-            node, _ = await self._node(deadline_after(asyncio.get_running_loop().time(), timeout))
-            database, epoch = self._database_of(node), node.epoch
+            node, _, epoch = await self._node(deadline_after(asyncio.get_running_loop().time(), timeout))
+            database = self._set.database_of(node)
             has_begun = False
             node.in_flight += 1
             try:
@@ -220,8 +234,8 @@ class ReaderFace(Database):
         deadline = deadline_after(loop.time(), timeout)
         tried = 0
         while True:
-            node, _ = await self._node(deadline)
-            database, epoch = self._database_of(node), node.epoch
+            node, _, epoch = await self._node(deadline)
+            database = self._set.database_of(node)
             left = None if deadline is None else max(0.001, deadline - loop.time())
             node.in_flight += 1
             try:
@@ -301,9 +315,9 @@ class _Steady(Database):
     _epoch: int
 
     @classmethod
-    def of(cls, reader: ReaderFace, node: "Node") -> "_Steady":
+    def of(cls, reader: ReaderFace, node: "Node", epoch: int) -> "_Steady":
         self = cls._beside(node.database)
-        self._reader, self._node, self._epoch = reader, node, node.epoch
+        self._reader, self._node, self._epoch = reader, node, epoch
         return self
 
     async def _complete(  # noqa: PLR0917 - as the driver's
@@ -372,9 +386,8 @@ class ReaderBlock(TransactionBlock):
         reader = self._reader
         tried = 0
         while True:
-            node, _ = await reader._node()
-            epoch = node.epoch
-            block = TransactionBlock(reader._database_of(node), name, isolation, True, deferrable)
+            node, _, epoch = await reader._node()
+            block = TransactionBlock(reader._set.database_of(node), name, isolation, True, deferrable)
             is_last = tried == len(reader._set.nodes)
             try:
                 await block.__aenter__()

@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING, Any, Final
 from hyperdjango.database.errors import Error
 from hyperdjango.multi_db import scope as scopes
 from hyperdjango.multi_db._monitor import Monitor
+from hyperdjango.multi_db._route import Route
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hyperdjango.database import Database
     from hyperdjango.multi_db._node import Node
     from hyperdjango.multi_db._policy import Policy
     from hyperdjango.multi_db._primary import PrimaryFace
@@ -45,6 +47,8 @@ BEHIND: Final = "the replicas are behind an own write"
 LAGGING: Final = "the replicas lag"
 DOWN: Final = "no replica answers"
 NO_REPLICA: Final = "there is no replica"
+# Of reads, all but the usual one.
+UNUSUAL: Final = (WAITED, PINNED, RECENT, BEHIND, LAGGING, DOWN, NO_REPLICA)
 
 # Between two questions to all servers, while somebody waits for a primary.
 SEARCH_SECONDS: Final = 0.2
@@ -87,7 +91,8 @@ class ReplicaSet:
         nodes: All of them.
         primary: The one that takes writes, as far as is known.
         ready: The replicas that may serve reads; replaced as a whole.
-        routes: How many calls went where, by reason.
+        known: Another object after each change of a server, and before a server counts as another one.
+        routes: How many calls went where, by reason; of those for the usual one only their servers know.
     """
 
     def __init__(self, alias: str, nodes: "Sequence[Node]", policy: "Policy", options: SetOptions) -> None:
@@ -96,6 +101,7 @@ class ReplicaSet:
         self.options = options
         self.primary = self.nodes[0]
         self.ready: tuple[Node, ...] = ()
+        self.known = object()
         self.routes: defaultdict[str, int] = defaultdict(int)
         self.lsn_waits = self.lsn_timeouts = self.failovers = self.lag_rejections = self.repeated_reads = 0
         self.face: PrimaryFace | None = None
@@ -106,6 +112,7 @@ class ReplicaSet:
         )
         self._policy = policy
         self._without = NO_REPLICA
+        self._situation: object = None
         self._searched_at = 0.0
         # Of the primary, as far as it was ever known.
         self._system: str = ""
@@ -118,95 +125,106 @@ class ReplicaSet:
             node.share(self.current)
             node.database.reason = REPLICA
             node.on_news = _teller(weakref.ref(self))
+            node.on_change = _forgetter(weakref.ref(self))
         _sets.add(self)
 
     # The choice.
 
-    def choose(self, scope: "Scope") -> "tuple[Node | None, str]":
-        """Return which server a read goes to and why; None for one where there is something to wait for first."""
+    def route(self, scope: "Scope") -> Route | None:
+        """Return what may serve the reads of a scope; None where there is something to wait for first."""
+        route = scope.routes.get(self.alias)
+        if route is not None and route.known is self.known:
+            return route
+        # Before anything is looked at: what changes meanwhile makes the decision one for this once.
+        state, known = scope.state, self.known
+        nodes, reason = self._decide(scope)
+        if not nodes:
+            return None
+        route = self._route(nodes, reason, known)
+        if reason is not RECENT:
+            scope.keep(self.alias, route, state)
+        return route
+
+    def _route(self, nodes: "tuple[Node, ...]", reason: str, known: object) -> Route:
+        primary = self.primary
+        return Route(
+            nodes,
+            reason,
+            known,
+            None if len(nodes) > 1 else self.database_of(nodes[0]),
+            is_usual=reason is REPLICA and primary not in nodes,
+        )
+
+    def _decide(self, scope: "Scope") -> "tuple[tuple[Node, ...], str]":
+        """Return the servers that may serve a read, none where one may be waited for, and why."""
         alias = self.alias
-        if scope.pins and alias in scope.pins:
-            return self.primary, PINNED
+        if alias in scope.pins:
+            return (self.primary,), PINNED
         ready = self.ready
         if not ready:
-            return self.primary, self._without
-        first = ready[0]
+            return (self.primary,), self._without
         if self.by_lsn:
-            if scope.in_doubt and alias in scope.in_doubt:
-                return None, BEHIND
+            if alias in scope.in_doubt:
+                return (), BEHIND
             position = scope.positions.get(alias)
             if position is not None:
-                if len(ready) > 1:
-                    ready = tuple([node for node in ready if node.has(position)])
-                elif not first.has(position):
-                    ready = ()
+                ready = tuple([node for node in ready if node.has(position)])
                 if not ready:
-                    return None, BEHIND
+                    return (), BEHIND
         elif self.by_seconds is not None:
             wrote_at = scope.wrote_at.get(alias)
             if wrote_at is not None and time.monotonic() - wrote_at < self.by_seconds:
-                return self.primary, RECENT
-        return (first if len(ready) == 1 else self._policy.pick(ready)), REPLICA
+                return (self.primary,), RECENT
+        return ready, REPLICA
 
-    async def settle(self, scope: "Scope", deadline: float | None = None) -> "tuple[Node, str]":
-        """As `choose`, where no replica is known to have the own write: wait for one, within the bound.
+    def pick(self, route: Route) -> "Node":
+        """Return the one of the servers of a route whose turn it is."""
+        return route.node or self._policy.pick(route.nodes)
+
+    def next_of(self, scope: "Scope") -> "tuple[Node | None, str]":
+        """Return which server the next read goes to and why; None for one where there is something to wait for."""
+        route = self.route(scope)
+        return (None, BEHIND) if route is None else (self.pick(route), route.reason)
+
+    def database_of(self, node: "Node") -> "Database":
+        """Return the Database for reads of a server."""
+        if node is not self.primary:
+            return node.database
+        assert self.face is not None
+        return self.face.plain
+
+    async def settle(self, scope: "Scope", deadline: float | None = None) -> Route:
+        """As `route`, where no replica is known to have the own write: wait for one, within the bound.
 
         Args:
             scope: Of the read.
             deadline: Of the read, by the loop's clock; None is no limit.
         """
-        node, reason = self.choose(scope)
-        if node is not None:
-            return node, reason
+        route = self.route(scope)
+        if route is not None:
+            return route
         mark = scope.in_doubt.get(self.alias)
-        if mark is not None or self._is_of_before(scope):
+        if mark is not None or self.is_of_before(scope):
             assert self.face is not None
             try:
                 asked = await self.face.position(_left(deadline))
             except (Error, OSError):
                 # It stays in doubt. The read is the primary's, and waits for a new one like any other.
-                return self.primary, BEHIND
+                return self.behind()
             # Not before: others who read meanwhile must not go by what was known earlier.
             scope.settle(self.alias, mark, asked)
-            node, reason = self.choose(scope)
-            if node is not None:
-                return node, reason
-        left = None if deadline is None else deadline - asyncio.get_running_loop().time()
-        hope = self._hope(scope, left)
-        if hope is not None:
-            node, position, seconds = hope
-            if await node.wait_for(position, seconds):
-                return node, WAITED
-            self.lsn_timeouts += 1
-        return self.primary, BEHIND
+            route = self.route(scope)
+            if route is not None:
+                return route
+        hope = self.hope(scope, None if deadline is None else deadline - asyncio.get_running_loop().time())
+        if hope is None:
+            return self.behind()
+        node, position, seconds = hope
+        return self.waited(node, position) if await node.wait_for(position, seconds) else self.gave_up()
 
-    def settle_blocking(self, scope: "Scope", deadline: float | None = None) -> "tuple[Node, str]":
-        """As `settle`, for a thread without an event loop; the deadline is by time.monotonic."""
-        node, reason = self.choose(scope)
-        if node is not None:
-            return node, reason
-        mark = scope.in_doubt.get(self.alias)
-        if mark is not None or self._is_of_before(scope):
-            assert self.face is not None
-            try:
-                asked = self.face.position_blocking(
-                    None if deadline is None else max(0.001, deadline - time.monotonic())
-                )
-            except (Error, OSError):
-                return self.primary, BEHIND
-            scope.settle(self.alias, mark, asked)
-            node, reason = self.choose(scope)
-            if node is not None:
-                return node, reason
-        hope = self._hope(scope, None if deadline is None else deadline - time.monotonic())
-        if hope is not None:
-            node, position, seconds = hope
-            if node.wait_for_blocking(position, seconds):
-                return node, WAITED
-            self.lsn_timeouts += 1
-        return self.primary, BEHIND
+    # The steps of `settle`, for those who wait otherwise, too.
 
-    def _is_of_before(self, scope: "Scope") -> bool:
+    def is_of_before(self, scope: "Scope") -> bool:
         """Whether the scope has written before a promotion. Then the new primary is asked how far it is now.
 
         Whether its timeline has the write nobody here can tell. But a replica that has replayed what it has now shows
@@ -215,7 +233,7 @@ class ReplicaSet:
         position = scope.positions.get(self.alias)
         return position is not None and 0 < position.timeline < self._timeline
 
-    def _hope(self, scope: "Scope", left: float | None) -> "tuple[Node, Position, float] | None":
+    def hope(self, scope: "Scope", left: float | None) -> "tuple[Node, Position, float] | None":
         """Return a replica that may soon have what the scope has written, that, and how long to wait for it."""
         position = scope.positions.get(self.alias)
         seconds = self.options.lsn_wait if left is None else min(self.options.lsn_wait, left)
@@ -226,6 +244,21 @@ class ReplicaSet:
             return None
         self.lsn_waits += 1
         return self._policy.pick(hopeful), position, seconds
+
+    def waited(self, node: "Node", position: "Position") -> Route:
+        """Return the route to a replica that was waited for."""
+        # As it is known now; in between nothing is waited for.
+        known = self.known
+        return self._route((node,), WAITED, known) if node.has(position) else self.gave_up()
+
+    def gave_up(self) -> Route:
+        """Return the route of a read that has waited in vain."""
+        self.lsn_timeouts += 1
+        return self.behind()
+
+    def behind(self) -> Route:
+        """Return the route to the primary, as the replicas are behind."""
+        return self._route((self.primary,), BEHIND, self.known)
 
     # What is heard of the servers.
 
@@ -322,6 +355,11 @@ class ReplicaSet:
         self._without = LAGGING if answering else DOWN if replicas else NO_REPLICA
         for node in self.nodes:
             node.database.role = "primary" if node is self.primary else "replica"
+        lives = [(node.epoch, node.timeline, node.is_many) for node in self.nodes]
+        situation = (self.primary, ready, self._without, lives)
+        if situation != self._situation:
+            self._situation = situation
+            self.known = object()
 
     # The monitors.
 
@@ -401,13 +439,18 @@ class ReplicaSet:
             }
         return {
             "hosts": hosts,
-            "routes": dict(self.routes),
+            "routes": self._by_reason(),
             "lag_rejections": self.lag_rejections,
             "lsn_waits": self.lsn_waits,
             "lsn_timeouts": self.lsn_timeouts,
             "repeated_reads": self.repeated_reads,
             "failovers": self.failovers,
         }
+
+    def _by_reason(self) -> dict[str, int]:
+        routes = dict(self.routes)
+        usual = sum(node.reads for node in self.nodes) - sum(routes.get(reason, 0) for reason in UNUSUAL)
+        return {REPLICA: usual, **routes} if usual else routes
 
 
 def _left(deadline: float | None) -> float | None:
@@ -422,6 +465,15 @@ def _teller(reference: "weakref.ref[ReplicaSet]") -> Any:
             replica_set.note(node, answer)
 
     return tell
+
+
+def _forgetter(reference: "weakref.ref[ReplicaSet]") -> Any:
+    def forget() -> None:
+        replica_set = reference()
+        if replica_set is not None:
+            replica_set.known = object()
+
+    return forget
 
 
 _sets: "weakref.WeakSet[ReplicaSet]" = weakref.WeakSet()

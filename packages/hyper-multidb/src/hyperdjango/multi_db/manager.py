@@ -310,6 +310,10 @@ class ConnectionManager(Mapping[str, Database]):
     ) -> Database:
         """Return the Database for a statement of models; as `Resolver.resolve`."""
         aliases = self._aliases  # another thread may configure meanwhile
+        if alias is not None and alias in aliases:
+            # As below; each object that is touched on the way costs time, since a query has used the caches.
+            opened = aliases[alias]
+            return opened.face if is_write else opened.reader
         choice = self._routing.choose(
             aliases, alias, model, is_write=is_write, instance_alias=instance_alias, bound=bound
         )
@@ -366,7 +370,7 @@ class ConnectionManager(Mapping[str, Database]):
         replica_set = opened.replica_set
         if replica_set is None:
             return RouteDecision(choice.alias, None, choice.reason, opened.host)
-        node, reason = (replica_set.primary, WRITE) if writes else replica_set.choose(scopes.current.get())
+        node, reason = (replica_set.primary, WRITE) if writes else replica_set.next_of(scopes.current.get())
         role = None if node is None else "primary" if node is replica_set.primary else "replica"
         return RouteDecision(choice.alias, role, f"{choice.reason}; {reason}", node.name if node else None)
 

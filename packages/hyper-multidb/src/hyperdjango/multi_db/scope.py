@@ -11,9 +11,12 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hyperdjango.multi_db.lsn import Position, Written, format_token, parse_token
+
+if TYPE_CHECKING:
+    from hyperdjango.multi_db._route import Route
 
 
 class Scope:
@@ -25,19 +28,50 @@ class Scope:
         in_doubt: Aliases where something may have been written since, and nobody knows how far the log is; and
             what tells each such write from those after it.
         pins: Aliases whose reads go to the primary, and how many blocks want that.
+        routes: What was last decided of reads, by alias: it holds until something of the above changes.
     """
 
-    __slots__ = ("_is_over", "_lock", "_parent", "in_doubt", "pins", "positions", "wrote_at")
+    __slots__ = (
+        "_is_over",
+        "_lock",
+        "_parent",
+        "in_doubt",
+        "pins",
+        "positions",
+        "routes",
+        "state",
+        "wrote_at",
+    )
 
     def __init__(self, parent: "Scope | None" = None) -> None:
         self.positions: dict[str, Position] = {}
         self.wrote_at: dict[str, float] = {}
         self.in_doubt: dict[str, object] = {}
         self.pins: dict[str, int] = {}
+        self.routes: dict[str, Route] = {}
+        # Another object after each change of the above.
+        self.state = object()
         self._parent = parent
         self._is_over = False
         # Threads of one scope may write at once; readers need no lock.
         self._lock = threading.Lock()
+
+    def _has_changed(self) -> None:
+        """What was decided counts no more. The lock is held, and what has changed is changed already."""
+        self.state = object()
+        self.routes.clear()
+
+    def keep(self, alias: str, route: "Route", state: object) -> None:
+        """Remember what was decided, unless something has changed since it was begun.
+
+        Args:
+            alias: Whose reads it is about.
+            route: What was decided.
+            state: `state` as it was before anything of the scope was looked at.
+        """
+        with self._lock:
+            if self.state is state:
+                self.routes[alias] = route
 
     def note(self, alias: str, position: Position) -> None:
         """Something was committed, and the log is here now."""
@@ -46,6 +80,7 @@ class Scope:
             with scope._lock:
                 if position > scope.positions.get(alias, _NOWHERE):
                     scope.positions[alias] = position
+                    scope._has_changed()
             scope = scope._parent
 
     def note_time(self, alias: str) -> None:
@@ -53,7 +88,9 @@ class Scope:
         now = time.monotonic()
         scope: Scope | None = self
         while scope is not None:
-            scope.wrote_at[alias] = now
+            with scope._lock:
+                scope.wrote_at[alias] = now
+                scope._has_changed()
             scope = scope._parent
 
     def doubt(self, alias: str) -> None:
@@ -63,6 +100,7 @@ class Scope:
         while scope is not None:
             with scope._lock:
                 scope.in_doubt[alias] = mark
+                scope._has_changed()
             scope = scope._parent
 
     def settle(self, alias: str, mark: object | None, position: Position) -> None:
@@ -71,6 +109,7 @@ class Scope:
         with self._lock:
             if mark is not None and self.in_doubt.get(alias) is mark:
                 del self.in_doubt[alias]
+                self._has_changed()
 
     @property
     def token(self) -> str:
@@ -87,15 +126,39 @@ class Scope:
             ValueError: It is no token. Nothing is changed.
         """
         positions, moments, doubts = parse_token(token)
-        self.in_doubt |= {alias: object() for alias in doubts}
         now, wall = time.monotonic(), time.time()
-        for alias, position in positions.items():
-            # Not for the process: a cookie may say anything.
-            self.positions[alias] = max(position, self.positions.get(alias, _NOWHERE))
-        for alias, moment in moments.items():
-            # A moment of the future is of a clock that goes wrong, or of somebody who plays with cookies.
-            at = now - max(0.0, wall - moment)
-            self.wrote_at[alias] = max(at, self.wrote_at.get(alias, at))
+        with self._lock:
+            self.in_doubt |= {alias: object() for alias in doubts}
+            for alias, position in positions.items():
+                # Not for the process: a cookie may say anything.
+                self.positions[alias] = max(position, self.positions.get(alias, _NOWHERE))
+            for alias, moment in moments.items():
+                # A moment of the future is of a clock that goes wrong, or of somebody who plays with cookies.
+                at = now - max(0.0, wall - moment)
+                self.wrote_at[alias] = max(at, self.wrote_at.get(alias, at))
+            self._has_changed()
+
+    def pin(self, alias: str) -> None:
+        """Have reads of an alias go to its primary, until `unpin` was called as often."""
+        with self._lock:
+            self.pins[alias] = self.pins.get(alias, 0) + 1
+            self._has_changed()
+
+    def unpin(self, alias: str) -> None:
+        """End one `pin`."""
+        with self._lock:
+            left = self.pins.pop(alias) - 1
+            if left:
+                self.pins[alias] = left
+            self._has_changed()
+
+    def begin_with(self, other: "Scope") -> None:
+        """What another scope has written counts in here, too."""
+        with self._lock:
+            self.positions |= other.positions
+            self.wrote_at |= other.wrote_at
+            self.in_doubt |= other.in_doubt
+            self._has_changed()
 
     def forget(self, aliases: "set[str]") -> None:
         """What is known of aliases was about other servers."""
@@ -104,6 +167,7 @@ class Scope:
                 self.positions.pop(alias, None)
                 self.wrote_at.pop(alias, None)
                 self.in_doubt.pop(alias, None)
+            self._has_changed()
 
 
 _NOWHERE: Final = Position(0, 0)
@@ -157,21 +221,15 @@ def pinned(alias: str) -> Generator[Scope, None, None]:
     if running is PROCESS:
         # Pinning everybody is not meant; but what the process has written counts in here, too.
         with scope() as made:
-            made.positions |= PROCESS.positions
-            made.wrote_at |= PROCESS.wrote_at
-            made.in_doubt |= PROCESS.in_doubt
+            made.begin_with(PROCESS)
             with pinned(alias):
                 yield made
         return
-    running.pins[alias] = running.pins.get(alias, 0) + 1
+    running.pin(alias)
     try:
         yield running
     finally:
-        left = running.pins[alias] - 1
-        if left:
-            running.pins[alias] = left
-        else:
-            del running.pins[alias]
+        running.unpin(alias)
 
 
 def after_fork() -> None:

@@ -115,7 +115,10 @@ async def _run_in(  # noqa: PLR0917 - ours alone
     total.add(await complete(*asked_for(asked, first[:1], 0)))
     feed: Feed | CopyFeed | None = None
     if insert is not None:
-        feed = await feed_of(transaction, asked, total, insert, has_it=has_it, is_plain=is_plain)
+        ordinary = Feed(transaction, asked, total, has_it=True)
+        feed = await feed_of(
+            transaction, asked, total, insert, feed=ordinary, has_it=has_it, is_plain=is_plain
+        )
     feed = feed or Feed(transaction, asked, total, has_it=has_it)
     try:
         for batch in (first[1:], second):

@@ -234,14 +234,16 @@ def note_place(error: DatabaseError, relation: str | None, first_set: int | None
     line = next((each for each in (error.context or "").splitlines() if each.startswith(begin)), None)
     if line is None:
         return
-    error.add_note(line)
-    number = _NUMBER.search(line, len(begin))
-    if relation is not None and number is not None:
-        index = int(number[0]) - 1
-        if first_set is None:
-            error.add_note(f"in record {index}, counted from 0")
-        else:
-            error.add_note(f"in set {first_set + index} of execute_many, counted from 0")
+    if first_set is None:
+        error.add_note(line)
+    number = None if relation is None else _NUMBER.search(line, len(begin))
+    if number is None or not int(number[0]):
+        return  # no records, or it has read none yet
+    index = int(number[0]) - 1
+    if first_set is None:
+        error.add_note(f"in record {index}, counted from 0")
+    else:
+        error.add_note(f"in set {first_set + index} of execute_many, counted from 0")
 
 
 def rows_text(text: CopyText) -> str:

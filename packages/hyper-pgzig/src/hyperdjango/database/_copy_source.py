@@ -86,7 +86,7 @@ def pieces(data: Data) -> Iterator[Piece]:
     if _is_whole(data):
         yield from _slices(data)
     elif isinstance(data, Readable):
-        while piece := data.read(PIECE_SIZE):
+        while piece := _come(data.read(PIECE_SIZE)):
             yield from _slices(piece)
     elif isinstance(data, Iterable):
         for each in data:
@@ -113,12 +113,23 @@ async def pieces_async(data: Data) -> AsyncGenerator[Piece, None]:
             yield piece
 
 
+def _come(read: Any) -> Any:
+    """Return what a file has given. None is not its end: what follows would be missing without a word.
+
+    Raises:
+        BlockingIOError: The file does not block and has nothing now.
+    """
+    if read is None:
+        raise BlockingIOError("the file has nothing to read now, and COPY cannot wait for it")
+    return read
+
+
 async def _read(file: Readable) -> Any:
     if isinstance(file, (io.BytesIO, io.StringIO)) or inspect.iscoroutinefunction(file.read):
         outcome = file.read(PIECE_SIZE)
     else:
         outcome = await asyncio.to_thread(file.read, PIECE_SIZE)
-    return await outcome if inspect.isawaitable(outcome) else outcome
+    return _come(await outcome if inspect.isawaitable(outcome) else outcome)
 
 
 def write(file: Any, part: bytes, *, is_text: bool) -> Any:

@@ -25,7 +25,8 @@ _PART: Final = re.compile(_NAME, re.ASCII)
 _NAME_SIZE_MAX: Final = 63
 
 # $1: the table, as the text names it. $2: the columns that get values. A function called by an expression
-# can do anything; `nextval`, `now` and what is no call are the same for both.
+# can do anything, and so can an operator that somebody has made; `nextval`, `now` and what is no call are the
+# same for both. On PostgreSQL's own functions and operators nothing is said to depend.
 CHECK: Final = r"""
 SELECT n.nspname, c.relname
 FROM pg_catalog.pg_class c
@@ -43,6 +44,18 @@ WHERE c.oid = $1::pg_catalog.text::pg_catalog.regclass
     WHERE i.indrelid = c.oid
       AND (pg_catalog.pg_get_expr(i.indexprs, i.indrelid) ~ '[\w"]\('
            OR pg_catalog.pg_get_expr(i.indpred, i.indrelid) ~ '[\w"]\('))
+  AND coalesce(pg_catalog.pg_get_partition_constraintdef(c.oid), '') !~ '[\w"]\('
+  AND NOT EXISTS (
+    SELECT
+    FROM pg_catalog.pg_depend d
+    WHERE d.refclassid IN ('pg_catalog.pg_operator'::pg_catalog.regclass, 'pg_catalog.pg_proc'::pg_catalog.regclass)
+      AND (
+        (d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid IN (
+          SELECT i.indexrelid FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid))
+        OR (d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND d.objid IN (
+          SELECT o.oid FROM pg_catalog.pg_constraint o WHERE o.conrelid = c.oid))
+        OR (d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.objid IN (
+          SELECT f.oid FROM pg_catalog.pg_attrdef f WHERE f.adrelid = c.oid))))
   AND NOT EXISTS (
     SELECT
     FROM pg_catalog.pg_attribute a

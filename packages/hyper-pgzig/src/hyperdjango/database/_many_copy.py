@@ -1,21 +1,26 @@
 """`execute_many(…, copy=True)`: the sets behind the first as records of COPY, where that does the same.
 
-What the binary format cannot take, as a str that the server would parse, goes as an ordinary set, so a set is
-refused here for the reasons for which it is refused otherwise. Each batch is a COPY of its own: between two
-of them nothing is under way, and other statements of the block may run.
+What the binary format cannot take, as a str that the server would parse, goes as an ordinary set. Each batch
+is a COPY of its own, in a savepoint: between two of them nothing is under way, and other statements of the
+block may run. Where the backend refuses a batch for what is in it, that is undone, and its sets go as
+ordinary ones. For COPY finds what is wrong in another order, unique keys after the checks of many rows and
+references after all rows, and does not always say where.
 """
 # A part of both faces, which uses what nobody else should:
 # pyright: reportPrivateUsage=false
 
-from contextlib import nullcontext
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from hyperdjango.database import _async_copy, _copyable, _shape, _sync_copy
 from hyperdjango.database._batches import asked_for
+from hyperdjango.database.errors import DatabaseError
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
+    from hyperdjango.database._async_many import Feed
     from hyperdjango.database._batches import Asked, Batch, Total
     from hyperdjango.database._copy import Table
     from hyperdjango.database._copyable import Insert
@@ -23,10 +28,14 @@ if TYPE_CHECKING:
     from hyperdjango.database._pinned import Pinned
     from hyperdjango.database._sync_blocks import SyncBlocks
     from hyperdjango.database._sync_many import Block
+    from hyperdjango.database._sync_many import Feed as SyncFeed
     from hyperdjango.database.transaction import Transaction
 
 # Sets that are gathered for one COPY, where nothing else can run while they are.
 GATHERED: Final = 5000
+
+# Data exceptions, violations of constraints, exceeded limits of rows: classes of SQLSTATEs.
+_ABOUT_ROWS: Final = {"22", "23", "54"}
 
 
 class Copied:
@@ -49,8 +58,26 @@ class Copied:
         gathered, self._gathered = tuple(self._gathered), []
         return gathered
 
-    def rest(self, batch: "Batch", request: "native.Request") -> "Batch":
-        """Count in what was copied, and return what was not."""
+    @contextmanager
+    def guarded(self, pinned: "Pinned") -> Generator[None, None, None]:
+        """Put a savepoint around the COPY of a batch. Where the backend refuses its rows, go on without it."""
+        savepoint = pinned.enter(None)
+        try:
+            yield
+        except BaseException as error:
+            # What other tasks have given to `on_commit` meanwhile is not undone with it.
+            callbacks = list(pinned.callbacks)
+            pinned.leave(savepoint, failed=True)
+            pinned.callbacks[:] = callbacks
+            if not isinstance(error, DatabaseError) or (error.sqlstate or "")[:2] not in _ABOUT_ROWS:
+                raise
+        else:
+            pinned.leave(savepoint, failed=False)
+
+    def rest(self, batch: "Batch", request: "native.Request | None") -> "Batch":
+        """Count in what was copied, and return what was not. `request`: None of a batch that was refused."""
+        if request is None:
+            return batch
         self.total.add_copied(request)
         return batch[request.records :]
 
@@ -61,10 +88,14 @@ async def feed_of(
     total: "Total",
     insert: "Insert",
     *,
+    feed: "Feed",
     has_it: bool,
     is_plain: bool,
 ) -> "CopyFeed | None":
-    """Return what feeds the sets behind the first to COPY; None: that is not sure to be the same."""
+    """Return what feeds the sets behind the first to COPY; None: that is not sure to be the same.
+
+    `feed`: takes ordinary sets while the caller has the connection.
+    """
     complete = transaction.complete_alone if has_it else transaction.complete
     looked_up = await complete(*_check(insert), None)
     row = looked_up.result()
@@ -74,7 +105,8 @@ async def feed_of(
     described = await transaction.describe(table.describing(), has_it=has_it)
     if not described.binary_records:
         return None
-    return CopyFeed(transaction, Copied(asked, total, table, described), has_it=has_it, is_plain=is_plain)
+    copied = Copied(asked, total, table, described)
+    return CopyFeed(transaction, copied, feed, has_it=has_it, is_plain=is_plain)
 
 
 def _check(insert: "Insert") -> tuple[str, tuple[object, ...], int, Any, bool, None]:
@@ -84,9 +116,12 @@ def _check(insert: "Insert") -> tuple[str, tuple[object, ...], int, Any, bool, N
 class CopyFeed:
     """As `_async_many.Feed`, by COPY."""
 
-    def __init__(self, transaction: "Transaction", copied: Copied, *, has_it: bool, is_plain: bool) -> None:
+    def __init__(
+        self, transaction: "Transaction", copied: Copied, feed: "Feed", *, has_it: bool, is_plain: bool
+    ) -> None:
         self._transaction = transaction
         self._copied = copied
+        self._feed = feed
         self._has_it = has_it
         self._count_max = GATHERED if is_plain else 1
 
@@ -113,13 +148,15 @@ class CopyFeed:
             return
         copied, transaction = self._copied, self._transaction
         async with self._alone():
-            request = await _async_copy.copy_batch(
-                transaction.slot, copied.table, batch, copied.described, copied.total.sets
-            )
+            request: native.Request | None = None
+            with copied.guarded(transaction):
+                request = await _async_copy.copy_batch(
+                    transaction.slot, copied.table, batch, copied.described, copied.total.sets
+                )
             rest = copied.rest(batch, request)
             if rest:
-                arguments = asked_for(copied.asked, rest, copied.total.sets)
-                copied.total.add(await transaction.complete_alone(*arguments))
+                await self._feed.send(rest)
+                await self._feed.finish()
 
 
 def blocking_feed_of(  # noqa: PLR0917 - ours alone
@@ -128,6 +165,7 @@ def blocking_feed_of(  # noqa: PLR0917 - ours alone
     asked: "Asked",
     total: "Total",
     insert: "Insert",
+    feed: "SyncFeed",
     deadline: float | None,
 ) -> "SyncCopyFeed | None":
     """As `feed_of`, for the blocking face."""
@@ -138,16 +176,19 @@ def blocking_feed_of(  # noqa: PLR0917 - ours alone
     described = _sync_copy.describe(block, table.describing(), deadline)
     if not described.binary_records:
         return None
-    return SyncCopyFeed(face, block, Copied(asked, total, table, described), deadline)
+    return SyncCopyFeed(face, block, Copied(asked, total, table, described), feed, deadline)
 
 
 class SyncCopyFeed:
     """As `_sync_many.Feed`, by COPY."""
 
-    def __init__(self, face: "SyncBlocks", pinned: "Pinned", copied: Copied, deadline: float | None) -> None:
+    def __init__(
+        self, face: "SyncBlocks", block: "Block", copied: Copied, feed: "SyncFeed", deadline: float | None
+    ) -> None:
         self._face = face
-        self._pinned = pinned
+        self._block = block
         self._copied = copied
+        self._feed = feed
         self._deadline = deadline
 
     def send(self, batch: "Batch") -> bool:
@@ -165,18 +206,25 @@ class SyncCopyFeed:
         self._send(self._copied.take())
 
     def abandon(self) -> None:
-        """Nothing is under way: the block undoes what was done."""
+        """The call has ended otherwise, and the block will undo what it did."""
+        self._feed.abandon()
 
     def _send(self, batch: "Batch") -> None:
         if not batch:
             return
         copied = self._copied
-        self._pinned.check_usable()
-        request = _sync_copy.copy_batch(
-            self._pinned.slot, copied.table, batch, copied.described, copied.total.sets, self._deadline
-        )
+        self._block.check_usable()
+        request: native.Request | None = None
+        with copied.guarded(self._block):
+            request = _sync_copy.copy_batch(
+                self._block.slot, copied.table, batch, copied.described, copied.total.sets, self._deadline
+            )
         rest = copied.rest(batch, request)
-        if rest:
-            sql, sets, shape, target, first, first_set, _ = asked_for(copied.asked, rest, copied.total.sets)
-            arguments = (sql, sets, shape, target, first, first_set)
-            copied.total.add(self._face._in_transaction(self._pinned, arguments, self._deadline))
+        if not rest:
+            return
+        if self._feed.send(rest):
+            self._feed.finish()
+            return
+        sql, sets, shape, target, first, first_set, _ = asked_for(copied.asked, rest, copied.total.sets)
+        arguments = (sql, sets, shape, target, first, first_set)
+        copied.total.add(self._face._in_transaction(self._block, arguments, self._deadline))

@@ -106,10 +106,11 @@ class SyncBulk(SyncBlocks):
         sql, shape, target = asked
         transaction = self._current.get()
         assert transaction is not None
+        ordinary = Feed(transaction, asked, total, deadline)
         feed: Feed | SyncCopyFeed | None = None
         if insert is not None:
-            feed = blocking_feed_of(self, transaction, asked, total, insert, deadline)
-        feed = feed or Feed(transaction, asked, total, deadline)
+            feed = blocking_feed_of(self, transaction, asked, total, insert, ordinary, deadline)
+        feed = feed or ordinary
         try:
             for batch in batches:
                 if batch and not feed.send(batch):

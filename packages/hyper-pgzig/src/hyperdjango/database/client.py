@@ -90,7 +90,11 @@ class Database(AsyncBulk):
 
         PostgreSQL docs: sql-notify.
         """
-        await self.query_val(NOTIFY_SQL, check_channel(channel), payload, timeout=timeout)
+        args = (check_channel(channel), payload)
+        with watched(self, "notify", NOTIFY_SQL, parameters_count=2) as watch:
+            request = await self._complete(NOTIFY_SQL, args, _shape.VALUE, None, True, None, timeout, watch)
+            watch.heard(request)
+            request.result()
 
     async def register_codec(
         self,

@@ -26,6 +26,7 @@ except ImportError as missing:
 
 from hyperdjango.database import __version__
 from hyperdjango.database._otel_metrics import Meters
+from hyperdjango.database._redacting import without_constants
 from hyperdjango.database._statements import is_script
 from hyperdjango.database._summary import summary_of
 from hyperdjango.database._watching import QueryEvent
@@ -64,8 +65,8 @@ def instrument(
         db: A Database or SyncDatabase; the calls of both faces of its pool are reported.
         tracer_provider: None is the global one.
         meter_provider: None is the global one.
-        capture_query_text: Whether spans have `db.query.text`: no values of parameters, but the constants
-            that were written into the text.
+        capture_query_text: Whether spans have `db.query.text`: no values of parameters, and of a text
+            without parameters no constants either.
         capture_transactions: Whether the begin and the end of transaction blocks are reported, too.
         pool_name: What `db.client.connection.pool.name` says; None is the database's alias, else
             `host:port/dbname`. Where two pools go to the same place their names should differ.
@@ -138,12 +139,21 @@ class _Watcher:
         """Return what only the span has: too many different values for a metric."""
         details: Attributes = {}
         if self._captures_text:
-            details[db_attributes.DB_QUERY_TEXT] = event.sql
+            details[db_attributes.DB_QUERY_TEXT] = _text_of(event)
         if event.batch_size is not None and event.batch_size != 1:
             details[db_attributes.DB_OPERATION_BATCH_SIZE] = event.batch_size
         if event.operation == "SELECT" and event.error is None:
             details[DB_RESPONSE_RETURNED_ROWS] = event.rows
         return details
+
+
+def _text_of(event: QueryEvent) -> str:
+    """Return the text as it may be told. Whoever uses parameters has no data among the constants.
+
+    OpenTelemetry: semantic conventions, "Sanitization of `db.query.text`".
+    """
+    is_parameterized = event.parameters_count and event.call != "pipeline"  # where others may have none
+    return event.sql if is_parameterized else without_constants(event.sql)
 
 
 def attributes_of(event: QueryEvent) -> Attributes:

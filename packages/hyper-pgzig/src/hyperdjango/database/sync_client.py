@@ -56,7 +56,12 @@ class SyncDatabase(SyncBulk):
 
     def notify(self, channel: str, payload: str = "", *, timeout: float | None = None) -> None:
         """Notify all who listen to a channel; as `Database.notify`."""
-        self.query_val(NOTIFY_SQL, check_channel(channel), payload, timeout=timeout)
+        args = (check_channel(channel), payload)
+        deadline = deadline_after(time.monotonic(), timeout)
+        with watched(self, "notify", NOTIFY_SQL, parameters_count=2) as watch:
+            request = self._complete(NOTIFY_SQL, args, _shape.VALUE, None, True, None, deadline, watch)
+            watch.heard(request)
+            request.result()
 
     def register_codec(
         self,
