@@ -151,7 +151,7 @@ class ReplicaSet:
             nodes,
             reason,
             known,
-            None if len(nodes) > 1 else self.database_of(nodes[0]),
+            self.database_of(nodes[0]) if len(nodes) == 1 else None,
             is_usual=reason is REPLICA and primary not in nodes,
         )
 
