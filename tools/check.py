@@ -22,6 +22,7 @@ import check_contract
 import check_generated
 import check_layers
 import check_packages
+import check_typed_outside
 import merged_tree
 import release
 
@@ -104,7 +105,7 @@ def types() -> bool:
                 path,
             ]
             fine &= merged_tree.run_mapped(command, environment={"MYPYPATH": search})
-    return fine
+    return check_typed_outside.main() and fine
 
 
 def pyright() -> bool:

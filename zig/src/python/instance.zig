@@ -66,11 +66,33 @@ fn clear(object: *Object) callconv(.c) c_int {
 }
 
 fn setAttribute(object: *Object, name: *Object, value: ?*Object) callconv(.c) c_int {
-    if (py.PyObject_GenericSetAttr(object, name, value) < 0) return -1;
+    if (py.PyObject_GenericSetAttr(object, name, value) < 0) {
+        if (value != null and py.PyErr_ExceptionMatches(py.PyExc_AttributeError) != 0) explainRefusal(object, name);
+        return -1;
+    }
     py.hd_track(object); // what it holds now may lead back to it
     if (py.hd_is_private(name) != 0) return 0;
     noteChange(object, name, value != null) catch return -1;
     return 0;
+}
+
+/// The class knows its names, and says in `_refused(name, error)` which was meant: it returns the error to raise.
+fn explainRefusal(object: *Object, name: *Object) void {
+    const refusal = py.hd_take_exception() orelse return;
+    const explained = explain(object, name, refusal) orelse {
+        py.PyErr_Clear(); // whatever is wrong with the explanation, the refusal stands
+        py.PyErr_SetObject(@ptrCast(py.hd_type(refusal)), refusal);
+        return py.decref(refusal);
+    };
+    defer py.decref(explained);
+    py.decref(refusal);
+    py.PyErr_SetObject(@ptrCast(py.hd_type(explained)), explained);
+}
+
+fn explain(object: *Object, name: *Object, refusal: *Object) ?*Object {
+    const method = py.PyObject_GetAttrString(object, "_refused") orelse return null;
+    defer py.decref(method);
+    return py.PyObject_CallFunctionObjArgs(method, name, refusal, @as(?*Object, null));
 }
 
 /// An attribute that was deleted has no value to be saved.

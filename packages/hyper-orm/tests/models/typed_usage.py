@@ -5,24 +5,35 @@
 ignore that nothing needs is an error itself.
 """
 
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
+from enum import StrEnum
+from ipaddress import IPv4Address
 from typing import Annotated, Any, Self, assert_type
 
 from hyperdjango.dataloader import DataLoader
 from hyperdjango.models import (
+    Count,
     F,
     Field,
     ForeignKey,
+    Jsonb,
     Manager,
     ManyToMany,
     MaxLen,
     Model,
+    MultiRange,
     OneToOne,
+    Param,
+    Prefetch,
     Q,
     QuerySet,
+    Range,
     Related,
     RelatedOne,
+    SmallInt,
+    VectorSize,
+    Version,
 )
 from hyperdjango.models.relations import RelatedSet
 
@@ -63,6 +74,52 @@ class Book(Model):
     tags = ManyToMany[Tag]()
 
     objects = BookManager()
+
+
+class Binding(StrEnum):
+    HARD = "hard"
+
+
+class Sample(Model):
+    """The kinds of columns; its target comes later."""
+
+    book: ForeignKey["Later"]
+    book_id: int = Field(init=False)
+    small: Annotated[int, SmallInt]
+    binding: Binding
+    words: list[str] = Field(default_factory=list)
+    data: Jsonb[dict[str, int]] = Field(default_factory=dict)
+    sold: Range[date] | None = None
+    free: MultiRange[int] | None = None
+    embedding: Annotated[list[float], VectorSize(3)] = Field(default_factory=list)
+    address: IPv4Address | None = None
+    made: datetime = Field(db_default="now()", init=False)
+    version: Version = 1
+
+
+class Later(Model):
+    samples = Related["Sample"]()
+
+
+def columns(later: Later) -> None:
+    sample = Sample(book=later, small=3, binding=Binding.HARD, embedding=[1.0])
+    assert_type(sample.book, Later)
+    assert_type(sample.small, int)
+    assert_type(sample.binding, Binding)
+    assert_type(sample.words, list[str])
+    assert_type(sample.data, dict[str, int])
+    assert_type(sample.sold, Range[date] | None)
+    assert_type(sample.free, MultiRange[int] | None)
+    assert_type(sample.embedding, list[float])
+    assert_type(sample.address, IPv4Address | None)
+    assert_type(sample.made, datetime)
+    assert_type(sample.version, int)
+    Sample(book=later, small="3", binding=Binding.HARD)  # type: ignore[arg-type]
+    Sample(book=later, small=3, binding="hard")  # type: ignore[arg-type]
+    Sample(book=later, small=3, binding=Binding.HARD, data={"a": "b"})  # type: ignore[dict-item]
+    Sample(book=later, small=3, binding=Binding.HARD, made=datetime.now())  # type: ignore[call-arg]
+    Sample(book_id=3, small=3, binding=Binding.HARD)  # type: ignore[call-arg]
+    sample.words = "x"  # type: ignore[assignment]
 
 
 def constructors(author: Author) -> None:
@@ -123,6 +180,33 @@ async def querysets() -> None:
     Author.objects.fliter(name="x")  # type: ignore[attr-defined]
     await Author.objects.values_list("name", flat=True, named=True)  # type: ignore[call-overload]
     Author.objects[3]  # type: ignore[index]
+
+
+async def more_of_querysets(author: Author, book: Book) -> None:
+    assert_type(await author.books.filter(title="x"), list[Book])
+    assert_type(await author.books.create(title="x"), Book)
+    assert_type(await Author.objects.update_or_create(name="x"), tuple[Author, bool])
+    assert_type(await Author.objects.raw("SELECT 1"), list[Author])
+    assert_type(await Author.objects.dates("born", "year"), list[date])
+    assert_type(await Author.objects.union(Author.objects.none()), list[Author])
+    assert_type(await Author.objects.annotate(n=Count("books")).distinct("name"), list[Author])
+    assert_type(await Author.objects.filter(name=Param("name")).prepare()(name="x"), list[Author])
+    assert_type((await Author.objects.order_by("name").page(size=3)).items, list[Author])
+    assert_type(Author.objects.filter(name="x").to_sql(), tuple[str, tuple[Any, ...]])
+    assert_type((await Book.objects.bulk_create([book])).inserted, list[bool])
+    assert_type(await Book.objects.bulk_update([book], ["title"]), int)
+    assert_type(await author.delete(), int)
+    async for piece in Author.objects.stream_json():
+        assert_type(piece, bytes)
+    for fetched in await Author.objects.prefetch_related(Prefetch("books", Book.objects.cheap())):
+        assert_type(fetched, Author)
+    Author.objects.with_cte("x", 3)  # type: ignore[arg-type]
+    Author.objects.select_for_update(nowiat=True)  # type: ignore[call-arg]
+    Author.objects.using(3)  # type: ignore[arg-type]
+    Author.objects.limit("x")  # type: ignore[arg-type]
+    Author.objects.dates("born", "yaer")  # type: ignore[arg-type]
+    Prefetch(3)  # type: ignore[arg-type]
+    F(3)  # type: ignore[arg-type]
 
 
 async def custom_managers() -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 import pytest
 from bookshop import models as shop
 from django.core.exceptions import ObjectDoesNotExist
+from django.db.transaction import TransactionManagementError
 from hyperdjango.models import FieldError, NotLoaded, OnDelete, QuerySet, StaleObject, ValidationError
 
 from oracle.compare import Case
@@ -42,6 +43,33 @@ def test_an_aggregate_of_the_rows_own_columns_is_refused(ours: Ours, theirs: The
     assert theirs.run(lambda m: m.Genre.objects.annotate(x=m.Max("name")).filter(pk=1))[0].x == "fiction"
     with pytest.raises(FieldError, match=r"values\(…\) before it"):
         ours.Genre.objects.annotate(x=ours.Max("name"))
+
+
+@row("An order or a condition on what the rows of a group do not share")
+def test_what_the_rows_of_a_group_do_not_share_is_refused(ours: Ours, theirs: Theirs) -> None:
+    def counted(m: Any) -> Any:
+        return m.Book.objects.order_by().values("binding").annotate(n=m.Count("pk"))
+
+    assert len(theirs.run(counted)) == 3
+    assert len(theirs.run(lambda m: counted(m).order_by("genre"))) > 3
+    with pytest.raises(FieldError, match="grouped by binding"):
+        counted(ours).order_by("genre")
+    with pytest.raises(FieldError, match="grouped by binding"):
+        counted(ours).filter(ours.Q(n=1) | ours.Q(pages=1))
+
+
+@row('A value of another class in a lookup: `filter(pages="300")`')
+def test_a_value_of_another_class_is_refused(ours: Ours, theirs: Theirs) -> None:
+    theirs.run(lambda m: m.Book.objects.filter(pages="300"))
+    with pytest.raises(FieldError, match="pages is compared with str"):
+        ours.Book.objects.filter(pages="300")
+
+
+@row("`select_for_update()` outside of a transaction")
+def test_rows_are_locked_for_a_statement(ours: Ours, theirs: Theirs) -> None:
+    with pytest.raises(TransactionManagementError):
+        theirs.run(lambda m: m.Genre.objects.select_for_update().filter(pk=1))
+    assert [genre.id for genre in ours.run(lambda m: m.Genre.objects.select_for_update().filter(pk=1))] == [1]
 
 
 @row("`filter()` by a window function")
@@ -171,8 +199,9 @@ def test_save_of_a_new_instance_inserts(ours: Ours) -> None:
 
 @row("Wrong values in `save()`")
 def test_wrong_values_are_not_sent(ours: Ours) -> None:
-    with pytest.raises(ValidationError, match="name"):
-        ours.undone(lambda m: m.Genre(name="x" * 51).save(), lambda m: m.Genre.objects.count())
+    for name in ("x" * 51, 3):
+        with pytest.raises(ValidationError, match="name"):
+            ours.undone(lambda m: m.Genre(name=name).save(), lambda m: m.Genre.objects.count())  # noqa: B023 - at once
 
 
 @row("Columns with a fixed set of values")

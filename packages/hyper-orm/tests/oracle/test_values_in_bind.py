@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import pytest
 from hyperdjango.database import Database, DatabaseError, set_db
-from hyperdjango.models import Manager, Model
+from hyperdjango.models import Manager, Model, QuerySet, RelatedSet, prefetch_related_objects
 from hyperdjango.models._loader import batch_of
+from hyperdjango.models._scatter import Scattered
 
 from oracle.sides import Ours
 from oracle.tap import Tap
@@ -111,18 +112,35 @@ METHODS: Final[dict[str, Use]] = {
     "values_list": lambda m: m.Genre.objects.values_list(m.Concat("name", m.Value(MARKER))),
     "save": saved,
     "load": loaded,
+    "refresh": lambda m: m.Country.ref(MARKER).refresh(),
+    "refresh_from_db": lambda m: m.Country.ref(MARKER).refresh_from_db(),
+}
+# What the sets of related rows have of their own; their rows are found by the key of the instance.
+RELATED: Final[dict[str, Use]] = {
+    "add": lambda m: m.Country.ref(MARKER).authors.add(m.Author.ref(1)),
+    "clear": lambda m: m.Country.ref(MARKER).authors.clear(),
+    "create": lambda m: m.Genre.ref(1).children.create(name=MARKER),
+    "get_or_create": lambda m: m.Genre.ref(1).children.get_or_create(name=MARKER),
+    "remove": lambda m: m.Country.ref(MARKER).authors.remove(m.Author.ref(1)),
+    "set": lambda m: m.Country.ref(MARKER).authors.set([m.Author.ref(1)]),
+}
+SCATTERED: Final[dict[str, Use]] = {
+    "aggregate": lambda m: found(m).scatter().aggregate(n=m.Count("id")),
+    "count": lambda m: found(m).scatter().count(),
+    "delete": lambda m: found(m).scatter().delete(),
+    "exists": lambda m: found(m).scatter().exists(),
+    "first": lambda m: found(m).scatter().first(),
+    "get": lambda m: m.Genre.objects.scatter().get(name=MARKER),
+    "iterator": lambda m: each(found(m).scatter().iterator()),
+    "update": lambda m: m.Genre.objects.filter(pk=1).scatter().update(name=MARKER),
 }
 # What sends nothing.
-SILENT: Final = (
-    {"bound", "get_queryset", "key", "model", "params", "resolve", "to_sql"}
-    | {
-        name
-        for name in dir(Model)
-        if name.startswith(("before_", "after_", "model_"))
-        or name in {"c", "objects", "pk", "ref", "DoesNotExist", "MultipleObjectsReturned"}
-    }
-    | {"refresh", "refresh_from_db"}
-)
+SILENT: Final = {"bound", "get_queryset", "key", "model", "params", "resolve", "to_sql"} | {
+    name
+    for name in dir(Model)
+    if name.startswith(("before_", "after_", "model_"))
+    or name in {"c", "objects", "pk", "ref", "DoesNotExist", "MultipleObjectsReturned"}
+}
 TEXT_LOOKUPS: Final = (
     "exact", "iexact", "contains", "icontains", "startswith", "istartswith", "endswith", "iendswith", "regex", "iregex",
     "gt", "gte", "lt", "lte",
@@ -133,7 +151,34 @@ def looked_up(lookup: str) -> Use:
     return lambda m: m.Book.objects.filter(**{f"title__{lookup}": CORE})
 
 
+async def paged(m: Any) -> None:
+    """The cursor of a page has the values of its last row in it."""
+    await m.Genre.objects.bulk_create([m.Genre(name=f"{MARKER}{n}") for n in range(2)])
+    page = await m.Genre.objects.filter(name__gte="x'm").order_by("name").page(size=1)
+    await m.Genre.objects.order_by("name").page(after=page.next)
+
+
 SHAPES: Final[dict[str, Use]] = {
+    "a page behind another": paged,
+    "rows of an instance": lambda m: m.Country.ref(MARKER).authors.filter(name="x"),
+    "delete of an instance": lambda m: m.Country.ref(MARKER).delete(),
+    "rows for instances": lambda m: prefetch_related_objects([m.Country.ref(MARKER)], "authors"),
+    "a recursive common table": lambda m: m.Genre.objects.with_cte(
+        "tree",
+        found(m).values("id"),
+        on={"id": "id"},
+        recursive=m.Genre.objects.with_cte("tree", found(m).values("id"), on={"parent": "id"})
+        .filter(name__gt=MARKER)
+        .values("id"),
+    ),
+    "rows of all shards": lambda m: each(found(m).scatter()),
+    "a member of an enum": lambda m: m.Book.objects.filter(binding__contains=MARKER),
+    "a condition on groups": lambda m: (
+        m.Book.objects.order_by()
+        .values("genre__name")
+        .annotate(n=m.Count("pk"))
+        .filter(m.Q(n=2) | m.Q(genre__name=MARKER))
+    ),
     **{f"lookup {one}": looked_up(one) for one in TEXT_LOOKUPS},
     "lookup in": lambda m: m.Book.objects.filter(title__in=[MARKER, "b"]),
     "lookup range": lambda m: m.Book.objects.filter(title__range=(MARKER, "z")),
@@ -207,7 +252,15 @@ async def used(side: Ours, use: Use) -> None:
         await transaction.__aexit__(KeyError, KeyError(), None)
 
 
-@pytest.mark.parametrize("use", [pytest.param(use, id=name) for name, use in {**METHODS, **SHAPES}.items()])
+EVERY: Final = {
+    **METHODS,
+    **SHAPES,
+    **{f"related {name}": use for name, use in RELATED.items()},
+    **{f"scattered {name}": use for name, use in SCATTERED.items()},
+}
+
+
+@pytest.mark.parametrize("use", [pytest.param(use, id=name) for name, use in EVERY.items()])
 def test_a_value_is_in_bind_alone(runner: asyncio.Runner, tapped: tuple[Tap, Database], use: Use) -> None:
     tap, database = tapped
     tap.messages.clear()
@@ -224,6 +277,12 @@ def test_a_value_is_in_bind_alone(runner: asyncio.Runner, tapped: tuple[Tap, Dat
 def test_every_public_method_is_tried() -> None:
     public = {name for owner in (Manager, Model) for name in dir(owner) if not name.startswith("_")}
     assert public - SILENT == set(METHODS)
+    own = {name for name in vars(RelatedSet) if not name.startswith("_")} - {"is_loaded"}
+    assert own == set(RELATED)
+    assert {name for name in dir(RelatedSet) if not name.startswith("_")} - own - {"is_loaded"} <= set(
+        dir(QuerySet)
+    )
+    assert {name for name in dir(Scattered) if not name.startswith("_")} == set(SCATTERED)
 
 
 QUERIES: Final = {name: use for name, use in {**METHODS, **SHAPES}.items() if name != "prefetch_related"}

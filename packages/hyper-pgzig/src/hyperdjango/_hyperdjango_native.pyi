@@ -19,14 +19,14 @@ from typing import (
 
 from typing_extensions import disjoint_base
 
-_I = TypeVar("_I", bound=Instance)
+_I = TypeVar("_I", bound=_Instance)
 _D = TypeVar("_D")
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
 _Converter: TypeAlias = dict[Any, Any] | Callable[[Any], Any] | None
 _Column: TypeAlias = tuple[MemberDescriptorType | str | None, _Converter]
 _Node: TypeAlias = tuple[
-    type[Instance], int, MemberDescriptorType | None, tuple[_Column, ...], tuple[int, ...]
+    type[_Instance], int, MemberDescriptorType | None, tuple[_Column, ...], tuple[int, ...]
 ]
 
 API_VERSION: Final[int]
@@ -187,6 +187,14 @@ class ArrowRows:
     def finish(self) -> bytes: ...  # the end of the COPY's data
 
 # No `__new__` here: it takes any arguments and looks at none, and checkers go by the subclass's `__init__`.
+@type_check_only
+class _Instance(Protocol):
+    """What an Instance is to the functions here; the models' package has a class of its own to tell checkers of."""
+
+    _origin: Origin | None
+    _changed: set[str] | None
+    _extra: dict[str, Any] | None
+
 @disjoint_base
 class Instance:
     """The base of all models. Setting an attribute writes down its name, unless that begins with "_"."""
@@ -195,15 +203,15 @@ class Instance:
     _changed: set[str] | None
     _extra: dict[str, Any] | None  # values that are in no slot
 
-def set_slot(instance: Instance, descriptor: MemberDescriptorType, value: object, /) -> None: ...
+def set_slot(instance: _Instance, descriptor: MemberDescriptorType, value: object, /) -> None: ...
 def fill(
-    instance: Instance,
+    instance: _Instance,
     descriptors: tuple[MemberDescriptorType, ...],
     values: tuple[object, ...] | list[object],
     /,
 ) -> None: ...
 def construct(
-    instance: Instance,
+    instance: _Instance,
     values: dict[str, Any],
     setters: dict[str, Any],  # a slot, or what is called with the instance and the value
     defaults: tuple[tuple[str, str | None, MemberDescriptorType, Any, Any], ...],
@@ -229,7 +237,7 @@ def rows_of_each(
     rows: list[_D], column: str | int, keys: list[Any], fold: Callable[[Any], Any] | None, /
 ) -> list[list[_D]]: ...
 def quicken(
-    cls: type[Instance], /
+    cls: type[_Instance], /
 ) -> None: ...  # its `__getattr__` is no burden for attributes that are there
 
 @final

@@ -9,7 +9,7 @@ import sys
 from typing import Final
 
 import pytest
-from hyperdjango.database import _sqlstate, errors
+from hyperdjango.database import _advice, _sqlstate, errors
 
 # ErrorResponse of a real server (18): INSERT INTO users (email) VALUES ('a@example.org'), twice.
 UNIQUE: Final = {
@@ -169,6 +169,21 @@ def test_an_empty_or_strange_message_still_gives_an_error() -> None:
         None,
         None,
     )
+
+
+def test_a_wrong_statement_has_the_hint_of_the_first_who_knows_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str | None] = []
+
+    def nothing(error: errors.DatabaseError) -> str | None:
+        asked.append(error.sqlstate)
+        return None
+
+    monkeypatch.setattr(_advice, "advisers", [nothing, lambda _: "make it.", lambda _: "never asked"])
+    assert errors.from_fields({"C": "42P01", "M": "no table"}).hint == "make it."
+    assert errors.from_fields({"C": "42883", "M": "no function", "H": "casts"}).hint == "make it. casts"
+    assert errors.from_fields(UNIQUE).hint == UNIQUE.get("H")
+    assert errors.from_fields({"M": "no code"}).hint is None
+    assert asked == ["42P01", "42883"]
 
 
 def test_a_code_nobody_knows_is_kept() -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Generator
 from typing import TYPE_CHECKING, Any, cast
 
 from hyperdjango.database._native import native
-from hyperdjango.models import _aggregation, _compile, _steps
+from hyperdjango.models import _aggregation, _compile, _order, _steps
 from hyperdjango.models._chain import Chain, M_co, R_co
 from hyperdjango.models._routing import one_server
 from hyperdjango.models._row_statements import called
@@ -131,13 +131,13 @@ class Awaiting(Chain[M_co, R_co]):
 
     async def first(self) -> R_co | None:
         """The first row or None; by the primary key where there is no order."""
-        return await self._one(_compile.primary_key_order(self._state))
+        return await self._one(_order.primary_key_order(self._state))
 
     async def last(self) -> R_co | None:
         """The last row or None; by the primary key where there is no order."""
         if self._state.is_sliced:
             raise FieldError("last() of a sliced queryset: reverse its order before, and use first()")
-        state = _compile.primary_key_order(self._state)
+        state = _order.primary_key_order(self._state)
         return await self._one(
             next_state(state, "reverse", 0, lambda one, _: one.evolve(is_reversed=not one.is_reversed))
         )

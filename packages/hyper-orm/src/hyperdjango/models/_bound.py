@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hyperdjango.database.resolver import NOT_BOUND
 from hyperdjango.models._meta import UNSET
-from hyperdjango.models._nodes import Node, Parameter, Ref, Sql
+from hyperdjango.models._nodes import Node, Outer, Parameter, Ref, Sql
 from hyperdjango.models._outgoing import key_of_held, slot_value
 
 if TYPE_CHECKING:
@@ -83,6 +83,27 @@ def _in_node(node: Node, state: "State", column: "Column") -> "Iterator[tuple[in
                     yield value.index, True
 
 
+def has_one_row(state: "State") -> bool:
+    """Whether no two rows can be in it, by how many are wanted or by a condition on a unique column."""
+    if state.is_sliced:
+        return True
+    columns = {column for node in state.where for column in _fixed(node, state)}
+    return any(column.is_unique for column in columns) or set(state.model._table.primary_key) <= columns
+
+
+def _fixed(node: Node, state: "State") -> "Iterator[Column]":
+    """Yield the columns that have one value wherever a condition is true."""
+    match node.parts if isinstance(node, Sql) else ():
+        case (Ref() as ref, " = ", Parameter() | Outer()) if ref.source is state.root:
+            yield ref.column
+        case ("(", *inner, ")") if all(part == " AND " for part in inner[1::2]):
+            for part in inner[::2]:
+                if isinstance(part, Node):
+                    yield from _fixed(part, state)
+        case _:
+            pass
+
+
 def _is_column(ref: Ref, state: "State", column: "Column") -> bool:
     return ref.source is state.root and ref.column is column
 
@@ -107,4 +128,4 @@ def bound_in_row(instance: Any, field: str) -> object:
     return bound_in_slots(instance, field)
 
 
-__all__ = ["bound_in_row", "bound_in_slots", "bound_in_state"]
+__all__ = ["bound_in_row", "bound_in_slots", "bound_in_state", "has_one_row"]

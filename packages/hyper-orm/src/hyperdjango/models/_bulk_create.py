@@ -10,10 +10,12 @@ PostgreSQL docs: sql-insert.
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
+from hyperdjango.database import DataError
 from hyperdjango.database._native import native
 from hyperdjango.models import _bulk_copy, _in_place, _undoing, _unnest
 from hyperdjango.models._bulk_texts import Conflict, Insertion, insertion
 from hyperdjango.models._columnar import Gathered
+from hyperdjango.models._faults import fault_of
 from hyperdjango.models._meta import UNSET, Column, Table
 from hyperdjango.models._origin import Origin
 from hyperdjango.models._outgoing import writable
@@ -208,6 +210,18 @@ def _pieces(batch: _Batch, size: int) -> list[_Batch]:
 
 
 async def _run(
+    table: Table, batch: _Batch, conflict: Conflict, database: "Database"
+) -> tuple[Insertion, list[tuple[Any, ...]]]:
+    try:
+        return await _sent(table, batch, conflict, database)
+    except DataError as error:
+        fault = fault_of(error, table, batch.columns, batch.values)
+        if fault is None:
+            raise
+        raise fault from error
+
+
+async def _sent(
     table: Table, batch: _Batch, conflict: Conflict, database: "Database"
 ) -> tuple[Insertion, list[tuple[Any, ...]]]:
     text = insertion(table, batch.columns, batch.made, conflict)

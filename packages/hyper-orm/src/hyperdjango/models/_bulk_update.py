@@ -7,11 +7,13 @@ PostgreSQL docs: sql-update.
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hyperdjango.database import DataError
 from hyperdjango.database._identifiers import quote_identifier
 from hyperdjango.models import _in_place, _undoing, _unnest
 from hyperdjango.models import _row_statements as statements
 from hyperdjango.models._bulk_create import BATCH, checked_instances
 from hyperdjango.models._columnar import Gathered, gather
+from hyperdjango.models._faults import fault_of
 from hyperdjango.models._meta import UNSET, Column, Table
 from hyperdjango.models._outgoing import writable
 from hyperdjango.models.errors import FieldError, StaleObject
@@ -71,6 +73,18 @@ def _keys(table: Table, instances: list[Any]) -> list[list[Any]]:
 
 
 async def _run(
+    table: Table, columns: tuple[Column, ...], lists: list[list[Any]], database: "Database"
+) -> int:
+    try:
+        return await _sent(table, columns, lists, database)
+    except DataError as error:
+        fault = fault_of(error, table, columns, lists)
+        if fault is None:
+            raise
+        raise fault from error
+
+
+async def _sent(
     table: Table, columns: tuple[Column, ...], lists: list[list[Any]], database: "Database"
 ) -> int:
     version = statements.version_of(table)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hyperdjango.database._native import native
 from hyperdjango.models import _compile_changes
+from hyperdjango.models._faults import fault_at
 from hyperdjango.models._hydration import plan_of
 from hyperdjango.models._meta import UNSET
 from hyperdjango.models._nodes import Node, Parameter, Ref, Sql
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 NULL = Sql("NULL", type=None, is_nullable=True)
 USE = "change"
+VALUE = "value"
 
 
 class _Change(NamedTuple):
@@ -108,10 +110,7 @@ def update(chain: "Chain[Any, Any]", values: dict[str, Any]) -> "tuple[_Change, 
     key: list[Any] = []
     params: tuple[Any, ...] = ()
     for column, value in columns.items():
-        # A value of a plain column is one parameter, whatever it is: a list is an array.
-        kind, given = (
-            shape(value) if value is None or hasattr(value.__class__, "resolve") else ("value", (value,))
-        )
+        kind, given = _shape(value)
         key.append((column.name, kind))
         params += given
     return _compiled(
@@ -120,6 +119,26 @@ def update(chain: "Chain[Any, Any]", values: dict[str, Any]) -> "tuple[_Change, 
         params,
         lambda one, cursor: _compile_changes.update(one, _assignments(one, columns, cursor), _returned(one)),
     )
+
+
+def _shape(value: Any) -> tuple[Any, tuple[Any, ...]]:
+    """As `shape`; a value of a plain column is one parameter, whatever it is: a list is an array."""
+    return shape(value) if value is None or hasattr(value.__class__, "resolve") else (VALUE, (value,))
+
+
+def fault(
+    chain: "Chain[Any, Any]", change: _Change, values: dict[str, Any], sent: tuple[Any, ...], error: Exception
+) -> Exception:
+    """Return what to raise where `run` has: which of the values that `update` sets does not fit, if any."""
+    table = chain._state.model._table
+    places: dict[int, Column] = {}
+    at = len(chain._params)
+    for column, value in assigned(table, values).items():
+        kind, given = _shape(value)
+        if kind == VALUE and at in change.used:
+            places[change.used.index(at)] = column
+        at += len(given)
+    return fault_at(error, table, places, sent) or error
 
 
 def _assignments(

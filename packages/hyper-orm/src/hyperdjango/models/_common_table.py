@@ -18,12 +18,17 @@ if TYPE_CHECKING:
 
 
 def with_common_table(
-    state: State, cursor: "Cursor", name: str, other: State, on: Mapping[str, str]
+    state: State,
+    cursor: "Cursor",
+    name: str,
+    other: State,
+    on: Mapping[str, str],
+    step: State | None = None,
 ) -> State:
     """WITH name AS (…), and the join to it.
 
     Raises:
-        FieldError: The other queryset gives instances, or a name is not known.
+        FieldError: The other queryset gives instances, or a name is not known; or `step` does not go on from it.
     """
     from hyperdjango.models._compile import output_fields
     from hyperdjango.models._steps import check_alias, resolved
@@ -49,5 +54,38 @@ def with_common_table(
         pairs.append((node, source.column(theirs, f"on={{{mine!r}: {theirs!r}}}").name))
     source.pairs = tuple(pairs)
     table = CommonTable(name, other, cursor.skip(other.param_count))
+    if step is not None:
+        table = _recursive(table, step, cursor.skip(step.param_count))
     extra: dict[str, Any] = {**state.extra, name: source}
     return state.evolve(ctes=(*state.ctes, table), extra=extra)
+
+
+def _recursive(table: CommonTable, step: State, offset: int) -> CommonTable:
+    """The common table, with the rows that follow from its own."""
+    from hyperdjango.models._compile import output_fields
+
+    said = f"with_cte({table.name!r}, recursive=…)"
+    own = next((one for one in step.ctes if one.name == table.name and one.state is table.state), None)
+    if own is None:
+        raise FieldError(
+            f"{said} goes on from the rows that there are: a queryset that has the same common table itself, by "
+            f"with_cte({table.name!r}, …) of the same queryset"
+        )
+    if (
+        step.mode == "model"
+        or step.is_grouped
+        or step.is_sliced
+        or step.combined
+        or step.distinct is not None
+    ):
+        raise FieldError(
+            f"{said} is plain values(): neither instances nor groups, slices, unions or distinct()"
+        )
+    if step.outers:
+        raise FieldError(f"{said} stands in front, where there is nothing around it")
+    check_one_database(table.state.model._table, step.model._table, said)
+    first, next_ = ([name for name, _ in output_fields(one)] for one in (table.state, step))
+    if first != next_:
+        raise FieldError(f"{said} gives {', '.join(next_)}; the first rows have {', '.join(first)}")
+    alone = step.evolve(ctes=tuple(one for one in step.ctes if one is not own))
+    return table._replace(step=alone, step_offset=offset, step_source=step.extra[table.name])

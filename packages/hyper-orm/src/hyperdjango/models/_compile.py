@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hyperdjango.models._hydration import Plan, plan_of
-from hyperdjango.models._nodes import FALSE, Node, Ref, Select, Sql
+from hyperdjango.models._nodes import FALSE, Node, Ref, Select, Source, Sql
 from hyperdjango.models._one_database import check_one_database
+from hyperdjango.models._order import is_same, order_of, write_grouped, write_order
 from hyperdjango.models._state import OrderKey, State
 from hyperdjango.models._types import BIGINT
 from hyperdjango.models._writer import Frame, Text, Writer
@@ -130,6 +131,7 @@ class _Body:
         ordered: bool = True,
         limit: int | None = None,
         is_inner: bool = False,
+        joins: Source | None = None,
     ) -> None:
         self.state = state
         self.writer = writer
@@ -137,6 +139,8 @@ class _Body:
         self.ordered = ordered
         self.limit = limit
         self.is_inner = is_inner
+        # A source that is joined though nothing may mention it.
+        self.joins = joins
         self.plan: Plan | None = None
 
     def write_statement(self) -> None:
@@ -155,12 +159,21 @@ class _Body:
             writer.frame = held
 
     def write_ctes(self) -> None:
-        for position, cte in enumerate(self.state.ctes):
-            self.writer.put(", " if position else "WITH ")
-            self.writer.name(cte.name)
-            self.writer.put(" AS (")
-            _within(self.writer, cte.state, cte.offset, is_inner=True)
-            self.writer.put(")" if position + 1 < len(self.state.ctes) else ") ")
+        writer, ctes = self.writer, self.state.ctes
+        word = "WITH RECURSIVE " if any(cte.step is not None for cte in ctes) else "WITH "
+        for position, cte in enumerate(ctes):
+            writer.put(", " if position else word)
+            writer.name(cte.name)
+            writer.put(" AS (" if cte.step is None else " AS ((")
+            _within(writer, cte.state, cte.offset, is_inner=True)
+            if cte.step is not None and cte.step_source is not None:
+                # The backend takes no outer join to the rows that there are; UNION leaves circles out.
+                writer.inner.add(cte.step_source)
+                writer.put(") UNION (")
+                source = cte.step_source
+                _within(writer, cte.step, cte.step_offset, is_inner=True, ordered=False, joins=source)
+                writer.put(")")
+            writer.put(")" if position + 1 < len(ctes) else ") ")
 
     def write_combined(self) -> None:
         """Each part in parentheses; the order is by position, for no part's names hold outside."""
@@ -196,6 +209,8 @@ class _Body:
 
     def write_columns(self) -> None:
         state, writer = self.state, self.writer
+        if self.joins is not None:
+            writer.alias(self.joins)
         # Instances differ by their keys, and not every type can be compared.
         if state.distinct is not None and self.columns is None and (state.distinct or state.mode != "model"):
             writer.put("DISTINCT ")
@@ -228,7 +243,10 @@ class _Body:
                 between = ", " if word == " GROUP BY " else " AND "
                 for position, node in enumerate(nodes):
                     writer.put(between if position else "")
-                    node.write(writer)
+                    if word == " GROUP BY " and self.columns is None:
+                        write_grouped(state, writer, node)
+                    else:
+                        node.write(writer)
         if self.ordered:
             write_order(state, writer)
         self.write_limit()
@@ -263,65 +281,6 @@ class _Body:
         self.writer.put(wait)
 
 
-def write_order(state: State, writer: Writer) -> None:
-    """Write ORDER BY: the chain's, or the model's where there is none and rows are not grouped."""
-    keys = order_of(state)
-    if not keys:
-        return
-    writer.put(" ORDER BY ")
-    for position, key in enumerate(keys):
-        writer.put(", " if position else "")
-        key.node.write(writer)
-        writer.put(key.reversed_suffix if state.is_reversed else key.suffix)
-
-
-def order_of(state: State) -> tuple[OrderKey, ...]:
-    """The keys of the order."""
-    if state.order is not None:
-        return state.order
-    if state.is_grouped or not state.model._table.ordering:
-        return ()
-    from hyperdjango.models._steps import order_keys
-
-    keys = state.own_order or order_keys(state, state.model._table.ordering)
-    if state.distinct == () and state.mode != "model" and not all(_is_among(state, key) for key in keys):
-        # Nobody has asked for this order here, and rows that are one have no place in it.
-        return ()
-    return keys
-
-
-def _is_among(state: State, key: OrderKey) -> bool:
-    return any(_is_same(key.node, node) for _, node in state.fields)
-
-
-def _is_same(one: Node, other: Node) -> bool:
-    """Whether two values are one: the same node, or the same column of the same source."""
-    if not (isinstance(one, Ref) and isinstance(other, Ref)):
-        return one is other
-    return one.source is other.source and one.column is other.column
-
-
-def primary_key_order(state: State) -> State:
-    """The State, ordered by the primary key where it has no order: for `first()` and `last()`."""
-    if order_of(state):
-        return state
-    model = state.model.__name__
-    if state.is_grouped or (state.distinct == () and state.mode != "model"):
-        raise FieldError(
-            f"first() and last() of {model}: groups and different values have no key to be ordered by; "
-            "use order_by() before"
-        )
-    if state.combined and (state.mode != "model" or state.is_sliced):
-        return state
-    own = tuple(Ref(state.root, column) for column in state.model._table.primary_key)
-    keys = tuple(OrderKey(node, "", " DESC") for node in (*(state.distinct or ()), *own))
-    known: State | None = state.compiled.get("ordered")
-    if known is not None:
-        return known
-    made: State = state.compiled.setdefault("ordered", state.evolve(order=keys))
-    return made
-
-
 def write_within(writer: Writer, state: State, offset: int) -> None:
     """Write a State as the rows of a FROM."""
     _within(writer, state, offset, is_inner=True)
@@ -342,13 +301,21 @@ def finished(writer: Writer, state: State) -> Statement:
     return _statement(state, writer.text(), None, state.fields)
 
 
-def _within(writer: Writer, state: State, offset: int, *, is_inner: bool, ordered: bool = True) -> None:
+def _within(
+    writer: Writer,
+    state: State,
+    offset: int,
+    *,
+    is_inner: bool,
+    ordered: bool = True,
+    joins: Source | None = None,
+) -> None:
     """Write a State whose values begin at an offset among those of the frame."""
     held = writer.frame
     assert held is not None
     writer.frame = Frame(held.parent, (), held.offset + offset, held.outer)
     try:
-        _Body(state, writer, is_inner=is_inner, ordered=ordered).write_statement()
+        _Body(state, writer, is_inner=is_inner, ordered=ordered, joins=joins).write_statement()
     finally:
         writer.frame = held
 
@@ -380,7 +347,7 @@ def _position_of(key: OrderKey, names: list[str], state: State) -> int:
     node = key.node
     if state.mode != "model":
         for position, (_, field) in enumerate(output_fields(state)):
-            if _is_same(field, node):
+            if is_same(field, node):
                 return position + 1
     word = node.column.name if isinstance(node, Ref) and node.source is state.root else None
     for name, annotation in state.annotations.items():
@@ -417,7 +384,7 @@ def _check_distinct_on(state: State) -> None:
     if not all(isinstance(node, Ref) for node in (*nodes, *state.distinct)):
         return
     for node in nodes:
-        if not any(_is_same(node, wanted) for wanted in state.distinct):
+        if not any(is_same(node, wanted) for wanted in state.distinct):
             names = ", ".join(repr(one.column.name) for one in state.distinct if isinstance(one, Ref))
             raise FieldError(
                 f"distinct({names}) of {state.model.__name__} keeps the first row of each group: order_by() "

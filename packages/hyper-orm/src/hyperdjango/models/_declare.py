@@ -4,14 +4,15 @@
 keeps what it declares for those below it, and has neither slots nor a table, so that several can be combined.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hyperdjango.models import _in_place
+from hyperdjango.models import _advice, _in_place
 from hyperdjango.models._annotations import Scope, annotations_of, declaring_frame
 from hyperdjango.models._attributes import Attribute, read_attributes
 from hyperdjango.models._class_options import ClassOptions, read_class_options
 from hyperdjango.models._links import link_model
 from hyperdjango.models._meta import Table
+from hyperdjango.models._nearest import nearest
 from hyperdjango.models._registry import registry
 from hyperdjango.models._table import fill_table, hidden_name
 from hyperdjango.models._types import snake_case
@@ -24,6 +25,18 @@ class ModelMeta(type):
 
     _table: Table
     _attributes: dict[str, Attribute]
+
+    if not TYPE_CHECKING:  # a checker must not take every name for an attribute
+
+        def __getattr__(cls, name: str) -> Any:
+            """Say which attribute of the class was meant."""
+            table: Table | None = None if name.startswith("_") else cls.__dict__.get("_table")
+            if table is None:
+                raise AttributeError(
+                    f"type object {cls.__name__!r} has no attribute {name!r}", name=name, obj=cls
+                )
+            near = nearest(name, [*table.by_name, *table.relations, "objects", "c", "pk"])
+            raise AttributeError(f"{cls.__name__} has no attribute {name!r}{near}", name=name, obj=cls)
 
     def __new__(
         mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **keywords: Any
@@ -133,6 +146,7 @@ def _make_concrete(
         )
         setattr(model, word, error)
     registry.add(model)
+    _advice.give()
     link_model(model)
     return model  # type: ignore[no-any-return]
 

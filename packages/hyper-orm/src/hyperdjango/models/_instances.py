@@ -194,6 +194,17 @@ def _value_shown(value: Any) -> str:
     return text if len(text) <= SHOWN_CHARACTERS_MAX else f"{text[: SHOWN_CHARACTERS_MAX - 1]}…"
 
 
+def refused(instance: Any, name: str, error: AttributeError) -> AttributeError:
+    """Return the error for an attribute that cannot be set: one that names the nearest where there is none."""
+    model = cast("type[Model]", type(instance))
+    if any(name in one.__dict__ for one in model.__mro__):
+        return error  # it is there, and has refused by itself
+    known = [*model._table.by_name, *model._table.relations]
+    return AttributeError(
+        f"{model.__name__} has no attribute {name!r}{nearest(name, known)}", name=name, obj=instance
+    )
+
+
 def missing(instance: Any, name: str) -> Any:
     """Return the value of `annotate()`, or raise what an attribute without a value is: `Model.__getattr__`.
 

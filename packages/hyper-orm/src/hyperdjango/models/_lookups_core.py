@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from hyperdjango.models._checks import has, is_a
+from hyperdjango.models._guards import Guard, each, guard_of
 from hyperdjango.models._nodes import FALSE, Named, Node, Ref, Row, Sql, condition, joined
 from hyperdjango.models._operand import Operand
 from hyperdjango.models._shapes import (
@@ -67,12 +68,13 @@ def fitting(left: Node, operand: Operand) -> Node:
     if column is None:
         return operand.node(own.sql if own is not None else None)
     check(column, own, operand)
+    guard = guard_of(column, own, operand)
     if own is not None and (
         own.kind == column.kind == "integer" or (column.kind in _CROSS and own.kind != column.kind)
     ):
         # An int beyond the column's own size is just a value that no row has.
-        return operand.node(own.sql)
-    return operand.node(None if isinstance(left, Ref | Named) else bare_sql(column))
+        return operand.node(own.sql, guard)
+    return operand.node(None if isinstance(left, Ref | Named) else bare_sql(column), guard)
 
 
 def check(column: ColumnType | None, own: ColumnType | None, operand: Operand) -> None:
@@ -156,7 +158,9 @@ def pair(operand: Operand) -> list[Operand]:
     if not isinstance(operand.kind, PairKind):
         raise operand.wrong("a list or tuple of two values, a lower and an upper one")
     if any(one is None for one in operand.value):
-        raise FieldError(f"{operand.said} takes two values; for a range that is open use gte or lte")
+        raise FieldError(
+            f"{operand.model.__name__}: {operand.said} takes two values; for a range that is open use gte or lte"
+        )
     return operand.elements()
 
 
@@ -164,7 +168,15 @@ def pair(operand: Operand) -> list[Operand]:
 def is_in(left: Node, operand: Operand) -> Node:
     """A list is one array parameter: an empty one is false; NULLs in it equal nothing and are left out."""
     if operand.is_expression:
-        return condition(left, " IN ", operand.node())
+        node = operand.node()
+        check(left.type, node.type, operand)
+        if (
+            left.type is not None
+            and node.type is not None
+            and {left.type.kind, node.type.kind} == _ENUM_AND_TEXT
+        ):
+            left = as_text(left)
+        return condition(left, " IN ", node)
     if isinstance(operand.kind, MixedKind | PairKind):
         nodes = [fitting(left, one) for one in operand.elements() if one.value is not None]
         return condition(left, " IN (", *separated(nodes), ")") if nodes else FALSE
@@ -179,7 +191,12 @@ def is_in(left: Node, operand: Operand) -> Node:
     for one in types:
         check(left.type, type_of_kind(one), _element(operand, one))
     has_instances = any(hasattr(one, "_table") for one in types)
-    adapt = keys_of if has_instances else _bigints if types == _INTS else _without_none
+    adapt: Guard = keys_of if has_instances else _bigints if types == _INTS else _without_none
+    guards = (
+        [guard_of(left.type, type_of_kind(one), operand) for one in types] if left.type is not None else []
+    )
+    if any(guards):
+        adapt = _guarded([each(guard) for guard in guards if guard is not None], adapt)
     values = operand.bare_node(_list_type(left.type, types), adapt)
     if not operand.wrappers:
         return condition(left, " = ANY(", values, ")")
@@ -210,6 +227,15 @@ def _list_type(column: ColumnType | None, types: frozenset[type]) -> str | None:
     return own.sql if own is not None else None
 
 
+def _guarded(guards: list[Guard], adapt: Guard) -> Guard:
+    def adapted(values: list[Any]) -> Any:
+        for guard in guards:
+            guard(values)
+        return adapt(values)
+
+    return adapted
+
+
 def _without_none(values: list[Any]) -> list[Any]:
     return [value for value in values if value is not None]
 
@@ -219,6 +245,7 @@ def _bigints(values: list[Any]) -> list[Any]:
     return [value for value in values if value is not None and BIGINT_MIN <= value <= BIGINT_MAX]
 
 
+_ENUM_AND_TEXT: Final = {"enum", "text"}
 _INTS: Final = frozenset((int,))
 
 

@@ -5,7 +5,7 @@ they are first asked for, since the class that they name may be declared later.
 """
 
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -283,9 +283,11 @@ class Table:
             return relation.locals[0]
         raise self.unknown(name)
 
-    def unknown(self, name: str) -> FieldError:
-        """The error for a word that is no column and no relation of this model."""
-        return FieldError(f"{self.model.__name__} has no field {name!r}{nearest(name, self.names())}")
+    def unknown(self, name: str, others: "Sequence[str]" = ()) -> FieldError:
+        """The error for a word that is no column and no relation of this model, and none of the other names."""
+        return FieldError(
+            f"{self.model.__name__} has no field {name!r}{nearest(name, [*self.names(), *others])}"
+        )
 
     def names(self) -> list[str]:
         """Every word that a lookup of this model may begin with."""

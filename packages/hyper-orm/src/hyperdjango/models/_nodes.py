@@ -192,17 +192,6 @@ class AggregateCall(Sql):
         self.has_aggregate = True
 
 
-class WindowCall(Sql):
-    """A function over a window; not to be used in WHERE."""
-
-    __slots__ = ()
-
-    def __init__(self, *parts: str | Node, type: ColumnType | None, is_nullable: bool = True) -> None:
-        super().__init__(*parts, type=type, is_nullable=is_nullable)
-        self.has_window = True
-        self.has_aggregate = False
-
-
 class Select(Node):
     """A SELECT of its own inside another one: what EXISTS, laterals and scalar subqueries are made of.
 
@@ -296,7 +285,6 @@ __all__ = [
     "Select",
     "Source",
     "Sql",
-    "WindowCall",
     "condition",
     "exists",
     "joined",

@@ -96,7 +96,7 @@ class Operand:
 
     def _parameter(self, cast: str | None, adapt: Callable[[Any], Any] | None) -> Node:
         if len(self.params) != 1:
-            raise FieldError(f"{self.said} takes one value, not {_shown(self.value)}")
+            raise FieldError(f"{self.model.__name__}: {self.said} takes one value, not {_shown(self.value)}")
         if adapt is not None:
             self._cursor.adapt(self._first, adapt)
         return Parameter(self._first, type_of_kind(self.kind), cast=cast)
@@ -123,7 +123,7 @@ class Operand:
 
     def wrong(self, wanted: str) -> FieldError:
         """The error for a value of the wrong class."""
-        return FieldError(f"{self.said} takes {wanted}, not {_shown(self.value)}")
+        return FieldError(f"{self.model.__name__}: {self.said} takes {wanted}, not {_shown(self.value)}")
 
 
 def _shown(value: Any) -> str:

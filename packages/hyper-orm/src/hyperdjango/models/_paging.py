@@ -11,6 +11,7 @@ from hyperdjango.database import DataError
 from hyperdjango.models import _compile
 from hyperdjango.models._keyed import KEY_NAME
 from hyperdjango.models._nodes import FALSE, Node, Parameter, Ref, Sql, condition, joined
+from hyperdjango.models._order import order_of
 from hyperdjango.models._page_cursor import InvalidCursor, mark_of, read, written
 from hyperdjango.models._routing import one_server
 from hyperdjango.models._state import OrderKey, State, next_state
@@ -126,7 +127,7 @@ def _made_order(state: State) -> _Order:
         raise FieldError(
             f"page() of {model} needs a queryset of instances that is not sliced: no values(), union() or distinct(…)"
         )
-    order = _compile.order_of(state)
+    order = order_of(state)
     keys: list[_Key] = []
     for one in order:
         suffix = one.reversed_suffix if state.is_reversed else one.suffix

@@ -9,6 +9,7 @@ from hyperdjango.database.resolver import database_for
 from hyperdjango.models import _hooks, _in_place, _undoing
 from hyperdjango.models import _row_statements as statements
 from hyperdjango.models._bound import bound_in_row
+from hyperdjango.models._faults import fault_of
 from hyperdjango.models._meta import UNSET, Column, Table
 from hyperdjango.models._origin import Origin
 from hyperdjango.models._outgoing import for_insert, for_update, key_values, slot_value, writable
@@ -78,8 +79,11 @@ async def insert(instance: Any, database: Database) -> None:
             statement.take(instance, row)
         else:
             await database.execute(statement.sql, *outgoing.values)
-    except BaseException:
+    except BaseException as error:
         _changed_after_all(instance, changed or set())
+        fault = fault_of(error, instance._table, outgoing.columns, outgoing.values)
+        if fault is not None:
+            raise fault from error
         raise
     _undoing.inserted(database, instance, made, instance._origin)
     instance._origin = Origin(database, None)
@@ -156,8 +160,11 @@ async def _update(
             statement.take(instance, row)
         elif (await database.execute(statement.sql, *values)).rows == 0:
             raise _stale(instance)
-    except BaseException:
+    except BaseException as error:
         _changed_after_all(instance, written & changed | {column.name for column in columns})
+        fault = fault_of(error, table, outgoing.columns, outgoing.values)
+        if fault is not None:
+            raise fault from error
         raise
     counted = statements.version_of(table)
     before = None if counted is None else (counted, version[0])

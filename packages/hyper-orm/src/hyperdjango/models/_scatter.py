@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
 
 from hyperdjango.database._running import innermost
 from hyperdjango.database.resolver import NOT_BOUND, get_resolver
-from hyperdjango.models import _changes, _compile, _scatter_aggregates, _steps
+from hyperdjango.models import _changes, _order, _scatter_aggregates, _steps
 from hyperdjango.models._nearest import nearest
 from hyperdjango.models._nodes import Ref
 from hyperdjango.models._routing import check_assigned
@@ -252,7 +252,7 @@ class Scattered(Generic[R_co]):
 
     async def first(self) -> "R_co | None":
         """The first row or None; by the primary key where there is no order."""
-        rows = await self._fetch(_compile.primary_key_order(self._queryset._state), 1)
+        rows = await self._fetch(_order.primary_key_order(self._queryset._state), 1)
         return rows[0] if rows else None
 
     async def get(self, *args: Any, **lookups: Any) -> "R_co":

@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, aclosing
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from hyperdjango.models import _compile
+from hyperdjango.models import _order
 from hyperdjango.models._keyed import KEY_NAME
 from hyperdjango.models._nodes import Node, Ref, Sql
 from hyperdjango.models._state import OrderKey, State, next_state
@@ -89,7 +89,7 @@ def _made(state: State) -> Plan:
                 f"scatter() of {state.model.__name__}: a window function sees the rows of one shard alone; "
                 "calculate it from the rows"
             )
-    keys = [_key(state, one) for one in _compile.order_of(state)]
+    keys = [_key(state, one) for one in _order.order_of(state)]
     if state.is_sliced and not keys:
         raise FieldError(
             f"scatter() of {state.model.__name__}: a slice of rows from several shards needs an order_by()"

@@ -137,7 +137,7 @@ class Scope:
             if relation is None:
                 if word == "pk":
                     return Found(key_of(source), words[used + 1 :], None, words[: used + 1])
-                raise _unknown(table, words, used)
+                raise self._unknown(table, words, used)
             used += 1
             named = self.many.get(words[:used]) if relation.is_forward else None
             if named is not None and used < len(words) and _is_field(named.table, words[used]):
@@ -150,6 +150,13 @@ class Scope:
             if isinstance(onward, Found):
                 return onward
             source = onward
+
+    def _unknown(self, table: "Table", words: tuple[str, ...], used: int) -> Exception:
+        if not used:
+            return table.unknown(words[0], [*self.annotations, *self.extra])
+        error = table.unknown(words[used])
+        error.add_note(f"in {SEPARATOR.join(words)!r}")
+        return error
 
     def _forward(
         self, source: Source, relation: "Relation", words: tuple[str, ...], used: int
@@ -200,10 +207,3 @@ def key_of(source: Source) -> Node:
 def _row(refs: list[Ref]) -> Node:
     """One value as it is, several as a row: a composite key."""
     return refs[0] if len(refs) == 1 else Row(refs)
-
-
-def _unknown(table: "Table", words: tuple[str, ...], used: int) -> Exception:
-    error = table.unknown(words[used])
-    if used:
-        error.add_note(f"in {SEPARATOR.join(words)!r}")
-    return error

@@ -37,11 +37,23 @@ class Combination(NamedTuple):
 
 
 class CommonTable(NamedTuple):
-    """A named subquery in front of the statement."""
+    """A named subquery in front of the statement.
+
+    Attributes:
+        name: Its name.
+        state: Its rows; of a recursive one the first.
+        offset: Of their values among the chain's.
+        step: The rows that follow from those there are, or None.
+        step_offset: Of the values of these.
+        step_source: The common table as a source in them.
+    """
 
     name: str
     state: "State"
     offset: int
+    step: "State | None" = None
+    step_offset: int = 0
+    step_source: Source | None = None
 
 
 class State:

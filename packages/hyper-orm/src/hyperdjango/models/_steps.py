@@ -8,6 +8,7 @@ from typing import Any
 
 from hyperdjango.models._fetching import to_one
 from hyperdjango.models._filtered_relation import FilteredRelation
+from hyperdjango.models._grouping import check_grouped
 from hyperdjango.models._nodes import Node, Ref, Sql
 from hyperdjango.models._one_database import check_one_database
 from hyperdjango.models._scope import SEPARATOR, Many, Scope
@@ -40,6 +41,8 @@ def filtered(
             raise FieldError(
                 f"a window function's value cannot be filtered by, in a condition on {', '.join(part.all_names())}"
             )
+        if node.has_aggregate and state.is_grouped:
+            check_grouped(state, node, f"a condition on {', '.join(part.all_names())}")
         (having if node.has_aggregate else where).append(node)
     return state.evolve(where=tuple(where), having=tuple(having))
 
@@ -59,6 +62,7 @@ def annotated(state: State, cursor: Cursor, expressions: dict[str, Any], *, is_s
     annotations = dict(state.annotations)
     selected, fields = list(state.selected), list(state.fields)
     group_by, is_grouped = state.group_by, state.is_grouped
+    added: list[tuple[str, Node]] = []
     for name, expression in expressions.items():
         # An aggregate's own name is reviews__count, as nobody may call one.
         if SEPARATOR not in name or getattr(expression, "default_alias", None) != name:
@@ -91,17 +95,26 @@ def annotated(state: State, cursor: Cursor, expressions: dict[str, Any], *, is_s
         elif is_grouped and not node.has_window:
             group_by = (*group_by, node)
         annotations[name] = node
+        added.append((f"annotate({name}=…)", node))
         if is_selected:
             selected.append(name)
             if state.mode != "model":
                 fields.append((name, node))
-    return state.evolve(
+    new = state.evolve(
         annotations=annotations,
         selected=tuple(selected),
         fields=tuple(fields),
         is_grouped=is_grouped,
         group_by=group_by,
     )
+    _check_groups(new, added)
+    return new
+
+
+def _check_groups(state: State, values: list[tuple[str, Node]]) -> None:
+    if state.is_grouped:
+        for said, node in values:
+            check_grouped(state, node, said)
 
 
 def _one_relation(state: State, expression: Any, scope: Scope) -> State:
@@ -134,7 +147,8 @@ def check_alias(state: State, name: Any) -> None:
     """Refuse a name for a value that could be mistaken for something else."""
     if not isinstance(name, str) or not name.isidentifier() or name.startswith("_") or SEPARATOR in name:
         raise FieldError(
-            f"{name!r} is no name for a value: a Python identifier without '__' that begins with no underscore"
+            f"{state.model.__name__}: {name!r} is no name for a value: a Python identifier without '__' that begins "
+            "with no underscore"
         )
     if len(name.encode()) > ALIAS_BYTES_MAX:
         raise FieldError(f"{name!r} is longer than PostgreSQL's {ALIAS_BYTES_MAX} bytes")
@@ -182,6 +196,8 @@ def _order_key(state: State, key: Any, cursor: Cursor) -> list[OrderKey]:
     related = _own_order(state, order, scope)
     if related is not None:
         return related
+    if state.is_grouped:
+        check_grouped(state, node, "order_by()")
     return [OrderKey(node, order.suffix(), order.suffix(reverse=True))]
 
 
@@ -239,6 +255,7 @@ def valued(
         seen.add(name)
     if mode == "flat" and len(fields) != 1:
         raise FieldError(f"values_list(flat=True) takes one field, not {len(fields)}")
+    _check_groups(state, [(f"values({name!r})", node) for name, node in fields])
     return state.evolve(mode=mode, fields=tuple(fields))
 
 

@@ -8,9 +8,11 @@ PostgreSQL docs: sql-insert, "ON CONFLICT Clause".
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+from hyperdjango.database import DataError
 from hyperdjango.database._identifiers import quote_identifier
 from hyperdjango.models import _hooks, _in_place, _undoing
 from hyperdjango.models._changes import assigned
+from hyperdjango.models._faults import fault_of
 from hyperdjango.models._nearest import nearest
 from hyperdjango.models._origin import Origin
 from hyperdjango.models._outgoing import Outgoing, for_insert
@@ -134,6 +136,20 @@ async def _on_primary(queryset: Any, database: "Database") -> Any:
         return None
 
 
+async def _sent(
+    table: "Table", sql: str, columns: "list[Column]", values: list[Any], database: "Database"
+) -> tuple[Any, ...] | None:
+    """The row that a statement gives. A value that does not fit its column is a ValidationError."""
+    try:
+        row: tuple[Any, ...] | None = await database.query_one(sql, *values, into=tuple)
+    except DataError as error:
+        fault = fault_of(error, table, columns, values)
+        if fault is None:
+            raise
+        raise fault from error
+    return row
+
+
 async def insert_unless_there(instance: Any, database: "Database") -> bool:
     """INSERT … ON CONFLICT DO NOTHING; returns whether there is a row more now."""
     listens = _hooks.listens(instance.__class__)
@@ -148,7 +164,7 @@ async def insert_unless_there(instance: Any, database: "Database") -> bool:
         (table, "insert unless", columns, wanted),
         lambda: giving(f"{insert_text(table, columns)} ON CONFLICT DO NOTHING{returning(wanted)}", wanted),
     )
-    row = await database.query_one(statement.sql, *outgoing.values, into=tuple)
+    row = await _sent(table, statement.sql, outgoing.columns, outgoing.values, database)
     if row is None:
         return False
     became(instance, statement, row, outgoing, database)
@@ -263,7 +279,8 @@ async def _in_one_statement(
     statement = remembered(
         (table, "upsert", columns, unique, sets), lambda: _upserting(table, columns, unique, sets)
     )
-    row = await database.query_one(statement.sql, *outgoing.values, *changes.values, into=tuple)
+    every, values = [*outgoing.columns, *changes.columns], [*outgoing.values, *changes.values]
+    row = await _sent(table, statement.sql, every, values, database)
     if row is None:
         raise ModelError(
             f"no {table.model.__name__} was inserted or updated: a trigger or rule has prevented it"

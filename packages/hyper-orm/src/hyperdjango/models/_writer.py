@@ -5,11 +5,12 @@ alias, and nothing else is joined.
 """
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from hyperdjango.database._identifiers import quote_identifier
 from hyperdjango.models._common_table_source import CommonTableSource
 from hyperdjango.models._nodes import Lateral, Source
+from hyperdjango.models.errors import FieldError
 
 if TYPE_CHECKING:
     from hyperdjango.models._meta import Column
@@ -57,6 +58,8 @@ class Writer:
         self.pieces: list[str | int] = []
         self.frame: Frame | None = None
         self.locks = False
+        # Sources that are joined as if their rows could not be missing.
+        self.inner: set[Source] = set()
         self._alias_count = 0
 
     def put(self, text: str) -> None:
@@ -107,7 +110,12 @@ class Writer:
         frame = self.frame
         while frame is not None and frame.outer is None:
             frame = frame.parent
-        assert frame is not None, "an outer reference outside of a subquery"
+        if frame is None:
+            _, said = cast("tuple[object, object]", name)
+            raise FieldError(
+                f"OuterRef({said!r}) is of a query around this one, and there is none: put it into Subquery(), "
+                "Exists() or a lookup"
+            )
         assert frame.outer is not None
         held, self.frame = self.frame, frame.parent
         frame.outer[name].write(self)
@@ -161,7 +169,8 @@ class Writer:
                 self.pieces += body
                 self.put(f" AS {alias} ON true")
             else:
-                self.put(" LEFT JOIN " if source.is_optional and not source.is_inner else " JOIN ")
+                is_inner = source.is_inner or source in self.inner
+                self.put(" LEFT JOIN " if source.is_optional and not is_inner else " JOIN ")
                 source.write_table(self)
                 self.put(f" AS {alias} ON ")
                 self.pieces += body

@@ -6,6 +6,7 @@ Django docs: ref/models/querysets, "Methods that do not return QuerySets".
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hyperdjango.database import DataError
 from hyperdjango.models import _bulk_create, _bulk_update, _changes, _raw, _upsert
 from hyperdjango.models._awaiting import Awaiting
 from hyperdjango.models._bulk_create import BulkCreated
@@ -165,7 +166,13 @@ class Writing(Awaiting[M_co, R_co]):
         database = self._database(is_write=True)
         model = self._state.model
         check_assigned(model, database, lambda: _changes.assigned(model._table, values))
-        return await _changes.run(self, change, params, database)
+        try:
+            return await _changes.run(self, change, params, database)
+        except DataError as error:
+            fault = _changes.fault(self, change, values, params, error)
+            if fault is error:
+                raise
+            raise fault from error
 
     async def delete(self) -> Any:
         """Delete all rows by one statement. The database does what foreign keys say about other rows.

@@ -9,6 +9,7 @@ Django docs: ref/models/querysets, "Field lookups"; howto/custom-lookups.
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from hyperdjango.models._bound import has_one_row
 from hyperdjango.models._checks import has
 from hyperdjango.models._nearest import nearest
 from hyperdjango.models._nodes import Node, Row, condition, joined
@@ -30,6 +31,8 @@ KINDS: Final = frozenset(
 )  # fmt: skip
 # What a relation can be compared by: its key.
 _OF_RELATIONS: Final = frozenset({"exact", "in", "isnull", "gt", "gte", "lt", "lte", "range"})
+
+_OF_ONE_VALUE: Final = frozenset({"exact", "gt", "gte", "lt", "lte"})
 
 Build = Callable[[Node, Operand], Node]
 Transform = Callable[[Node], Node]
@@ -215,10 +218,23 @@ def compared(left: Node, words: tuple[str, ...], operand: Operand, found: "Found
             return own
     if operand.value is None and not entry.takes_none:
         raise FieldError(
-            f"{operand.said} cannot be compared with None; use {_field_of(operand.said, name)}__isnull=True"
+            f"{operand.model.__name__}: {operand.said} cannot be compared with None; use "
+            f"{_field_of(operand.said, name)}__isnull=True"
         )
+    if name in _OF_ONE_VALUE:
+        _refuse_many(operand, _field_of(operand.said, name))
     made: Node = entry.build(left, operand)
     return made
+
+
+def _refuse_many(operand: Operand, field: str) -> None:
+    """A queryset beside one value has one row: by a slice or a key; Subquery() is believed."""
+    state = getattr(operand.value, "_state", None)
+    if state is not None and operand.is_expression and not has_one_row(state):
+        raise FieldError(
+            f"{operand.model.__name__}: {operand.said} takes one value, and a queryset of {state.model.__name__} may "
+            f"have many rows: slice it with [:1], or use {field}__in"
+        )
 
 
 def _field_of(said: str, name: str) -> str:

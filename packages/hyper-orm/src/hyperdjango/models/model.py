@@ -194,6 +194,10 @@ class Model(Loading, Saving, Instance, metaclass=ModelMeta):
     def __setstate__(self, state: dict[str, Any]) -> None:
         instances.set_state(self, state)
 
+    def _refused(self, name: str, error: AttributeError) -> AttributeError:
+        """What is raised where an attribute cannot be set; the base in the extension asks."""
+        return instances.refused(self, name, error)
+
     if not TYPE_CHECKING:  # a checker must not take every name for an attribute
 
         def __getattr__(self, name: str) -> Any:

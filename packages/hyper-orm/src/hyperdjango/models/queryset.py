@@ -59,7 +59,10 @@ class QuerySet(Writing[M_co, R_co], Reading[M_co, R_co], Misuse):
         Raises:
             FieldError: A name or lookup is not known, or a value does not fit; the text names the nearest.
         """
-        key, params = conditions(args, lookups)
+        try:
+            key, params = conditions(args, lookups)
+        except FieldError as error:  # of a value alone, which knows no model
+            raise FieldError(f"{self._state.model.__name__}: {error}") from None
         return self._then(
             ("filter", key),
             params,
@@ -68,7 +71,10 @@ class QuerySet(Writing[M_co, R_co], Reading[M_co, R_co], Misuse):
 
     def exclude(self, *args: "Q | Expression", **lookups: Any) -> Self:
         """The rows for which the conditions are not all true; those where they are NULL stay."""
-        key, params = conditions(args, lookups)
+        try:
+            key, params = conditions(args, lookups)
+        except FieldError as error:  # of a value alone, which knows no model
+            raise FieldError(f"{self._state.model.__name__}: {error}") from None
         return self._then(
             ("exclude", key),
             params,
@@ -274,7 +280,12 @@ class QuerySet(Writing[M_co, R_co], Reading[M_co, R_co], Misuse):
         return self[count:]
 
     def with_cte(
-        self, name: str, queryset: "QuerySet[Any, Any]", *, on: Mapping[str, str] | None = None
+        self,
+        name: str,
+        queryset: "QuerySet[Any, Any]",
+        *,
+        on: Mapping[str, str] | None = None,
+        recursive: "QuerySet[Any, Any] | None" = None,
     ) -> Self:
         """Put a queryset of values in front as a common table, and join it: `name__column` is a name from then on.
 
@@ -283,15 +294,19 @@ class QuerySet(Writing[M_co, R_co], Reading[M_co, R_co], Misuse):
             queryset: Its rows: values(), aggregates, whatever gives named columns.
             on: Names of this queryset to columns of the common table: rows belong together where they are equal. What
                 has no counterpart has NULLs. Without it each row has all rows: for a common table of one.
+            recursive: The rows that follow from those there are, as long as there are new ones: a queryset that has
+                the same common table by with_cte() itself, and gives the same values. Rows that were there already
+                are left out.
         """
-        given = cast("Any", queryset)
-        if not isinstance(given, QuerySet):
-            raise FieldError(f"with_cte() takes a queryset, not {type(given).__name__}")
+        for given in cast("list[object]", [queryset, *([] if recursive is None else [recursive])]):
+            if not isinstance(given, QuerySet):
+                raise FieldError(f"with_cte() takes a queryset, not {type(given).__name__}")
         state, pairs = queryset._state, dict(on or {})
+        step = None if recursive is None else recursive._state
         return self._then(
-            ("with_cte", name, state, tuple(pairs.items())),
-            queryset._params,
-            lambda one, cursor: _common_table.with_common_table(one, cursor, name, state, pairs),
+            ("with_cte", name, state, tuple(pairs.items()), step),
+            queryset._params if recursive is None else queryset._params + recursive._params,
+            lambda one, cursor: _common_table.with_common_table(one, cursor, name, state, pairs, step),
         )
 
     def returning(self, *names: "str | Expression") -> Self:

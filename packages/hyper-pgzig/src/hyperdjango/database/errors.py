@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Self
 
 from hyperdjango.database import _sqlstate
+from hyperdjango.database._advice import advised
 from hyperdjango.database._error_tree import (
     DatabaseError,
     DataError,
@@ -149,7 +150,7 @@ def from_fields(
     if columns:
         names = ", ".join(f'"{name}"' for name in columns)
         error.add_note(f"the bytes are in {'one of the columns' if len(columns) > 1 else 'column'} {names}")
-    return error
+    return advised(error)
 
 
 __all__: list[str] = [
