@@ -188,8 +188,8 @@ pub const Request = struct {
         const size = @min(tag.len, self.tag.len);
         @memcpy(self.tag[0..size], tag[0..size]);
         self.tag_size = @intCast(size);
-        // The sets of a batch add up; of a script the last statement counts.
-        self.affected = if (self.batch) self.affected +| affected else affected;
+        // The sets of a batch add up, and what is owed and sent by itself; of a script the last statement counts.
+        self.affected = if (self.batch or self.owed_only) self.affected +| affected else affected;
         self.completed +|= 1;
     }
 

@@ -180,10 +180,8 @@ async def test_the_first_commits_own_error_is_raised_and_the_rest_is_rolled_back
 
 async def test_a_later_commit_that_fails_says_what_is_committed(pair: Pair) -> None:
     await pair.insert(1, "b")
-    called: list[str] = []
     with pytest.raises(PartialCommit) as caught:
         async with pair.atomic():
-            pair["a"].on_commit(lambda: called.append("a"))
             await pair.insert(1)
     error = caught.value
     assert (error.committed, list(error.failed), error.rolled_back, error.unknown) == (("a",), ["b"], (), ())
@@ -191,7 +189,6 @@ async def test_a_later_commit_that_fails_says_what_is_committed(pair: Pair) -> N
     assert error.__cause__ is error.failed["b"]
     assert str(error).startswith("the transaction is committed in 'a', not in 'b' (b: duplicate key value")
     assert pair.both == ([1], [1])
-    assert called == []
     assert pair.is_whole()
 
 
@@ -245,6 +242,31 @@ async def test_callbacks_run_after_all_have_committed(pair: Pair) -> None:
         pair["b"].on_commit(lambda: seen.append(("b", pair.both)))
         pair["a"].on_commit(lambda: seen.append(("a", pair.both)))
     assert seen == [("a", ([1], [1])), ("b", ([1], [1]))]
+
+
+async def test_callbacks_of_what_is_committed_run_where_another_is_not(
+    pair: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[str] = []
+
+    async def later() -> None:
+        await asyncio.sleep(0)
+        seen.append("a, later")
+
+    def fail() -> None:
+        seen.append("a, failing")
+        raise ZeroDivisionError
+
+    await pair.insert(1, "b")
+    with pytest.raises(PartialCommit) as caught:
+        async with pair.atomic():
+            pair["b"].on_commit(lambda: seen.append("b"))
+            for function in (fail, later, lambda: seen.append("a")):
+                pair["a"].on_commit(function)
+            await pair.insert(1)
+    assert caught.value.committed == ("a",)
+    assert seen == ["a, failing", "a, later", "a"]
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]
 
 
 async def test_callbacks_do_not_run_where_nothing_is_committed(pair: Pair) -> None:

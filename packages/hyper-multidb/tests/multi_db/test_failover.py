@@ -126,6 +126,52 @@ async def test_the_former_primary_comes_back_as_a_replica(start_cluster: StartCl
         assert await reader.query_val("SELECT count(*) FROM notes") == 2
 
 
+@pytest.mark.parametrize("is_blocking", [False, True], ids=["asyncio", "blocking"])
+async def test_after_a_promotion_replicas_serve_who_has_written_before(
+    is_blocking: bool, start_cluster: StartCluster
+) -> None:
+    cluster = start_cluster(delays_ms=(0, 0))
+    heir, other = cluster.replicas
+    async with connected(cluster, failover_timeout=20.0) as connections:
+        db, reader = connections["default"], connections.reader("default")
+        await db.execute(NOTES)
+        await db.execute("INSERT INTO notes VALUES (1)")
+        with connections.scope() as before:
+            await db.execute("INSERT INTO notes VALUES (2)")
+        assert before.token.startswith("default=1-")
+        await asyncio.to_thread(cluster.promote, heir)
+        replica_set = inner(connections)
+        follower = next(node for node in replica_set.nodes if node.name.endswith(f":{other.port}"))
+        await until(lambda: replica_set.failovers and follower.timeline == 2, "nobody follows")
+        # What is there is written by nobody of this process: it has to be seen as well.
+        await asyncio.to_thread(cluster.value, heir, "INSERT INTO notes VALUES (3)")
+
+        async def read() -> tuple[bool, int]:
+            sql = "SELECT pg_is_in_recovery(), (SELECT count(*) FROM notes)"
+            if not is_blocking:
+                row = await reader.query_one(sql, into=tuple)
+            else:
+                row = await asyncio.to_thread(reader.sync.query_one, sql, into=tuple)
+            assert row is not None
+            return row
+
+        async def read_until_on_replica() -> set[int]:
+            seen: set[int] = set()
+            for _ in range(1000):
+                is_on_replica, count = await read()
+                seen.add(count)
+                if is_on_replica:
+                    return seen
+                await asyncio.sleep(0.01)
+            pytest.fail("reads stay on the primary")
+
+        # Nothing is written from here on: in the scope of the process, and in one that takes up an old token.
+        assert await read_until_on_replica() == {3}
+        with connections.scope(before.token) as scope:
+            assert await read_until_on_replica() == {3}
+            assert scope.token.startswith("default=2-")
+
+
 async def test_reads_go_on_while_a_replica_is_killed_and_it_is_used_again_when_it_is_back(
     start_cluster: StartCluster,
 ) -> None:

@@ -419,9 +419,8 @@ async def test_a_commit_stands_where_the_position_behind_it_is_refused(
     async with connected(cluster, cluster_database) as connections:
         await table(connections, cluster)
         db, reader = connections["default"], connections.reader()
-        monkeypatch.setattr(
-            "hyperdjango.multi_db._primary.POSITION", "SELECT '' || 1/0 FROM pg_class LIMIT 1"
-        )
+        for name in ("_commits.POSITIONS", "_primary.POSITIONS", "_primary.POSITION_OF_CALL"):
+            monkeypatch.setattr(f"hyperdjango.multi_db.{name}", "SELECT '' || 1/0 FROM pg_class LIMIT 1")
         for n in range(3):  # known to the pool from the second on
             async with db.transaction():
                 await db.execute("INSERT INTO t VALUES ($1, 0)", n)

@@ -16,7 +16,7 @@ ALIAS = "a"
 
 
 def answer(life: str = "first", lsn: int = 100, *, timeline: int = 1, in_recovery: bool = True) -> Answer:
-    return Answer(in_recovery, lsn, timeline, life, "system", is_read_only=in_recovery)
+    return Answer(in_recovery, lsn, timeline, life, "system", in_recovery)
 
 
 def replica_set(replicas: int = 1, options: SetOptions | None = None) -> ReplicaSet:
@@ -36,12 +36,17 @@ def routed(made: ReplicaSet, scope: Scope) -> Route:
     return route
 
 
+def pinned_for_a_moment(scope: Scope) -> None:
+    scope.pin(ALIAS)
+    scope.unpin(ALIAS)
+
+
 CHANGES: dict[str, Callable[[Scope], object]] = {
     "a write": lambda scope: scope.note(ALIAS, Position(1, 50)),
     "a write that is in doubt": lambda scope: scope.doubt(ALIAS),
     "a write, by time": lambda scope: scope.note_time(ALIAS),
     "a pin": lambda scope: scope.pin(ALIAS),
-    "the end of a pin": lambda scope: (scope.pin(ALIAS), scope.unpin(ALIAS)),
+    "the end of a pin": pinned_for_a_moment,
     "a token": lambda scope: scope.take_up(f"{ALIAS}=1-32"),
     "other servers": lambda scope: scope.forget({ALIAS}),
     "what the process has written": lambda scope: scope.begin_with(Scope()),

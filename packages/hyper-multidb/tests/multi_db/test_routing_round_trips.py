@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 import pytest
-from hyperdjango.database import Database
+from hyperdjango.database import Database, DatabaseError
+from hyperdjango.database.errors import InFailedSqlTransaction
 from hyperdjango.multi_db import ConnectionManager
 from pg_cluster import Cluster
 from pgkit import Proxy
@@ -74,6 +75,31 @@ async def test_a_block_costs_as_much_as_without_replicas(counted: Counted) -> No
             with counted.trips(2, 0):
                 await insert_in_block(counted.connections["default"])
             assert scope.token != before
+
+
+async def test_a_block_whose_commit_is_not_flushed_costs_as_much(counted: Counted) -> None:
+    db = counted.connections["default"]
+    with counted.connections.scope() as scope:
+        before = scope.token
+        with counted.trips(3, 0):
+            async with db.transaction():
+                await db.execute("SET LOCAL synchronous_commit = off")
+                async with db.transaction():
+                    await db.execute("INSERT INTO t VALUES ($1)", 1)
+        assert scope.token != before
+
+
+async def test_a_block_that_has_failed_costs_no_more_either(counted: Counted) -> None:
+    db = counted.connections["default"]
+
+    async def fail() -> None:
+        async with db.transaction():
+            with suppress(DatabaseError):
+                await db.execute("INSERT INTO t VALUES (1 / $1::int)", 0)
+
+    # The statement that fails is described first; then ROLLBACK, as the answer to COMMIT.
+    with counted.trips(3, 0), pytest.raises(InFailedSqlTransaction, match="answered COMMIT with ROLLBACK"):
+        await fail()
 
 
 async def test_a_block_that_writes_nothing_costs_nothing(counted: Counted) -> None:

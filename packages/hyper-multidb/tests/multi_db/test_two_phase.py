@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Final
 
 import psycopg
@@ -218,6 +218,24 @@ async def test_callbacks_run_once_all_is_committed(pair: Pair) -> None:
     assert seen == [([1], [1])]
 
 
+async def test_callbacks_of_what_is_prepared_only_do_not_run(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    async def work(pair: Pair) -> None:
+        async with pair.atomic(two_phase=True):
+            await pair.insert(1)
+            pair["a"].on_commit(lambda: seen.append("a"))
+            pair["b"].on_commit(lambda: seen.append("b"))
+
+    with pytest.raises(PartialCommit) as caught:
+        await losing(pair, monkeypatch, "b", "COMMIT PREPARED", work)
+    assert (caught.value.committed, caught.value.pending) == (("a",), ("b",))
+    assert seen == ["a"]
+    await recover(pair.databases, 0)
+
+
 async def test_it_is_no_part_of_a_running_block(pair: Pair) -> None:
     async with pair["b"].transaction():
         with pytest.raises(InterfaceError, match="there is one running on 'b'"):
@@ -378,7 +396,13 @@ async def test_cancelled_anywhere_both_are_the_same_after_recover(
 # Connections are lost
 
 
-async def losing(pair: Pair, monkeypatch: pytest.MonkeyPatch, alias: str, command: str) -> None:
+async def losing(
+    pair: Pair,
+    monkeypatch: pytest.MonkeyPatch,
+    alias: str,
+    command: str,
+    work: Callable[[Pair], Awaitable[object]] = write,
+) -> None:
     """Write, and lose a connection just before a command is sent on it."""
     run_owed = _async_replies.run_owed
     wanted = {"PREPARE TRANSACTION": 0, "COMMIT PREPARED": 1}[command]
@@ -395,7 +419,7 @@ async def losing(pair: Pair, monkeypatch: pytest.MonkeyPatch, alias: str, comman
 
     with monkeypatch.context() as patch:
         patch.setattr(_async_replies, "run_owed", losing)
-        await write(pair)
+        await work(pair)
 
 
 async def test_a_connection_lost_with_the_decision_on_its_way_is_an_unknown_outcome(

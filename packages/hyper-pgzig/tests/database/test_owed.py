@@ -297,6 +297,18 @@ def test_what_is_owed_can_be_run_by_itself(backend: ScriptedBackend) -> None:
     assert order(backend.conversations[0]) == ["DISCARD ALL", "|", "BEGIN", "COMMIT", "|"]
 
 
+def test_rows_of_what_is_run_by_itself_are_counted_and_dropped(connection: "native.Connection") -> None:
+    for condition, count in (("1 = 1", 1), ("1 = 2", 0)):
+        connection.owe("BEGIN")
+        connection.owe(f"SELECT WHERE {condition}")
+        connection.owe("COMMIT")
+        request = connection.run_owed()
+        finish(connection)
+        request.result()
+        assert (request.tag, request.affected) == ("COMMIT", count)
+        assert connection.is_clean
+
+
 def test_run_by_itself_it_says_what_failed(connection: "native.Connection") -> None:
     connection.owe("SAVEPOINT outside")
     connection.owe("BEGIN")

@@ -148,11 +148,15 @@ class AtomicBlock:
         except BaseException as failure:
             await roll_back(members, failure)
             raise
-        if len(members) == 1:
-            await work
-        else:
-            await see_through(work)
-        await _callbacks.run([function for one in members for function in one.transaction.callbacks])
+        try:
+            if len(members) == 1:
+                await work
+            else:
+                await see_through(work)
+        except PartialCommit as partial:
+            await _run_callbacks_behind(partial, members)
+            raise
+        await _callbacks.run(_callbacks_of(members))
 
     def _ending(self, members: list[Member]) -> Coroutine[Any, Any, None]:
         """Return what commits all, once it is known that each could be committed."""
@@ -219,6 +223,25 @@ class AtomicBlock:
                 return await function(*args, **kwargs)
 
         return wrapper
+
+
+def _callbacks_of(members: Sequence[Member]) -> list[Callable[[], Any]]:
+    return [function for one in members for function in one.transaction.callbacks]
+
+
+async def _run_callbacks_behind(partial: PartialCommit, members: Sequence[Member]) -> None:
+    """What is committed stands, so what was to follow it does; the block raises that it is not everywhere."""
+    # One that had nothing to commit is as good as committed, unless the block never came to it. What is prepared
+    # of a two-phase commit is committed by somebody else, later.
+    done = [
+        one
+        for one in members
+        if one.alias in partial.committed or (one.transaction.is_committed and not one.is_owed)
+    ]
+    try:
+        await _callbacks.run(_callbacks_of(done))
+    except Exception:
+        _logger.exception("a callback of on_commit failed, behind a commit that is not everywhere")
 
 
 async def commit_in_order(members: Sequence[Member]) -> None:

@@ -1,15 +1,22 @@
-"""The blocking face of an alias with replicas: everything goes to the primary, and is noticed as a write.
+"""The blocking face of an alias with replicas: everything goes to the primary, wherever that is, and is a write.
 
-How far the log is behind a write is not asked here; the next read on the asyncio face asks, once.
+How far the log is behind a COMMIT is asked with it, as on the asyncio face; behind other calls the next read asks.
 """
 # One half of a Database, which uses what nobody else should:
 # pyright: reportPrivateUsage=false
 
+import time
 from typing import TYPE_CHECKING, Any
 
-from hyperdjango.database import SyncDatabase
+from hyperdjango.database import SyncDatabase, _shape, _sync_replies
+from hyperdjango.database._pinned import check_committed
 from hyperdjango.database._watching import NOBODY, Finished
-from hyperdjango.database.errors import Error
+from hyperdjango.database.errors import ConnectionFailed, Error
+from hyperdjango.multi_db import _commits
+from hyperdjango.multi_db import scope as scopes
+from hyperdjango.multi_db._moved import has_moved
+from hyperdjango.multi_db._probe import POSITIONS
+from hyperdjango.multi_db._replica_set import WRITE
 
 if TYPE_CHECKING:
     from hyperdjango.database import _pipeline
@@ -17,20 +24,35 @@ if TYPE_CHECKING:
     from hyperdjango.database._slot import Slot
     from hyperdjango.database._watching import Watch
     from hyperdjango.multi_db._primary import PrimaryFace
+    from hyperdjango.multi_db._replica_set import ReplicaSet
 
 
 class BlockingPrimary(SyncDatabase):
     """A SyncDatabase whose writes are seen by the reads of the same scope."""
 
     _face: "PrimaryFace"
+    _set: "ReplicaSet"
 
     @classmethod
     def of(cls, face: "PrimaryFace") -> "BlockingPrimary":
         """Make it, over the pool of the asyncio face."""
         self = cls.over(face._pool, face._settings, opens_on_use=face._opens_on_use)
         self.alias, self.role, self.reason = face.alias, face.role, face.reason
-        self._face = face
+        self._face, self._set = face, face._set
         return self
+
+    def _acquire(self, deadline: float | None) -> "Slot":
+        """As the driver's; nothing is sent where there is no connection, so then it waits for a new primary."""
+        try:
+            return super()._acquire(deadline)
+        except ConnectionFailed as error:
+            self._face._heard(error)
+            if not has_moved(error) or not waits_for_primary(self._set, deadline):
+                raise
+        except Error as error:
+            self._face._heard(error)
+            raise
+        return super()._acquire(deadline)
 
     def _complete(  # noqa: PLR0917 - as the driver's
         self,
@@ -43,6 +65,10 @@ class BlockingPrimary(SyncDatabase):
         deadline: float | None,
         watch: "Watch | None" = None,
     ) -> "native.Request":
+        if watch is None and self._pool.watchers:
+            # Comes back here, watched.
+            return super()._complete(sql, args, shape, target, first, first_set, deadline, watch)
+        self._count()
         try:
             request = super()._complete(sql, args, shape, target, first, first_set, deadline, watch)
         except Error as error:
@@ -60,12 +86,17 @@ class BlockingPrimary(SyncDatabase):
     def _run_items(
         self, items: "list[_pipeline.Item]", deadline: float | None, watch: "Watch"
     ) -> "_pipeline.Outcomes":
+        self._count()
         try:
             return super()._run_items(items, deadline, watch)
+        except Error as error:
+            self._face._heard(error)
+            raise
         finally:
             self._written()
 
     def _copy_in(self, sql: str, data: Any, timeout: float | None) -> Any:
+        self._count()
         try:
             return super()._copy_in(sql, data, timeout)
         except Error as error:
@@ -75,14 +106,54 @@ class BlockingPrimary(SyncDatabase):
             self._written()
 
     def _commit(self, slot: "Slot", deadline: float | None) -> None:
+        """As that of the asyncio face."""
+        self._set.routes[WRITE] += 1
+        if not self._set.by_lsn:
+            try:
+                super()._commit(slot, deadline)
+            finally:
+                self._face.has_written()
+            return
         try:
-            super()._commit(slot, deadline)
-        finally:
+            request, asked = _commits.send(slot.connection, "COMMIT")
+            _sync_replies.drain(slot, deadline)
+            request.result()
+            check_committed(request.tag)
+            position = _commits.position(request, self._ask_first(slot, deadline) if asked is None else asked)
+        except BaseException:
             self._face.has_written()
+            raise
+        if position is None:
+            self._face.has_written()
+        else:
+            scopes.current.get().note(self._set.alias, position)
+
+    @staticmethod
+    def _ask_first(slot: "Slot", deadline: float | None) -> "native.Request | None":
+        """Ask what the pool has not described yet, behind a COMMIT that is answered; None where that fails."""
+        try:
+            asked = slot.connection.submit(POSITIONS, (), _shape.VALUE, None, True, None)
+            _sync_replies.complete(slot, asked, deadline)
+        except Error:
+            return None
+        return asked
+
+    def _count(self) -> None:
+        """A call goes to the primary; what is in a block counts once, when that commits."""
+        if not self.in_transaction():
+            self._set.routes[WRITE] += 1
 
     def _written(self) -> None:
         if not self.in_transaction():
             self._face.has_written()
 
 
-__all__ = ["BlockingPrimary"]
+def waits_for_primary(replica_set: "ReplicaSet", deadline: float | None) -> bool:
+    """Wait for a server that takes writes, as long as the alias and the deadline, by time.monotonic, let us."""
+    seconds = replica_set.options.failover_timeout
+    if deadline is not None:
+        seconds = min(seconds, deadline - time.monotonic())
+    return seconds > 0 and replica_set.find_primary_blocking(seconds)
+
+
+__all__ = ["BlockingPrimary", "waits_for_primary"]

@@ -98,6 +98,16 @@ def parse(databases: Mapping[str, Any]) -> list[Spec]:
     Raises:
         Misconfigured: One cannot be used; the text names the alias.
     """
+    try:
+        return _parse_all(databases)
+    except Exception as error:
+        # The frames below hold URLs and passwords; a traceback with locals would show them.
+        raise error.with_traceback(None)  # noqa: B904 - it is the same one
+    finally:
+        databases = {}
+
+
+def _parse_all(databases: Mapping[str, Any]) -> list[Spec]:
     if not isinstance(databases, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise Misconfigured(f"configure() takes a mapping of aliases, not {type(databases).__name__}")
     if not databases:

@@ -228,5 +228,29 @@ class Node:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, PAUSE_SECONDS_MAX)
 
+    def wait_for_blocking(self, position: Position, seconds: float) -> bool:
+        """As `wait_for`, for a thread without an event loop; each looks for itself."""
+        until = time.monotonic() + seconds
+        pause = PAUSE_SECONDS
+        while not self.has(position):
+            left = until - time.monotonic()
+            if left <= 0 or not self.is_up or self.timeline != position.timeline:
+                self._patience_at = time.monotonic() + seconds * IMPATIENCE
+                return False
+            epoch = self.epoch
+            try:
+                with silently():
+                    lsn = self.database.sync.query_val(REPLAYED, timeout=left)
+            except (Error, OSError) as error:
+                if isinstance(error, ConnectionFailed):
+                    self.fail(error)
+                lsn = None
+            if lsn is not None:
+                self._has_replayed(parse_lsn(lsn), epoch)
+            if not self.has(position):
+                time.sleep(min(pause, max(0.0, until - time.monotonic())))
+                pause = min(pause * 2, PAUSE_SECONDS_MAX)
+        return True
+
 
 __all__ = ["Node"]

@@ -76,7 +76,8 @@ async def open_alias(spec: Spec) -> Opened:
     except Misconfigured:
         raise
     except (ValueError, TypeError) as error:
-        raise Misconfigured(f"alias {spec.alias!r}: {error}") from error
+        # The frames below hold URLs and keywords; a traceback with locals would show them.
+        raise Misconfigured(f"alias {spec.alias!r}: {error}") from error.with_traceback(None)
     except Exception as error:
         error.add_note(f"while opening the alias {spec.alias!r}")
         raise
@@ -104,7 +105,7 @@ async def _open_set(spec: Spec) -> Opened:
     opened = Opened(face, ReaderFace.of(face), replica_set)
     try:
         asked = await asyncio.gather(
-            *(_ask(node, spec, url) for node, url in zip(nodes, spec.urls, strict=True)),
+            *(_ask(node, spec) for node in nodes),
             return_exceptions=True,  # none is to go on by itself once another has failed
         )
         answers = [_answer(each) for each in asked]
@@ -117,8 +118,8 @@ async def _open_set(spec: Spec) -> Opened:
     return opened
 
 
-async def _ask(node: Node, spec: Spec, url: str) -> Answer:
-    """Ask a server who it is, on a connection that its pool keeps.
+async def _ask(node: Node, spec: Spec) -> Answer:
+    """Ask a server who it is, on a connection that its pool keeps. No local has a URL or its options.
 
     Raises:
         Misconfigured: It cannot say how far its log is: it is no PostgreSQL.
@@ -133,14 +134,18 @@ async def _ask(node: Node, spec: Spec, url: str) -> Answer:
                 node.question = PLAIN_PROBE
                 return await _answer_of(node)
             # By a pool that does not greet its connections with the very question that was refused.
-            options: dict[str, Any] = {**spec.database, "min_size": 0, "max_size": 1}
-            async with Database(url, **options) as plain:
+            async with _plain(node) as plain:
                 found = await probe(plain)
             try:
                 found.require("lsn", spec.alias, node.name, WITHOUT_LSN)
             except CapabilityMissing as missing:
                 raise Misconfigured(f"alias {missing}") from error
         raise
+
+
+def _plain(node: Node) -> Database:
+    options: dict[str, Any] = {**node.options, "min_size": 0, "max_size": 1}
+    return Database(node.url, **options)
 
 
 async def _answer_of(node: Node) -> Answer:

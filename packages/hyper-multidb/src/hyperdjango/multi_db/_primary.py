@@ -7,7 +7,7 @@ Takes down how far the log is behind each commit, in the same round trip, so tha
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from hyperdjango.database import Database, SyncDatabase, _async_replies, _pipeline, _shape
 from hyperdjango.database._async_calls import AsyncCalls
@@ -15,10 +15,12 @@ from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._pinned import check_committed
 from hyperdjango.database._repeat import ATTEMPTS
 from hyperdjango.database._watching import NOBODY, Finished, silently
-from hyperdjango.database.errors import ConnectionFailed, ConnectionLost, DatabaseError, Error, OutcomeUnknown
+from hyperdjango.database.errors import ConnectionFailed, Error
+from hyperdjango.multi_db import _commits
 from hyperdjango.multi_db import scope as scopes
 from hyperdjango.multi_db._blocking import BlockingPrimary
-from hyperdjango.multi_db._probe import POSITION, POSITION_OF_CALL
+from hyperdjango.multi_db._moved import has_moved
+from hyperdjango.multi_db._probe import POSITION, POSITION_OF_CALL, POSITIONS
 from hyperdjango.multi_db._replica_set import REPLICA, WRITE
 from hyperdjango.multi_db.lsn import Position
 
@@ -31,17 +33,6 @@ if TYPE_CHECKING:
     from hyperdjango.database._watching import QueryHook, Watch
     from hyperdjango.multi_db._node import Node
     from hyperdjango.multi_db._replica_set import ReplicaSet
-
-# What says that the server is none to write to any more.
-MOVED: Final = frozenset({"25006", "57P01", "57P02", "57P03"})
-
-
-def has_moved(error: BaseException) -> bool:
-    """Whether an error says that roles should be looked at again."""
-    sqlstate = (error.sqlstate or "") if isinstance(error, DatabaseError) else ""
-    if not sqlstate:
-        return isinstance(error, (ConnectionFailed, ConnectionLost, OutcomeUnknown))
-    return sqlstate in MOVED or sqlstate.startswith("08")
 
 
 def _taking_writes(parameters: "ConnectParameters") -> "ConnectParameters":
@@ -207,6 +198,7 @@ class PrimaryFace(Database):
 
     async def _commit(self, slot: "Slot", command: str = "COMMIT") -> None:
         """Send the COMMIT, or COMMIT PREPARED, and in the same flush ask how far the log is behind it."""
+        self._set.routes[WRITE] += 1
         scope = scopes.current.get()
         alias = self._set.alias
         if not self._set.by_lsn:
@@ -217,11 +209,8 @@ class PrimaryFace(Database):
                 if self._set.by_seconds is not None:
                     scope.note_time(alias)
             return
-        connection = slot.connection
         try:
-            request = connection.run_owed()
-            asked = connection.append(POSITION, (), _shape.VALUE, None, True, None)
-            connection.push()
+            request, asked = _commits.send(slot.connection, command)
             await _async_replies.drain(slot)
             request.result()
             check_committed(request.tag, command)
@@ -229,17 +218,16 @@ class PrimaryFace(Database):
             scope.doubt(alias)
             raise
         # It is committed, whatever becomes of the question; where there is no answer, the next read asks.
-        if asked is None:
-            asked = await self._ask_first(slot)
-        if asked is None or asked.failed:
+        position = _commits.position(request, await self._ask_first(slot) if asked is None else asked)
+        if position is None:
             scope.doubt(alias)
         else:
-            scope.note(alias, Position.parse(asked.result()))
+            scope.note(alias, position)
 
     async def _ask_first(self, slot: "Slot") -> "native.Request | None":
         """Ask what the pool has not described yet, behind a COMMIT that is answered; None where that fails."""
         try:
-            asked = slot.connection.submit(POSITION, (), _shape.VALUE, None, True, None)
+            asked = slot.connection.submit(POSITIONS, (), _shape.VALUE, None, True, None)
             await _async_replies.complete(slot, asked)
         except Error:
             return None
@@ -253,9 +241,15 @@ class PrimaryFace(Database):
         with silently():  # it is nobody's call
             return Position.parse(await self.plain.query_val(POSITION, timeout=timeout))
 
+    def position_blocking(self, timeout: float | None = None) -> Position:
+        """As `position`, for a thread without an event loop."""
+        with silently():
+            return Position.parse(self.plain.sync.query_val(POSITION, timeout=timeout))
+
     async def _run_items(
         self, items: "list[_pipeline.Item]", deadline: float | None, watch: "Watch"
     ) -> "_pipeline.Outcomes":
+        self._count()
         try:
             return await super()._run_items(items, deadline, watch)
         except Error as error:
@@ -266,6 +260,7 @@ class PrimaryFace(Database):
                 self.has_written()
 
     async def _copy_in(self, sql: str, data: Any, timeout: float | None) -> Any:
+        self._count()
         try:
             return await super()._copy_in(sql, data, timeout)
         except Error as error:
@@ -274,6 +269,11 @@ class PrimaryFace(Database):
         finally:
             if self._current.get() is None:
                 self.has_written()
+
+    def _count(self) -> None:
+        """A call goes to the primary; what is in a block counts once, when that commits."""
+        if self._current.get() is None:
+            self._set.routes[WRITE] += 1
 
     def _heard(self, error: BaseException) -> None:
         if has_moved(error):
@@ -295,4 +295,4 @@ class PrimaryFace(Database):
             node.database.off_query(hook)
 
 
-__all__ = ["PrimaryFace", "has_moved"]
+__all__ = ["PrimaryFace"]

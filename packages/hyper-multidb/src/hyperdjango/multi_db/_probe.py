@@ -31,20 +31,30 @@ SELECT pg_catalog.pg_is_in_recovery(), '0/0', 0::int8,
        pg_catalog.current_setting('transaction_read_only') = 'on'
 """
 
-# How far the log is, behind a COMMIT: timeline and LSN in one text. What is inserted, not what is flushed:
-# with synchronous_commit = off the commit is not flushed yet.
-POSITION: Final = """
-SELECT substr(pg_catalog.pg_walfile_name(lsn), 1, 8) || lsn
-FROM (SELECT pg_catalog.pg_current_wal_insert_lsn() AS lsn) AS log
-"""
+# In front of a COMMIT, as SET LOCAL is over behind it: a row where nobody will wait for its flush. It has no columns,
+# since nobody reads it: it is counted.
+IS_ASYNCHRONOUS: Final = "SELECT WHERE pg_catalog.current_setting('synchronous_commit') = 'off'"
 
-# The same behind a statement outside of blocks, where the session's own synchronous_commit counts (in a block there
-# may be SET LOCAL): what others, or a mere read, have inserted and nobody has flushed is not to be waited for.
-POSITION_OF_CALL: Final = """
+# How far the log is, behind a commit: timeline and LSN in one text. What is flushed has the commit, unless that was
+# not waited for; what is inserted has every commit, and is asked for where nobody knows. It has records of others as
+# well, that may be flushed no sooner than somebody commits, or the background writer logs what is running (15 seconds).
+_POSITION: Final = """
 SELECT substr(pg_catalog.pg_walfile_name(lsn), 1, 8) || lsn
-FROM (SELECT CASE WHEN pg_catalog.current_setting('synchronous_commit') = 'off'
-                  THEN pg_catalog.pg_current_wal_insert_lsn() ELSE pg_catalog.pg_current_wal_flush_lsn() END AS lsn
-     ) AS log
+FROM (SELECT {lsn} AS lsn) AS log
+"""
+POSITION: Final = _POSITION.format(lsn="pg_catalog.pg_current_wal_insert_lsn()")
+
+# Behind a statement outside of blocks, where the session's own synchronous_commit counts.
+POSITION_OF_CALL: Final = _POSITION.format(
+    lsn="""CASE WHEN pg_catalog.current_setting('synchronous_commit') = 'off'
+                  THEN pg_catalog.pg_current_wal_insert_lsn() ELSE pg_catalog.pg_current_wal_flush_lsn() END"""
+)
+
+# Both, behind the COMMIT of a block: with what IS_ASYNCHRONOUS said in front of it one of them is chosen.
+POSITIONS: Final = """
+SELECT substr(pg_catalog.pg_walfile_name(flushed), 1, 8) || flushed || ' ' || inserted
+FROM (SELECT pg_catalog.pg_current_wal_flush_lsn() AS flushed,
+             pg_catalog.pg_current_wal_insert_lsn() AS inserted) AS log
 """
 
 REPLAYED: Final = "SELECT pg_catalog.pg_last_wal_replay_lsn()::text"
@@ -83,4 +93,13 @@ class Answer(NamedTuple):
         return Position(self.timeline, self.lsn)
 
 
-__all__ = ["PLAIN_PROBE", "POSITION", "POSITION_OF_CALL", "PROBE", "REPLAYED", "Answer"]
+__all__ = [
+    "IS_ASYNCHRONOUS",
+    "PLAIN_PROBE",
+    "POSITION",
+    "POSITIONS",
+    "POSITION_OF_CALL",
+    "PROBE",
+    "REPLAYED",
+    "Answer",
+]

@@ -12,7 +12,7 @@ from contextlib import aclosing
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar
 
-from hyperdjango.database import Database
+from hyperdjango.database import Database, SyncDatabase
 from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._running import running
 from hyperdjango.database._stream import CHUNK
@@ -20,7 +20,9 @@ from hyperdjango.database._watching import NOBODY, Finished, routed
 from hyperdjango.database.errors import InterfaceError
 from hyperdjango.database.transaction import TransactionBlock
 from hyperdjango.multi_db import scope as scopes
-from hyperdjango.multi_db._primary import PrimaryFace, has_moved
+from hyperdjango.multi_db._blocking_reader import BlockingReader
+from hyperdjango.multi_db._moved import has_moved, is_conflict
+from hyperdjango.multi_db._primary import PrimaryFace
 from hyperdjango.multi_db._replica_set import IN_BLOCK, REPLICA
 
 if TYPE_CHECKING:
@@ -48,6 +50,11 @@ class ReaderFace(Database):
         self._face = face
         self._set = face._set
         return self
+
+    @property
+    def sync(self) -> SyncDatabase:
+        """The same for blocking callers: each read where it may be served. As `Database.sync`."""
+        return BlockingReader.of(self._face)
 
     async def _node(self, deadline: float | None = None) -> "tuple[Node, str, int]":
         """Choose a server: which one, why, and the epoch in which that is so."""
@@ -146,7 +153,7 @@ class ReaderFace(Database):
 
     async def _goes_elsewhere(self, node: "Node", error: BaseException, deadline: float | None) -> bool:
         """Whether a read that failed so is asked again: its server is gone, and maybe another one takes its place."""
-        if _is_conflict(error):
+        if is_conflict(error):
             return True
         if not has_moved(error) or getattr(error, "sqlstate", None) == "25006":
             return False  # it was no read
@@ -427,11 +434,6 @@ class _route:  # noqa: N801 - used like a function
 
     def __exit__(self, *_: object) -> None:
         routed.reset(self._token)
-
-
-def _is_conflict(error: BaseException) -> bool:
-    """Whether a standby has cancelled a read because of what it had to replay."""
-    return getattr(error, "sqlstate", None) == "40001" and "conflict with recovery" in str(error)
 
 
 __all__ = ["ReaderFace"]

@@ -52,6 +52,8 @@ UNUSUAL: Final = (WAITED, PINNED, RECENT, BEHIND, LAGGING, DOWN, NO_REPLICA)
 
 # Between two questions to all servers, while somebody waits for a primary.
 SEARCH_SECONDS: Final = 0.2
+# Between two looks at what they have answered.
+SEARCH_PAUSE: Final = 0.05
 # How many of the primary's LSNs are kept to tell the age of what a replica has.
 SAMPLES: Final = 600
 
@@ -149,7 +151,7 @@ class ReplicaSet:
             nodes,
             reason,
             known,
-            None if len(nodes) > 1 else self.database_of(nodes[0]),
+            self.database_of(nodes[0]) if len(nodes) == 1 else None,
             is_usual=reason is REPLICA and primary not in nodes,
         )
 
@@ -201,35 +203,61 @@ class ReplicaSet:
         route = self.route(scope)
         if route is not None:
             return route
-        alias = self.alias
-        mark = scope.in_doubt.get(alias)
-        if mark is not None:
+        mark = scope.in_doubt.get(self.alias)
+        if mark is not None or self.is_of_before(scope):
             assert self.face is not None
             try:
                 asked = await self.face.position(_left(deadline))
             except (Error, OSError):
                 # It stays in doubt. The read is the primary's, and waits for a new one like any other.
-                return self._route((self.primary,), BEHIND, self.known)
+                return self.behind()
             # Not before: others who read meanwhile must not go by what was known earlier.
-            scope.settle(alias, mark, asked)
+            scope.settle(self.alias, mark, asked)
             route = self.route(scope)
             if route is not None:
                 return route
-        position = scope.positions.get(alias)
-        seconds = self.options.lsn_wait
-        if deadline is not None:
-            seconds = min(seconds, deadline - asyncio.get_running_loop().time())
-        if position is not None and seconds > 0:
-            hopeful = [node for node in self.ready if node.may_catch_up(position, seconds)]
-            if hopeful:
-                node = self._policy.pick(hopeful)
-                self.lsn_waits += 1
-                if await node.wait_for(position, seconds):
-                    # As it is known now; in between nothing is waited for.
-                    known = self.known
-                    if node.has(position):
-                        return self._route((node,), WAITED, known)
-                self.lsn_timeouts += 1
+        hope = self.hope(scope, None if deadline is None else deadline - asyncio.get_running_loop().time())
+        if hope is None:
+            return self.behind()
+        node, position, seconds = hope
+        return self.waited(node, position) if await node.wait_for(position, seconds) else self.gave_up()
+
+    # The steps of `settle`, for those who wait otherwise, too.
+
+    def is_of_before(self, scope: "Scope") -> bool:
+        """Whether the scope has written before a promotion. Then the new primary is asked how far it is now.
+
+        Whether its timeline has the write nobody here can tell. But a replica that has replayed what it has now shows
+        no less than it does, and it is the primary that would serve the read else.
+        """
+        position = scope.positions.get(self.alias)
+        return position is not None and 0 < position.timeline < self._timeline
+
+    def hope(self, scope: "Scope", left: float | None) -> "tuple[Node, Position, float] | None":
+        """Return a replica that may soon have what the scope has written, that, and how long to wait for it."""
+        position = scope.positions.get(self.alias)
+        seconds = self.options.lsn_wait if left is None else min(self.options.lsn_wait, left)
+        if position is None or seconds <= 0:
+            return None
+        hopeful = [node for node in self.ready if node.may_catch_up(position, seconds)]
+        if not hopeful:
+            return None
+        self.lsn_waits += 1
+        return self._policy.pick(hopeful), position, seconds
+
+    def waited(self, node: "Node", position: "Position") -> Route:
+        """Return the route to a replica that was waited for."""
+        # As it is known now; in between nothing is waited for.
+        known = self.known
+        return self._route((node,), WAITED, known) if node.has(position) else self.gave_up()
+
+    def gave_up(self) -> Route:
+        """Return the route of a read that has waited in vain."""
+        self.lsn_timeouts += 1
+        return self.behind()
+
+    def behind(self) -> Route:
+        """Return the route to the primary, as the replicas are behind."""
         return self._route((self.primary,), BEHIND, self.known)
 
     # What is heard of the servers.
@@ -367,20 +395,32 @@ class ReplicaSet:
 
     async def find_primary(self, seconds: float) -> bool:
         """Wait until a server is known to take writes; False where that takes longer."""
-        until = time.monotonic() + seconds
         began = time.monotonic()
-        while True:
-            # Who is down is asked less and less often, but now somebody waits for it.
-            if time.monotonic() - self._searched_at >= SEARCH_SECONDS:
-                self._searched_at = time.monotonic()
-                self.wake()
-            primary = self.primary
-            if primary.is_up and primary.in_recovery is False and primary.heard_at > began:
-                return True
-            left = until - time.monotonic()
+        while not self._has_found(began):
+            left = began + seconds - time.monotonic()
             if left <= 0:
                 return False
-            await asyncio.sleep(min(0.05, left))
+            await asyncio.sleep(min(SEARCH_PAUSE, left))
+        return True
+
+    def find_primary_blocking(self, seconds: float) -> bool:
+        """As `find_primary`, for a thread without an event loop."""
+        began = time.monotonic()
+        while not self._has_found(began):
+            left = began + seconds - time.monotonic()
+            if left <= 0:
+                return False
+            time.sleep(min(SEARCH_PAUSE, left))
+        return True
+
+    def _has_found(self, began: float) -> bool:
+        """Whether a server has said since `began` that it takes writes."""
+        # Who is down is asked less and less often, but now somebody waits for it.
+        if time.monotonic() - self._searched_at >= SEARCH_SECONDS:
+            self._searched_at = time.monotonic()
+            self.wake()
+        primary = self.primary
+        return primary.is_up and primary.in_recovery is False and primary.heard_at > began
 
     def figures(self) -> dict[str, Any]:
         """Return what `ConnectionManager.stats` says of the alias."""

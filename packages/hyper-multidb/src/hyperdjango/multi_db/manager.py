@@ -4,7 +4,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from types import TracebackType
@@ -94,7 +94,15 @@ class ConnectionManager(Mapping[str, Database]):
                 names alias, host and remedy.
             ConnectionFailed: A server does not let us in.
         """
-        specs = _config.parse(_config.from_settings() if databases is None else databases)
+        try:
+            specs = _config.parse(_config.from_settings() if databases is None else databases)
+        finally:
+            # A traceback with locals must not show URLs and their passwords.
+            databases = None
+        await self._open(specs)
+        return self
+
+    async def _open(self, specs: Sequence[_config.Spec]) -> None:
         opened: dict[str, Opened] = {}
         tasks = [asyncio.ensure_future(open_alias(spec)) for spec in specs]
         failure: BaseException | None = None
@@ -132,7 +140,6 @@ class ConnectionManager(Mapping[str, Database]):
         if default is not None:
             set_db(default.face)
         await _close_all(before)
-        return self
 
     async def close(self) -> None:
         """Drain and close all of them. Models are served by `get_db()` again."""

@@ -103,11 +103,11 @@ class Scope:
                 scope._has_changed()
             scope = scope._parent
 
-    def settle(self, alias: str, mark: object, position: Position) -> None:
-        """The log was here when it was asked for, behind the doubt of this mark: later ones stay."""
+    def settle(self, alias: str, mark: object | None, position: Position) -> None:
+        """The log was here when it was asked for, behind the doubt of this mark, if any: later ones stay."""
         self.note(alias, position)
         with self._lock:
-            if self.in_doubt.get(alias) is mark:
+            if mark is not None and self.in_doubt.get(alias) is mark:
                 del self.in_doubt[alias]
                 self._has_changed()
 
