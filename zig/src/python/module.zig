@@ -7,10 +7,13 @@ const arrow_rows = @import("arrow_rows.zig");
 const auth_objects = @import("auth_objects.zig");
 const by_key = @import("by_key.zig");
 const connection_object = @import("connection_object.zig");
+const gate = @import("gate.zig");
 const hydrator = @import("hydrator.zig");
 const instance = @import("instance.zig");
+const load_future = @import("load_future.zig");
 const loading = @import("loading.zig");
 const origin = @import("origin.zig");
+const quick_load = @import("quick_load.zig");
 const quicken = @import("quicken.zig");
 const request = @import("request.zig");
 const slots = @import("slots.zig");
@@ -33,15 +36,22 @@ pub const ModuleState = extern struct {
     origin_type: ?*Object = null,
     hydrator_type: ?*Object = null,
     hydration_type: ?*Object = null,
-    // Names of attributes, interned: `loading.zig`.
+    // Names of attributes, interned, and more of asyncio: `loading.zig`, `load_future.zig`, `gate.zig`.
     done_name: ?*Object = null,
     cancelled_name: ?*Object = null,
     set_result_name: ?*Object = null,
-    loop_keyword: ?*Object = null,
     thread_id_name: ?*Object = null,
+    call_soon_name: ?*Object = null,
+    context_keyword: ?*Object = null,
+    cancelled_error: ?*Object = null,
+    invalid_state_error: ?*Object = null,
+    load_future_type: ?*Object = null,
+    load_iterator_type: ?*Object = null,
+    gate_type: ?*Object = null,
+    spare_iterator: ?*Object = null,
 
     comptime {
-        std.debug.assert(@sizeOf(ModuleState) <= 16 * @sizeOf(*anyopaque));
+        std.debug.assert(@sizeOf(ModuleState) <= 32 * @sizeOf(*anyopaque));
     }
 
     pub fn ofModule(module: *Object) *ModuleState {
@@ -89,6 +99,9 @@ fn exec(module: *Object) py.Error!void {
     try py.ok(py.PyModule_AddFunctions(module, &quicken.table));
     try py.ok(py.PyModule_AddFunctions(module, &by_key.table));
     try loading.addToModule(module);
+    try load_future.addToModule(module);
+    try gate.addToModule(module);
+    try quick_load.addToModule(module);
     var text: [96]u8 = undefined;
     const version: u32 = @bitCast(py.hd_py_hex);
     const info = std.fmt.bufPrint(&text, "zig {s}, {t}, python {d}.{d}{s}", .{

@@ -39,6 +39,17 @@ pub const GetSetDef = extern struct {
     closure: ?*anyopaque = null,
 };
 
+pub const MemberDef = extern struct {
+    name: ?[*:0]const u8 = null,
+    type: c_int = 0,
+    offset: isize = 0,
+    flags: c_int = 0,
+    doc: ?[*:0]const u8 = null,
+};
+/// structmember.h: a Py_ssize_t, and that Python cannot write it.
+pub const T_PYSSIZET = 19;
+pub const READONLY = 1;
+
 pub const TypeSlot = extern struct { slot: c_int, function: ?*const anyopaque };
 pub const TypeSpec = extern struct {
     name: [*:0]const u8,
@@ -49,15 +60,20 @@ pub const TypeSpec = extern struct {
 };
 pub const TPFLAGS_DEFAULT = 1 << 18;
 pub const TPFLAGS_HAVE_GC = 1 << 14;
+pub const TPFLAGS_METHOD_DESCRIPTOR = 1 << 17;
+pub const TPFLAGS_HAVE_VECTORCALL = 1 << 11;
 pub const TPFLAGS_BASETYPE = 1 << 10;
 pub const TPFLAGS_IMMUTABLETYPE = 1 << 8;
 pub const TPFLAGS_DISALLOW_INSTANTIATION = 1 << 7;
 
 /// typeslots.h: stable numbers.
 pub const slot = struct {
+    pub const tp_call = 50;
     pub const tp_clear = 51;
     pub const tp_dealloc = 52;
+    pub const tp_descr_get = 54;
     pub const tp_doc = 56;
+    pub const tp_getattro = 58;
     pub const tp_init = 60;
     pub const tp_iter = 62;
     pub const tp_iternext = 63;
@@ -67,7 +83,11 @@ pub const slot = struct {
     pub const tp_setattro = 69;
     pub const tp_str = 70;
     pub const tp_traverse = 71;
+    pub const tp_members = 72;
     pub const tp_getset = 73;
+    pub const am_await = 77;
+    pub const tp_finalize = 80;
+    pub const am_send = 81;
     pub const nb_bool = 9;
 };
 
@@ -95,6 +115,15 @@ pub extern var PyExc_MemoryError: *Object;
 pub extern var PyExc_AttributeError: *Object;
 
 /// Null where it has no value and no default; without an exception.
+pub extern fn PyErr_WriteUnraisable(*Object) void;
+/// Null without one.
+pub extern fn PyException_GetTraceback(*Object) ?*Object;
+pub extern fn PyException_SetTraceback(*Object, *Object) c_int;
+/// Take the reference to the other exception.
+pub extern fn PyException_SetCause(*Object, *Object) void;
+pub extern fn PyException_SetContext(*Object, *Object) void;
+
+pub extern fn PyContext_CopyCurrent() ?*Object;
 pub extern fn PyContextVar_Get(variable: *Object, default: ?*Object, value: *?*Object) c_int;
 pub extern fn PyThread_get_thread_ident() c_ulong;
 
@@ -163,6 +192,14 @@ pub extern fn PyModule_GetState(*Object) ?*anyopaque;
 pub extern fn PyType_FromModuleAndSpec(*Object, *const TypeSpec, ?*Object) ?*Object;
 pub extern fn PyType_GetModuleState(*TypeObject) ?*anyopaque;
 pub extern fn PyType_GetModule(*TypeObject) ?*Object;
+pub extern fn PyType_GetFlags(*TypeObject) c_ulong;
+pub extern fn PyMethod_New(function: *Object, self: *Object) ?*Object;
+/// What stands in tp_call of a type with a vectorcall.
+pub extern fn PyVectorcall_Call(*Object, *Object, ?*Object) ?*Object;
+/// Negative: it is being resurrected.
+pub extern fn PyObject_CallFinalizerFromDealloc(*Object) c_int;
+pub extern fn PyObject_ClearWeakRefs(*Object) void;
+pub extern fn PyUnicode_CompareWithASCIIString(*Object, [*:0]const u8) c_int;
 pub extern fn PyType_GetSlot(*TypeObject, c_int) ?*const anyopaque;
 pub extern fn PyArg_ParseTupleAndKeywords(*Object, ?*Object, [*:0]const u8, [*]const ?[*:0]const u8, ...) c_int;
 pub extern fn PyObject_GC_Track(*Object) void;
@@ -172,6 +209,8 @@ pub extern fn PyEval_RestoreThread(*anyopaque) void;
 
 pub extern fn hd_incref(*Object) void;
 pub extern fn hd_decref(*Object) void;
+/// Somebody has a reference beside the caller's. With a GIL alone.
+pub extern fn hd_is_shared(*Object) c_int;
 pub extern fn hd_type(*Object) *TypeObject;
 pub extern fn hd_none() *Object;
 pub extern fn hd_true() *Object;
@@ -183,9 +222,13 @@ pub extern fn hd_tuple_check(*Object) c_int;
 pub extern fn hd_unicode_check(*Object) c_int;
 pub extern fn hd_dict_check(*Object) c_int;
 pub extern fn hd_exception_check(*Object) c_int;
+pub extern fn hd_exception_class_check(*Object) c_int;
+/// Set StopIteration with a value.
+pub extern fn hd_stop(value: *Object) void;
 /// A tuple's subclass, or tuple itself.
 pub extern fn hd_tuple_class_check(*Object) c_int;
 pub extern fn PyCallable_Check(*Object) c_int;
+pub extern const hd_head_size: c_int;
 pub extern const hd_box_size: c_int;
 pub extern fn hd_box_get(*Object) ?*anyopaque;
 pub extern fn hd_box_set(*Object, ?*anyopaque) void;
@@ -207,6 +250,7 @@ pub extern const hd_py_hex: c_int;
 
 /// `object.h`: bits of tp_flags that say which built-in type a class derives from.
 pub const flag = struct {
+    pub const heap_type: c_ulong = 1 << 9;
     pub const long: c_ulong = 1 << 24;
     pub const list: c_ulong = 1 << 25;
     pub const tuple: c_ulong = 1 << 26;
@@ -247,6 +291,8 @@ pub extern fn PyObject_VectorcallMethod(name: *Object, [*]const ?*Object, nargsf
 pub extern fn PyObject_GetAttr(*Object, *Object) ?*Object;
 pub extern fn PyObject_GetItem(*Object, *Object) ?*Object;
 pub extern fn PyObject_Size(*Object) isize;
+/// object.h, Py_EQ.
+pub const EQ = 2;
 pub extern fn PyObject_RichCompareBool(*Object, *Object, op: c_int) c_int;
 pub extern fn PyMapping_Check(*Object) c_int;
 pub extern fn PyMapping_Items(*Object) ?*Object;

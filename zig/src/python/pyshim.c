@@ -28,6 +28,7 @@ HD const int hd_py_hex = PY_VERSION_HEX;
 
 HD void hd_incref(PyObject *o) { Py_INCREF(o); }
 HD void hd_decref(PyObject *o) { Py_DECREF(o); }
+HD int hd_is_shared(PyObject *o) { return Py_REFCNT(o) != 1; }
 HD PyTypeObject *hd_type(PyObject *o) { return Py_TYPE(o); }
 HD PyObject *hd_none(void) { return Py_None; }
 HD PyObject *hd_true(void) { return Py_True; }
@@ -38,11 +39,43 @@ HD Py_ssize_t hd_tuple_size(PyObject *t) { return PyTuple_GET_SIZE(t); }
 HD int hd_tuple_check(PyObject *o) { return PyTuple_Check(o); }
 HD int hd_unicode_check(PyObject *o) { return PyUnicode_Check(o); }
 HD int hd_exception_check(PyObject *o) { return PyExceptionInstance_Check(o); }
+HD int hd_exception_class_check(PyObject *o) { return PyExceptionClass_Check(o); }
+/* Set StopIteration with a value. */
+#if PY_VERSION_HEX >= 0x030C0000
+/* As calling the class makes one, but without the call: each `await` of what is done comes by here. */
+HD void hd_stop(PyObject *value) {
+    PyTypeObject *type = (PyTypeObject *)PyExc_StopIteration;
+    PyObject *arguments = PyTuple_New(1);
+    if (arguments == NULL) return;
+    PyTuple_SET_ITEM(arguments, 0, Py_NewRef(value));
+    PyStopIterationObject *stop = (PyStopIterationObject *)type->tp_alloc(type, 0);
+    if (stop == NULL) {
+        Py_DECREF(arguments);
+        return;
+    }
+    stop->args = arguments;
+    stop->value = Py_NewRef(value);
+    PyErr_SetRaisedException((PyObject *)stop);
+}
+#else
+/* A tuple or an exception would be taken for the arguments of one. */
+HD void hd_stop(PyObject *value) {
+    if (!PyTuple_Check(value) && !PyExceptionInstance_Check(value)) {
+        PyErr_SetObject(PyExc_StopIteration, value);
+        return;
+    }
+    PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, value);
+    if (stop == NULL) return;
+    PyErr_SetObject(PyExc_StopIteration, stop);
+    Py_DECREF(stop);
+}
+#endif
 HD int hd_tuple_class_check(PyObject *o) { return PyType_Check(o) && PyType_IsSubtype((PyTypeObject *)o, &PyTuple_Type); }
 HD int hd_dict_check(PyObject *o) { return PyDict_Check(o); }
 
 /* Every native type's instance is a head and one pointer to a struct that Zig allocates. */
 typedef struct { PyObject_HEAD void *state; } hd_box;
+HD const int hd_head_size = (int)sizeof(PyObject);
 HD const int hd_box_size = (int)sizeof(hd_box);
 HD void *hd_box_get(PyObject *o) { return ((hd_box *)o)->state; }
 HD void hd_box_set(PyObject *o, void *state) { ((hd_box *)o)->state = state; }
@@ -253,7 +286,7 @@ HD const char *hd_strerror(int code) { return strerror(code); }
 extern int hd_exec(PyObject *module);
 extern int hd_traverse(PyObject *module, visitproc visit, void *arg);
 extern int hd_clear(PyObject *module);
-enum { HD_MODULE_STATE_SIZE = 16 * sizeof(void *) }; /* ModuleState in module.zig fits, checked there */
+enum { HD_MODULE_STATE_SIZE = 32 * sizeof(void *) }; /* ModuleState in module.zig fits, checked there */
 
 static PyModuleDef_Slot slots[] = {
     {Py_mod_exec, hd_exec},

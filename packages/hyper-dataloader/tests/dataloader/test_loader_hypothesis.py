@@ -120,12 +120,17 @@ async def play(steps: list[tuple[str, Any]], options: dict[str, Any]) -> None:
 def without_the_extension() -> Iterator[None]:
     """What there is where it is not built."""
     fresh = _Source()
-    before = source.enqueue, source.answer, source.all_wait
-    source.enqueue, source.answer, source.all_wait = fresh.enqueue, fresh.answer, fresh.all_wait
+    before = source.gate, source.future, source.answer, source.all_wait
+    source.gate, source.future, source.answer, source.all_wait = (
+        fresh.gate,
+        fresh.future,
+        fresh.answer,
+        fresh.all_wait,
+    )
     try:
         yield
     finally:
-        source.enqueue, source.answer, source.all_wait = before
+        source.gate, source.future, source.answer, source.all_wait = before
 
 
 @pytest.mark.parametrize("is_native", [True, False], ids=["native", "python"])

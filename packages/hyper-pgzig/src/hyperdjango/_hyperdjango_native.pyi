@@ -1,14 +1,28 @@
 """The native half of the driver, built from `zig/`. Import it through `hyperdjango.database._native`."""
 
+from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from types import MemberDescriptorType
-from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar, final, type_check_only
+from typing import (
+    Any,
+    Final,
+    Generic,
+    Literal,
+    ParamSpec,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    final,
+    type_check_only,
+)
 
 from typing_extensions import disjoint_base
 
 _I = TypeVar("_I", bound=_Instance)
 _D = TypeVar("_D")
+_T = TypeVar("_T")
+_P = ParamSpec("_P")
 _Converter: TypeAlias = dict[Any, Any] | Callable[[Any], Any] | None
 _Column: TypeAlias = tuple[MemberDescriptorType | str | None, _Converter]
 _Node: TypeAlias = tuple[
@@ -207,21 +221,6 @@ def column(instances: list[_I], descriptor: MemberDescriptorType, default: _D, /
 def group(
     instances: list[_I], descriptor: MemberDescriptorType, /
 ) -> dict[Any, list[_I]]: ...  # ValueError: a slot holds nothing
-def enqueue(
-    gate: tuple[
-        Any,  # the event loop
-        int,  # its thread
-        Callable[[], bool] | None,  # whether it runs; None where `_thread_id` says so
-        ContextVar[Any],  # a tuple of the transactions that the running task is in
-        dict[Any, Any],  # cache: key to future
-        list[Any],  # keys that wait
-        list[Any],  # their futures
-        Callable[..., Any],  # makes a future; a class is given loop=
-        list[int],  # one number: how many keys were found
-    ],
-    key: object,
-    /,
-) -> Any: ...  # None: another loop, a transaction, a future that is not done, or the first key of a queue
 def all_wait(futures: list[Any], /) -> bool: ...
 def answer(
     futures: list[Any], values: list[Any], /
@@ -240,6 +239,56 @@ def rows_of_each(
 def quicken(
     cls: type[_Instance], /
 ) -> None: ...  # its `__getattr__` is no burden for attributes that are there
+
+@final
+class LoadFuture(Future[_T]):
+    """What `DataLoader.load` returns where the loop makes asyncio's own futures."""
+
+    def __new__(cls, *, loop: AbstractEventLoop) -> LoadFuture[_T]: ...
+    def __init__(self, *, loop: AbstractEventLoop) -> None: ...
+
+@final
+class LoadFutureIterator:
+    """What `await` makes of a LoadFuture."""
+
+    def __iter__(self) -> LoadFutureIterator: ...
+    def __next__(self) -> Any: ...
+    def send(self, value: Any, /) -> Any: ...
+    def throw(self, kind: Any, value: Any = None, traceback: Any = None, /) -> Any: ...
+    def close(self) -> None: ...
+
+@final
+class Gate:
+    """The usual load of a loader, on the loop that it serves. Made in the loop's thread."""
+
+    def __new__(
+        cls,
+        loop: AbstractEventLoop,
+        transactions: ContextVar[Any],  # a tuple of those that the running task is in
+        /,
+        new_future: Callable[[], Any] | None = None,  # None: a LoadFuture
+    ) -> Gate: ...
+    @property
+    def hits(self) -> int: ...
+    def use(
+        self,
+        cache: dict[Any, Any],  # key to future
+        keys: list[Any],  # those that wait
+        futures: list[Any],  # theirs
+        /,
+    ) -> None: ...
+
+@final
+class QuickLoad(Generic[_P, _T]):
+    """A method of a loader: `function`, which is not called where the Gate in the loader's slot has the future."""
+
+    def __new__(
+        cls, function: Callable[_P, _T], gate: object, /
+    ) -> QuickLoad[_P, _T]: ...  # gate: a member descriptor
+    def __get__(self, instance: object, owner: type | None = None, /) -> Any: ...
+    def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _T: ...
+    @property
+    def __wrapped__(self) -> Callable[_P, _T]: ...
 
 @final
 class Origin:

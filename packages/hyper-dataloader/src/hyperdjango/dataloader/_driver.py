@@ -13,7 +13,7 @@ from hyperdjango.database import Database, DataError, Row, quote_identifier
 from hyperdjango.database._native import available, native
 from hyperdjango.database._shape import shape_of
 from hyperdjango.database._stages import RUNNING
-from hyperdjango.dataloader._lane import source
+from hyperdjango.dataloader._lane import Gated, source
 from hyperdjango.dataloader._loader import DataLoader
 from hyperdjango.dataloader._queue import Schedule
 from hyperdjango.dataloader.errors import KeyMismatch, SeveralRows
@@ -25,9 +25,12 @@ T = TypeVar("T")
 
 source.running = RUNNING
 if available():
-    source.enqueue = native.enqueue
+    source.gate = native.Gate
+    source.future = native.LoadFuture
     source.answer = native.answer
     source.all_wait = native.all_wait
+    # The same method, which asks the gate before it is called; where it is asked for it is what it was.
+    DataLoader.load = native.QuickLoad(DataLoader.load, vars(Gated)["_gate"])  # type: ignore[method-assign]
 
 _NAME: Final = re.compile(r'(?:"(?P<quoted>(?:[^"\0]|"")+)"|(?P<plain>[^".\s\0]+))(?P<dot>\.|$)')
 

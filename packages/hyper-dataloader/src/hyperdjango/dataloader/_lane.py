@@ -25,12 +25,20 @@ class Transaction(Protocol):
     def stage(self) -> Stage: ...
 
 
-Gate = tuple[Any, ...]
+class Gate(Protocol):
+    """What the usual load has to know of a loader: see the extension's stub."""
+
+    @property
+    def hits(self) -> int: ...
+    def use(self, cache: dict[Any, Any], keys: list[Any], futures: list[Any], /) -> None: ...
 
 
-def _not_usual(_gate: Gate, _key: object) -> Future[Any] | None:
-    """What there is where the extension is not built: every load is left to the loader."""
-    return None
+class Gated:
+    """A loader whose gate the extension finds. None: every load is unusual."""
+
+    __slots__ = ("_gate",)
+
+    _gate: Gate | None
 
 
 def _none_answered(_futures: list[Future[Any]], _values: list[Any]) -> int:
@@ -46,14 +54,16 @@ class _Source:
 
     Attributes:
         running: Which transactions the running task is in.
-        enqueue: The usual load. For this and the next two see the extension's stub.
+        gate: Makes what the usual load needs, of a loop, `running`, and what makes futures if none of `future` do.
+        future: Makes a future of a loop that makes asyncio's own.
         answer: Give the first futures their values, as far as there is nothing unusual.
         all_wait: No future is done.
     """
 
     def __init__(self) -> None:
         self.running: ContextVar[Any] = ContextVar("hyperdjango_no_transactions", default=())
-        self.enqueue: Callable[[Gate, Any], Future[Any] | None] = _not_usual
+        self.gate: Callable[..., Gate] | None = None
+        self.future: type[Future[Any]] = Future
         self.answer: Callable[[list[Future[Any]], list[Any]], int] = _none_answered
         self.all_wait: Callable[[list[Future[Any]]], bool] = _some_may_be_done
 

@@ -88,15 +88,6 @@ class DataLoader(Queue[K, V]):
             AnotherLoop: The loader serves another event loop.
             RuntimeError: No event loop is running.
         """
-        gate = self._gate
-        if gate is not None:
-            try:
-                future = self._enqueue(gate, key)
-            except TypeError:
-                self._check_hashable(key)
-                raise
-            if future is not None:
-                return future
         return self._load(key)
 
     @overload
@@ -176,10 +167,11 @@ class DataLoader(Queue[K, V]):
 
     def stats(self) -> LoaderStats:
         """Return what it has done so far."""
+        hits = self._hits + (0 if self._gate is None else self._gate.hits)
         asked = self._sent + self._unsent + sum([len(lane.keys) for lane in self._waiting])
         return LoaderStats(
-            loads=asked + self._hits[0],
-            cache_hits=self._hits[0],
+            loads=asked + hits,
+            cache_hits=hits,
             batches=self._batches,
             keys=self._sent,
             largest_batch=self._largest,

@@ -12,7 +12,7 @@ from threading import get_ident
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from hyperdjango.dataloader._chunk import Chunk
-from hyperdjango.dataloader._lane import Gate, Lane, Stages, Transaction, source
+from hyperdjango.dataloader._lane import Gated, Lane, Stages, Transaction, source
 from hyperdjango.dataloader._results import rejection
 from hyperdjango.dataloader.errors import AnotherLoop, UnhashableKey
 
@@ -31,7 +31,13 @@ def _never() -> bool:
     return False
 
 
-class Queue(Generic[K, V]):
+def _makes_usual_futures(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether the future of a loader can stand for one that the loop would make."""
+    # A loop may make futures of its own, and in debug mode they tell where they were made.
+    return not loop.get_debug() and issubclass(source.future, type(loop.create_future()))
+
+
+class Queue(Gated, Generic[K, V]):
     """The part of DataLoader that users do not see."""
 
     max_batch_size: int | None
@@ -54,12 +60,10 @@ class Queue(Generic[K, V]):
         self._cache_key = cache_key
         self._schedule = schedule
         self._running = source.running
-        self._enqueue = source.enqueue
-        self._gate: Gate | None = None
+        self._gate = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._is_running: Callable[[], bool] = _never
-        self._is_plain = False
         self._new_future: Callable[[], Future[V]] = Future
         # The lane of those who are in no transaction, and the others'.
         self._base = Lane({} if cache_map is None else cache_map, is_folded=cache_key is not None)
@@ -73,8 +77,8 @@ class Queue(Generic[K, V]):
         self._chunks: set[Chunk] = set()
         # The first caller of a key that is on its way, and the futures of those who asked for it later.
         self._followers: dict[Future[Any], list[Future[Any]]] = {}
-        # One number, which the extension counts up as well.
-        self._hits = [0]
+        # Beside those that the gate counts.
+        self._hits = 0
         self._batches = 0
         self._sent = 0
         self._unsent = 0
@@ -109,7 +113,7 @@ class Queue(Generic[K, V]):
         return self._lane(transactions) if transactions else self._base
 
     def _load(self, key: K) -> Future[V]:
-        """As `enqueue` of the extension, and whatever that leaves to it."""
+        """As the gate, and whatever that leaves to it."""
         lane = self._here()
         cache_key: Any = key if self._cache_key is None else self._cache_key(key)
         try:
@@ -118,7 +122,7 @@ class Queue(Generic[K, V]):
             self._check_hashable(cache_key)
             raise
         if future is not None:
-            self._hits[0] += 1
+            self._hits += 1
             if future.done() and not future.cancelled():
                 return future
             return self._follow(future)
@@ -131,26 +135,24 @@ class Queue(Generic[K, V]):
             self._begin(lane)
         return future
 
-    def _make_gate(self) -> None:
-        """Tell the extension of the present loop, cache and queue; None where every load is unusual."""
+    def _open_gate(self) -> None:
+        """Tell the gate of the present cache and queue."""
         base = self._base
-        cache: object = base.cache
+        # A cache that is none of ours has no gate.
+        if self._gate is not None and isinstance(base.cache, dict):
+            self._gate.use(base.cache, base.keys, base.futures)
+
+    def _make_gate(self, loop: asyncio.AbstractEventLoop, new_future: Callable[[], Future[V]] | None) -> None:
+        """Have the extension do usual loads on a loop, unless none is usual."""
+        if self._gate is not None:
+            self._hits += self._gate.hits
         self._gate = None
+        base = self._base
         # A subclass of dict may have methods of its own.
-        if self._loop is None or type(cache) is not dict or base.cache_keys is not base.keys:
+        if source.gate is None or type(base.cache) is not dict or base.cache_keys is not base.keys:
             return
-        shows_thread = isinstance(getattr(self._loop, "_thread_id", None), int)
-        self._gate = (
-            self._loop,
-            self._thread,
-            None if shows_thread else self._is_running,
-            self._running,
-            base.cache,
-            base.keys,
-            base.futures,
-            Future if self._is_plain else self._new_future,
-            self._hits,
-        )
+        self._gate = source.gate(loop, self._running, new_future)
+        self._open_gate()
 
     # The queue.
 
@@ -176,7 +178,7 @@ class Queue(Generic[K, V]):
             self._waiting.remove(lane)
             self._drop(lane, lane.cache_keys[0], lane.futures[0])
             lane.empty()
-            self._make_gate()
+            self._open_gate()
             raise
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -201,7 +203,7 @@ class Queue(Generic[K, V]):
         if not self.cache_enabled:
             lane.cache = {}
         if lane is self._base:
-            self._make_gate()
+            self._open_gate()
         count = len(keys)
         self._unsent += asked - count
         self._sent += count
@@ -321,7 +323,6 @@ class Queue(Generic[K, V]):
         self._loop = loop
         self._thread = get_ident()
         self._is_running = loop.is_running
-        # A loop may make futures of its own; asyncio's only adds a call.
-        self._is_plain = getattr(type(loop), "create_future", None) is asyncio.BaseEventLoop.create_future
-        self._new_future = partial(Future, loop=loop) if self._is_plain else loop.create_future
-        self._make_gate()
+        is_usual = _makes_usual_futures(loop)
+        self._new_future = partial(source.future, loop=loop) if is_usual else loop.create_future
+        self._make_gate(loop, None if is_usual else loop.create_future)
