@@ -310,10 +310,10 @@ class ConnectionManager(Mapping[str, Database]):
     ) -> Database:
         """Return the Database for a statement of models; as `Resolver.resolve`."""
         aliases = self._aliases  # another thread may configure meanwhile
-        if alias is not None and alias in aliases:
-            # As below; each object that is touched on the way costs time, since a query has used the caches.
-            opened = aliases[alias]
-            return opened.face if is_write else opened.reader
+        # As below; each object that is touched on the way costs time, since a query has used the caches.
+        named = None if alias is None else aliases.get(alias)
+        if named is not None:
+            return named.face if is_write else named.reader
         choice = self._routing.choose(
             aliases, alias, model, is_write=is_write, instance_alias=instance_alias, bound=bound
         )
