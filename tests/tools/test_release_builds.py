@@ -178,3 +178,13 @@ def test_a_dry_run_that_is_refused_is_a_failed_check(
     monkeypatch.setattr(release, "fit_faults", lambda project: [f"{project.name} does not fit"])
     assert release.run_dry() is False
     assert "hyper-orm does not fit" in capsys.readouterr().out
+
+
+def test_what_the_compiler_said_is_shown_in_front_of_the_end_of_a_failed_build() -> None:
+    said = "src/a.zig:4:2: error: no such field"
+    lines = ["compiling", said, *(f"frame {number}" for number in range(100)), "CalledProcessError"]
+    shown = building.gist("\n".join(lines)).splitlines()
+    assert shown[0] == said
+    assert shown[-1] == "CalledProcessError"
+    assert len(shown) == 1 + building.ENDING
+    assert building.gist("short") == "short"

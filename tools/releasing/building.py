@@ -22,6 +22,8 @@ PURE: Final = "py3-none-any"
 BACKEND: Final = "import sys, setuptools.build_meta as b; getattr(b, 'build_' + sys.argv[1])(sys.argv[2])"
 # Zig uses several threads in part of a build; more builds than this only take memory.
 AT_ONCE: Final = 2
+# Of the output of a build that has failed.
+ENDING: Final = 40
 
 
 def run_backend(what: str, package: Path, out: Path, environment: dict[str, str]) -> Path:
@@ -40,9 +42,16 @@ def run_backend(what: str, package: Path, out: Path, environment: dict[str, str]
         text=True,
     )
     if done.returncode != 0:
-        raise Refused(f"{package.name}: the {what} was not built:\n{done.stdout[-3000:]}")
+        raise Refused(f"{package.name}: the {what} was not built:\n{gist(done.stdout)}")
     (made,) = out.iterdir()
     return made
+
+
+def gist(output: str) -> str:
+    """What a build that failed has said: the compiler's errors stand far in front of the traceback it ends with."""
+    lines = output.splitlines()
+    errors = [line for line in lines[:-ENDING] if " error: " in line]
+    return "\n".join([*errors[:ENDING], *lines[-ENDING:]])
 
 
 def patched(content: bytes, target: Target, work: Path) -> bytes:

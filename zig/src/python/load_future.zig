@@ -446,8 +446,8 @@ pub fn addToModule(self: *Object) py.Error!void {
     const base = try py.checked(py.PyObject_GetAttrString(native, "Future"));
     defer py.decref(base);
     const class: *py.TypeObject = @ptrCast(base);
-    baseTraverse = @ptrCast(py.PyType_GetSlot(class, py.slot.tp_traverse).?);
-    baseClear = @ptrCast(py.PyType_GetSlot(class, py.slot.tp_clear).?);
+    baseTraverse = @ptrCast(@alignCast(py.PyType_GetSlot(class, py.slot.tp_traverse).?));
+    baseClear = @ptrCast(@alignCast(py.PyType_GetSlot(class, py.slot.tp_clear).?));
     base_visits_class = py.PyType_GetFlags(class) & py.flag.heap_type != 0;
     fields_offset = @intCast(py.hd_type_size(class));
     const spec: py.TypeSpec = .{
