@@ -7,8 +7,9 @@ from hyperdjango.multi_db._node import Node
 from hyperdjango.multi_db._policy import LeastInFlight
 from hyperdjango.multi_db._primary import PrimaryFace
 from hyperdjango.multi_db._probe import Answer
-from hyperdjango.multi_db._replica_set import BEHIND, PINNED, RECENT, REPLICA, ReplicaSet, SetOptions
+from hyperdjango.multi_db._replica_set import BEHIND, PINNED, RECENT, REPLICA, ReplicaSet
 from hyperdjango.multi_db._route import Route
+from hyperdjango.multi_db._set_options import SetOptions
 from hyperdjango.multi_db.lsn import Position
 from hyperdjango.multi_db.scope import Scope
 

@@ -61,12 +61,9 @@ class BlockingReader(SyncDatabase):
         replica_set, scope = self._set, scopes.current.get()
         while True:
             route = replica_set.route(scope) or settle(replica_set, scope, deadline)
-            node = replica_set.pick(route)
-            epoch = node.epoch
-            if route.known is replica_set.known:
-                node.reads += 1
-                if route.reason is not REPLICA:
-                    replica_set.routes[route.reason] += 1
+            taken = replica_set.take(route)
+            if taken is not None:
+                node, epoch = taken
                 return node, route.reason, epoch
 
     def _database_of(self, node: "Node") -> SyncDatabase:

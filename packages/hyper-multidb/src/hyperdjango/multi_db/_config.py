@@ -12,7 +12,7 @@ from typing import Any, Final, TypedDict, cast
 
 from hyperdjango.conf import settings
 from hyperdjango.database.resolver import DEFAULT_ALIAS
-from hyperdjango.multi_db._replica_set import SetOptions
+from hyperdjango.multi_db._set_options import SetOptions
 from hyperdjango.multi_db.errors import Misconfigured
 
 ENVIRONMENT: Final = "DATABASE_URL"

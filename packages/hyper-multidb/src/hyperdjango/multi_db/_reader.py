@@ -23,7 +23,7 @@ from hyperdjango.multi_db import scope as scopes
 from hyperdjango.multi_db._blocking_reader import BlockingReader
 from hyperdjango.multi_db._moved import has_moved, is_conflict
 from hyperdjango.multi_db._primary import PrimaryFace
-from hyperdjango.multi_db._replica_set import IN_BLOCK, REPLICA
+from hyperdjango.multi_db._replica_set import IN_BLOCK
 
 if TYPE_CHECKING:
     from hyperdjango.database._native import native
@@ -61,12 +61,9 @@ class ReaderFace(Database):
         replica_set, scope = self._set, scopes.current.get()
         while True:
             route = replica_set.route(scope) or await replica_set.settle(scope, deadline)
-            node = replica_set.pick(route)
-            epoch = node.epoch
-            if route.known is replica_set.known:
-                node.reads += 1
-                if route.reason is not REPLICA:
-                    replica_set.routes[route.reason] += 1
+            taken = replica_set.take(route)
+            if taken is not None:
+                node, epoch = taken
                 return node, route.reason, epoch
 
     def _role_of_block(self) -> str:

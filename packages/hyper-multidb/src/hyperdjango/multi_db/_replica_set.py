@@ -15,7 +15,6 @@ import time
 import weakref
 from collections import defaultdict, deque
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from hyperdjango.database.errors import Error
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from hyperdjango.multi_db._policy import Policy
     from hyperdjango.multi_db._primary import PrimaryFace
     from hyperdjango.multi_db._probe import Answer
+    from hyperdjango.multi_db._set_options import SetOptions
     from hyperdjango.multi_db.lsn import Position
     from hyperdjango.multi_db.scope import Scope
 
@@ -58,32 +58,6 @@ SEARCH_PAUSE: Final = 0.05
 SAMPLES: Final = 600
 
 
-@dataclass(frozen=True, slots=True)
-class SetOptions:
-    """What an alias is told about its replicas; seconds all of them.
-
-    Attributes:
-        max_lag: A replica that is further behind serves no reads; None is no limit.
-        read_your_writes: `"lsn"`, seconds after a write in which reads go to the primary, or None.
-        lsn_wait: How long a read waits for a replica before it goes to the primary.
-        probe_interval: Between two questions to each server.
-        probe_timeout: A server that takes longer to answer counts as down.
-        failover_timeout: How long a write that was not sent yet waits for a new primary.
-    """
-
-    max_lag: float | None = None
-    read_your_writes: str | float | None = "lsn"
-    lsn_wait: float = 0.05
-    probe_interval: float = 1.0
-    probe_timeout: float = 2.0
-    failover_timeout: float = 5.0
-
-    @property
-    def needs_lsn(self) -> bool:
-        """Whether servers must say how far their log is."""
-        return self.read_your_writes == "lsn" or self.max_lag is not None
-
-
 class ReplicaSet:
     """The servers of one alias.
 
@@ -95,7 +69,7 @@ class ReplicaSet:
         routes: How many calls went where, by reason; of those for the usual one only their servers know.
     """
 
-    def __init__(self, alias: str, nodes: "Sequence[Node]", policy: "Policy", options: SetOptions) -> None:
+    def __init__(self, alias: str, nodes: "Sequence[Node]", policy: "Policy", options: "SetOptions") -> None:
         self.alias = alias
         self.nodes = tuple(nodes)
         self.options = options
@@ -180,6 +154,22 @@ class ReplicaSet:
     def pick(self, route: Route) -> "Node":
         """Return the one of the servers of a route whose turn it is."""
         return route.node or self._policy.pick(route.nodes)
+
+    def take(self, route: Route) -> "tuple[Node, int] | None":
+        """Take a server of a route for one read, which is counted; None where the route counts no more.
+
+        Returns:
+            The server, and the epoch in which it may serve.
+        """
+        node = self.pick(route)
+        epoch = node.epoch
+        # In this order: what counts as another server has had `known` replaced before.
+        if route.known is not self.known:
+            return None
+        node.reads += 1
+        if route.reason is not REPLICA:
+            self.routes[route.reason] += 1
+        return node, epoch
 
     def next_of(self, scope: "Scope") -> "tuple[Node | None, str]":
         """Return which server the next read goes to and why; None for one where there is something to wait for."""
@@ -494,4 +484,4 @@ def _at_exit() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 atexit.register(_at_exit)
 
-__all__ = ["ReplicaSet", "SetOptions"]
+__all__ = ["ReplicaSet"]
