@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 
 import psycopg
 from haproxy import Backend
@@ -119,10 +119,21 @@ class PatroniCluster:
     # -- changing it --
 
     def switch_over(self, to: Node) -> None:
-        """Have the leader hand over in order, and wait until the other takes writes."""
+        """Have the leader hand over in order, and wait until the other takes writes.
+
+        Patroni refuses (412), or gives up (503), where a replica has not answered it within two seconds, as one
+        may not on a loaded machine: it is asked again, as an operator would.
+        """
         leader = self.wait_for_leader()
         body = json.dumps({"leader": leader.name, "candidate": to.name}).encode()
-        self._ask(leader, "/switchover", body)
+        until = time.monotonic() + SECONDS_MAX
+        while self.leader() == leader:
+            try:
+                self._ask(leader, "/switchover", body)
+            except HTTPError as error:
+                if error.code not in {412, 503} or time.monotonic() >= until:
+                    raise AssertionError(f"{error}: {error.read()!r}\n{self._logs()}") from error
+                time.sleep(0.5)
         found = self.wait_for_leader(other_than=leader)
         assert found == to, f"{found.name} leads, not {to.name}:\n{self._logs()}"
 

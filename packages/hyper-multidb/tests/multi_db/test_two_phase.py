@@ -2,11 +2,13 @@
 # ruff: noqa: PT012 - it is the whole block that raises
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import psycopg
@@ -26,7 +28,7 @@ from hyperdjango.database import (
     UniqueViolation,
     _async_replies,
 )
-from hyperdjango.multi_db import ConnectionManager, _two_phase
+from hyperdjango.multi_db import ConnectionManager, _recovery, _two_phase
 from hyperdjango.multi_db._atomic import AtomicBlock
 from hyperdjango.multi_db._recovery import Recovered, recover
 from hyperdjango.multi_db.across_errors import CapabilityMissing, PartialCommit
@@ -34,7 +36,13 @@ from hyperdjango.multi_db.engines import probe
 from pgbouncer import PgBouncer
 from postgres_servers import Server, StartServer
 
-SETTINGS: Final = {"max_prepared_transactions": "10"}
+# Nobody waits for the standby but who sets `synchronous_commit`.
+SETTINGS: Final = {
+    "max_prepared_transactions": "10",
+    "wal_level": "replica",
+    "max_wal_senders": "1",
+    "synchronous_standby_names": "nobody",
+}
 # PREPARE a, PREPARE b, COMMIT PREPARED a, COMMIT PREPARED b.
 STEPS: Final = 4
 
@@ -328,7 +336,7 @@ def crashing(execute: Any, left: list[int]) -> Any:
 KILLED: Final = """
 import asyncio, os, signal, sys
 from hyperdjango.database import Database
-from hyperdjango.multi_db import ConnectionManager, _two_phase
+from hyperdjango.multi_db import ConnectionManager, _recovery, _two_phase
 from hyperdjango.multi_db._atomic import AtomicBlock
 
 run_owed = _two_phase._async_replies.run_owed
@@ -625,6 +633,46 @@ async def test_two_that_recover_at_once_agree(pair: Pair, monkeypatch: pytest.Mo
     assert pair.both == ([3], [3])
     assert pair.prepared() == []
     assert len({one for each in found for one in each}) == 3
+
+
+@contextlib.contextmanager
+def being_committed(url: str) -> Iterator[None]:
+    """Have another session in the middle of COMMIT PREPARED: it waits for a standby that is nowhere."""
+    with (
+        psycopg.connect(url, autocommit=True) as control,
+        psycopg.connect(url, autocommit=True) as other,
+        ThreadPoolExecutor(1) as aside,
+    ):
+        (gid,) = control.execute("SELECT gid FROM pg_prepared_xacts").fetchall()[0]
+        other.execute("SET synchronous_commit = 'on'")
+        ended = aside.submit(other.execute, f"COMMIT PREPARED '{gid}'")
+        waits = "SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+        try:
+            while not control.execute(waits).rowcount:
+                assert not ended.done()
+            yield
+        finally:
+            # A wait that is cancelled is over; the commit is as it was.
+            control.execute("SELECT pg_cancel_backend(%s)", [other.info.backend_pid])
+        ended.result()
+
+
+async def test_one_that_another_session_is_just_committing_is_waited_for(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await prepared_by_a_crash(pair, monkeypatch, 3)
+    with being_committed(pair.urls["b"]):
+        with monkeypatch.context() as patch:
+            patch.setattr(_recovery, "BUSY_SECONDS", 0.03)
+            (left,) = await recover(pair.databases, 0)
+        assert (left.alias, left.action) == ("b", "left")
+        assert "is busy" in str(left.reason)
+        recovering = asyncio.ensure_future(recover(pair.databases, 0))
+        await asyncio.sleep(0.1)
+        assert not recovering.done()
+    assert await recovering == []
+    assert pair.both == ([1], [1])
+    assert pair.prepared() == []
 
 
 async def test_the_manager_commits_and_recovers(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,13 +8,20 @@ PostgreSQL docs: view-pg-prepared-xacts.
 # Which host an alias stands for is the pool's to know:
 # pyright: reportPrivateUsage=false
 
+import asyncio
 import logging
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
-from hyperdjango.database.errors import DatabaseError, InterfaceError, UndefinedObject
+from hyperdjango.database.errors import (
+    DatabaseError,
+    InterfaceError,
+    ObjectNotInPrerequisiteState,
+    UndefinedObject,
+)
 from hyperdjango.multi_db._gid import PATTERN, Gid, digest_of
 from hyperdjango.multi_db._two_phase import identity_of
 from hyperdjango.multi_db.across_errors import CapabilityMissing
@@ -26,6 +33,10 @@ Action = Literal["committed", "rolled back", "left"]
 
 # A block that is younger may be about to go on by itself.
 OLDER_THAN: Final = 60.0
+# How long one that another session is just about to end is waited for. The server has no way to wait: it says
+# that such a transaction is busy.
+BUSY_SECONDS: Final = 5.0
+BUSY_PAUSE: Final = 0.01
 LIST_SQL: Final = """\
 SELECT gid, extract(epoch FROM clock_timestamp() - prepared)::float8 AS age FROM pg_prepared_xacts
 WHERE database = current_database() AND gid LIKE $1 AND NOT pg_is_in_recovery() ORDER BY gid"""
@@ -156,7 +167,7 @@ async def _decide(group: _Group, databases: "Mapping[str, Database]") -> list[Re
     for position, index in enumerate(order):
         gid = group.found[index]
         try:
-            await databases[gid.alias].execute(f"{command} {gid.literal}")
+            await _end(databases[gid.alias], f"{command} {gid.literal}")
         except UndefinedObject:
             continue  # another recover() was quicker
         except DatabaseError as error:
@@ -170,6 +181,25 @@ async def _decide(group: _Group, databases: "Mapping[str, Database]") -> list[Re
         _logger.warning("%s of %s on %r", command, gid.text, gid.alias)
         done.append(Recovered(gid.alias, gid.text, action))
     return done
+
+
+async def _end(database: "Database", command: str) -> None:
+    """Execute COMMIT or ROLLBACK PREPARED; where another session is at it, wait until that is over.
+
+    Raises:
+        UndefinedObject: The other one has ended it.
+        ObjectNotInPrerequisiteState: The other one has it still.
+    """
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            await database.execute(command)
+        except ObjectNotInPrerequisiteState:
+            if time.monotonic() >= until:
+                raise
+        else:
+            return
+        await asyncio.sleep(BUSY_PAUSE)
 
 
 def _left(found: Mapping[int, Gid], reason: str) -> list[Recovered]:
