@@ -338,6 +338,7 @@ const methods = [_]py.MethodDef{
     method(flush, "flush", &.{}, "Send what can be sent; True when nothing is left."),
     method(calls.submit, "submit", &.{ "sql", "arguments", "shape", "target", "first_only", "first_set" }, "Start a statement and return its Request; arguments None: by the simple protocol."),
     method(calls.append, "append", &.{ "sql", "arguments", "shape", "target", "first_only", "budget_ns" }, "Write a statement behind those under way and return its Request, None where it is better sent elsewhere; push sends it."),
+    method(calls.ask, "ask", &.{ "sql", "shape" }, "Write a question behind definitions and scripts, too, and return its Request, None where it cannot go yet; push sends it."),
     method(calls.prepare, "prepare", &.{"sql"}, "Learn what a text takes and gives, behind what is under way; push sends it."),
     method(calls.beginMany, "begin_many", &.{ "sql", "sets", "shape", "target", "first_set" }, "Start a statement with its first sets of values and return its Request; None: prepare it first."),
     method(calls.extend, "extend", &.{ "sets", "start" }, "Send more sets behind those, as many as there is room for, and return how many."),

@@ -101,6 +101,27 @@ pub fn append(object: *Object, self: *Link, arguments: []const *Object) py.Error
     }
     const made = try makeRequest(object, sql, values, shape, target, first_only, py.hd_none());
     errdefer py.decref(made);
+    return enqueued(self, made, text);
+}
+
+/// ask(sql, shape) -> Request | None
+/// Write a question without values behind whatever is under way, as `append`, but behind definitions and a script as well:
+/// one that means the same whatever these do. None: a part of them is still to be written, or nothing is known of
+/// the question.
+pub fn ask(object: *Object, self: *Link, arguments: []const *Object) py.Error!*Object {
+    if (self.closed or self.owed.items.len > 0) return py.none();
+    const sql, const shape = arguments[0..2].*;
+    if (py.hd_unicode_check(sql) == 0) return raise.typeError("the SQL text must be a str");
+    if (self.queue.back()) |last| if (!service.isWritten(Request.of(last))) return py.none();
+    const nothing = py.PyTuple_New(0) orelse return error.PythonError;
+    defer py.decref(nothing);
+    const made = try makeRequest(object, sql, nothing, shape, py.hd_none(), py.hd_true(), py.hd_none());
+    errdefer py.decref(made);
+    return enqueued(self, made, try submit_file.textOf(sql));
+}
+
+/// Write a request behind those under way, where it is known what it needs; None where not.
+fn enqueued(self: *Link, made: *Object, text: []const u8) py.Error!*Object {
     if (!try submit_file.follow(self, Request.of(made), text)) {
         py.decref(made);
         return py.none();

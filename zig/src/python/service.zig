@@ -73,6 +73,12 @@ pub fn leavesRoom(request: *const Request) bool {
         !statement.changes_path and statement.service.isQuick();
 }
 
+/// Whether all of it is written that the backend waits for, so that what is written next is read behind its end. Not of a
+/// COPY, behind whose end poolers lose messages (PgBouncer 1.18).
+pub fn isWritten(request: *const Request) bool {
+    return request.stage == .executing and !request.is_open and request.copy == .none;
+}
+
 /// Definitions and settings must have taken place before the next text is read by what is known of it; and
 /// what is described first sends its values later. What a block owes, its COMMIT say, changes no meaning.
 pub fn isBarrier(request: *const Request) bool {

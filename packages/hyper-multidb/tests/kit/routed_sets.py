@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+from hyperdjango.database import AdminShutdown, Database
 from hyperdjango.multi_db import ConnectionManager
 from hyperdjango.multi_db._replica_set import ReplicaSet
 from pg_cluster import Cluster
@@ -49,3 +51,9 @@ async def until(condition: Callable[[], object], said: str) -> None:
     while not condition():
         assert time.monotonic() < end, said
         await asyncio.sleep(0.01)
+
+
+async def unanswered(db: Database, write: str = "SELECT 1") -> None:
+    """Have something committed and the connection lost behind it: nobody says how far the log is then."""
+    with pytest.raises(AdminShutdown):
+        await db.execute(f"{write}; COMMIT; SELECT pg_terminate_backend(pg_backend_pid())")

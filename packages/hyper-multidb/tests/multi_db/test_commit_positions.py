@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -99,6 +99,48 @@ async def test_what_others_have_inserted_and_nobody_flushes_is_not_waited_for(
                 node, position = inner(connections).nodes[1], scope.positions["default"]
                 await until(partial(node.has, position), "the replica cannot get there")
                 assert await reader.query_val("SELECT pg_is_in_recovery()")
+
+
+async def script(db: Database, n: int) -> None:
+    await db.execute(f"UPDATE t SET n = {n} WHERE id = 1; SELECT 1")
+
+
+async def pipeline(db: Database, n: int) -> None:
+    await db.pipeline([("UPDATE t SET n = $1 WHERE id = 1", [n])])
+
+
+async def batch(db: Database, n: int) -> None:
+    await db.execute_many("UPDATE t SET n = $1 WHERE id = 1", [(n,)])
+
+
+async def copy(db: Database, n: int) -> None:
+    await db.execute("COPY copied FROM STDIN", f"{n}\n")
+
+
+async def blocking(db: Database, n: int) -> None:
+    await asyncio.to_thread(db.sync.execute, "UPDATE t SET n = $1 WHERE id = 1", n)
+
+
+@pytest.mark.parametrize("way", [script, pipeline, batch, copy, blocking], ids=lambda way: way.__name__)
+async def test_nor_is_it_behind_what_runs_outside_of_blocks(
+    way: Callable[[Database, int], Awaitable[None]], cluster: Cluster, cluster_database: str
+) -> None:
+    replicas = [cluster.url(cluster.replicas[0], cluster_database)]
+    async with connected(cluster, cluster_database, replicas=replicas) as connections:
+        await tables(connections, cluster)
+        db = connections["default"]
+        await db.execute("CREATE TABLE copied (n int)")
+        for n in range(1, 6):
+            with connections.scope() as scope, inserting(cluster, cluster_database):
+                await way(db, n)
+                noted = scope.positions["default"].lsn
+                flushed = await asyncio.to_thread(
+                    cluster.value, cluster.primary, "SELECT pg_current_wal_flush_lsn()::text"
+                )
+                assert noted <= parse_lsn(flushed)
+                # As nobody commits any more.
+                node, position = inner(connections).nodes[1], scope.positions["default"]
+                await until(partial(node.has, position), "the replica cannot get there")
 
 
 @pytest.mark.parametrize("mode", ["on", "local", "remote_write", "remote_apply", "off"])

@@ -10,10 +10,7 @@ from cluster_fixtures import StartCluster
 from hyperdjango.database import AcquireTimeout, QueryTimeout
 from hyperdjango.multi_db import ConnectionManager
 from pg_cluster import Cluster
-from routed_sets import connected
-
-# Tells nobody how far the log is behind it.
-SCRIPT = "INSERT INTO t VALUES (1); SELECT 1"
+from routed_sets import connected, unanswered
 
 
 def behind(
@@ -35,7 +32,7 @@ async def test_of_many_who_read_at_once_none_goes_by_what_was_known_before(
         await table(connections, cluster)
         reader = connections.reader()
         with connections.scope():
-            await connections["default"].execute(SCRIPT)
+            await unanswered(connections["default"], "INSERT INTO t VALUES (1)")
             reads = [reader.query_val("SELECT count(*) FROM t") for _ in range(5)]
             assert await asyncio.gather(*reads) == [1] * 5
 
@@ -47,7 +44,7 @@ async def test_a_write_while_another_is_asked_about_stays_in_doubt(
         await table(connections, cluster)
         db, reader = connections["default"], connections.reader()
         with connections.scope() as scope:
-            await db.execute("SELECT 1; SELECT 1")
+            await unanswered(db)
             reading = asyncio.ensure_future(reader.query_val("SELECT 1"))
             await asyncio.sleep(0)
             scope.doubt("default")
@@ -66,8 +63,8 @@ async def test_a_read_in_doubt_ends_with_its_own_timeout(start_cluster: StartClu
             lambda: reader.pipeline(["SELECT 1"], timeout=0.5),
         )
         for read in reads:
-            with connections.scope():
-                await connections["default"].execute("SELECT 1; SELECT 2")
+            with connections.scope() as scope:
+                scope.doubt("default")
                 await asyncio.to_thread(cluster.primary.pause)
                 began = time.monotonic()
                 try:
@@ -82,7 +79,7 @@ async def test_a_read_in_doubt_waits_for_a_primary_like_any_other(start_cluster:
     cluster = start_cluster(delays_ms=(0,))
     async with connected(cluster, failover_timeout=20.0) as connections:
         with connections.scope():
-            await connections["default"].execute("SELECT 1; SELECT 2")
+            await unanswered(connections["default"])
             await asyncio.to_thread(cluster.kill, cluster.primary)
             reading = asyncio.ensure_future(connections.reader().query_val("SELECT 1"))
             await asyncio.sleep(0.2)

@@ -6,11 +6,17 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
-from hyperdjango.database import Database, Error
+from hyperdjango.database import (
+    Database,
+    DataError,
+    DivisionByZero,
+    Error,
+    InterfaceError,
+)
 from hyperdjango.multi_db import ConnectionManager
 from hyperdjango.multi_db.scope import PROCESS
 from pg_cluster import Cluster
-from routed_sets import connected, inner, replica_set_of, until
+from routed_sets import connected, inner, replica_set_of, unanswered, until
 
 PAIRS = 10_000
 TASKS = 25
@@ -205,7 +211,7 @@ async def test_a_token_says_that_a_position_is_not_known(cluster: Cluster, clust
     async with behind(cluster, cluster_database) as connections:
         await table(connections, cluster)
         with connections.scope() as scope:
-            await script(connections["default"])
+            await unanswered(connections["default"], "INSERT INTO t VALUES (1, 1)")
             token = scope.token
             assert token == "default=!"
         with connections.scope(token) as scope:
@@ -264,6 +270,59 @@ async def asynchronous_session(db: Database) -> None:
     await db.execute("INSERT INTO t VALUES (1, 1)")
 
 
+async def asynchronous_script(db: Database) -> None:
+    await db.execute(
+        "SET synchronous_commit = off; COMMIT; INSERT INTO t VALUES (1, 1); COMMIT; RESET synchronous_commit"
+    )
+
+
+async def asynchronous_do(db: Database) -> None:
+    await db.execute("DO $$ BEGIN SET LOCAL synchronous_commit = off; INSERT INTO t VALUES (1, 1); END $$")
+
+
+async def asynchronous_pipeline(db: Database) -> None:
+    await db.pipeline(
+        ["SET synchronous_commit = off", "INSERT INTO t VALUES (1, 1)", "RESET synchronous_commit"]
+    )
+
+
+async def one_and_a_failure(db: Database) -> None:
+    with pytest.raises(DivisionByZero):
+        await db.pipeline(["INSERT INTO t VALUES (1, 1)", "SELECT 1 / 0"])
+
+
+async def one_and_a_misfit(db: Database) -> None:
+    with pytest.raises(DataError):
+        await db.pipeline(["INSERT INTO t VALUES (1, 1)", ("SELECT $1::int", ["x"])])
+
+
+async def script_with_copy(db: Database) -> None:
+    """The COPY has no data: what stands behind it must not be taken for some."""
+    with pytest.raises(InterfaceError, match="nothing was copied"):
+        await db.execute("INSERT INTO t VALUES (1, 1); COMMIT; COPY t FROM STDIN; SELECT 1")
+
+
+async def pipeline_with_copy(db: Database) -> None:
+    with pytest.raises(InterfaceError, match="nothing was copied"):
+        await db.pipeline(["INSERT INTO t VALUES (1, 1)", "/* COPY */ copy t FROM STDIN"])
+
+
+async def blocking_script(db: Database) -> None:
+    await asyncio.to_thread(db.sync.execute, "INSERT INTO t VALUES (1, 1); SELECT 1")
+
+
+async def blocking_pipeline(db: Database) -> None:
+    await asyncio.to_thread(db.sync.pipeline, ["INSERT INTO t VALUES (1, 1)", "SELECT 1"])
+
+
+async def blocking_many(db: Database) -> None:
+    await asyncio.to_thread(db.sync.execute_many, "INSERT INTO t VALUES ($1, $2)", [(1, 1)])
+
+
+async def blocking_copy(db: Database) -> None:
+    await asyncio.to_thread(db.sync.execute, "COPY t FROM STDIN (FORMAT csv)", "1,1\n")
+
+
 async def blocking(db: Database) -> None:
     await asyncio.to_thread(db.sync.execute, "INSERT INTO t VALUES (1, 1)")
 
@@ -287,6 +346,17 @@ WAYS = {
     "a nested block": nested,
     "run": repeated,
     "synchronous_commit = off": asynchronous,
+    "a script that turns it off": asynchronous_script,
+    "DO that turns it off": asynchronous_do,
+    "a pipeline that turns it off": asynchronous_pipeline,
+    "a pipeline with a failure": one_and_a_failure,
+    "a pipeline with a value that does not fit": one_and_a_misfit,
+    "a script with a COPY": script_with_copy,
+    "a pipeline with a COPY": pipeline_with_copy,
+    "a script of the blocking face": blocking_script,
+    "a pipeline of the blocking face": blocking_pipeline,
+    "execute_many of the blocking face": blocking_many,
+    "COPY of the blocking face": blocking_copy,
     "the blocking face": blocking,
     "a block of the blocking face": blocking_block,
 }
@@ -324,6 +394,52 @@ async def test_a_write_that_was_given_up_is_seen_if_it_happened(
                     cluster.value, cluster.primary, f"SELECT count(*) FROM t WHERE id = {n}", cluster_database
                 )
                 assert there == on_primary
+
+
+@pytest.mark.parametrize("is_blocking", [False, True], ids=["asyncio", "blocking"])
+async def test_a_statement_that_is_prepared_for_what_is_no_more_is_sent_again_with_its_question(
+    is_blocking: bool, cluster: Cluster, cluster_database: str
+) -> None:
+    sql = "INSERT INTO t VALUES ($1, 1) RETURNING *"
+    async with behind(cluster, cluster_database) as connections:
+        await table(connections, cluster)
+        db, reader = connections["default"], connections.reader()
+
+        async def insert(n: int) -> dict[str, Any]:
+            (row,) = await (asyncio.to_thread(db.sync.query, sql, n) if is_blocking else db.query(sql, n))
+            return dict(row)
+
+        assert await insert(1) == {"id": 1, "n": 1}
+        await asyncio.to_thread(
+            cluster.value, cluster.primary, "ALTER TABLE t ADD c int; SELECT 1", cluster_database
+        )
+        with connections.scope() as scope:
+            assert await insert(2) == {"id": 2, "n": 1, "c": None}
+            assert scope.token.startswith("default=1-")
+            assert await reader.query_val("SELECT count(*) FROM t") == 2
+
+
+@pytest.mark.parametrize("is_blocking", [False, True], ids=["asyncio", "blocking"])
+async def test_a_write_that_meets_a_connection_that_has_ended_is_sent_by_another(
+    is_blocking: bool, cluster: Cluster, cluster_database: str
+) -> None:
+    async with behind(cluster, cluster_database) as connections:
+        await table(connections, cluster)
+        db = connections["default"]
+        for n in range(3):
+            await asyncio.to_thread(
+                cluster.value,
+                cluster.primary,
+                "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+                cluster_database,
+            )
+            with connections.scope() as scope:
+                if is_blocking:
+                    await asyncio.to_thread(db.sync.execute, "INSERT INTO t VALUES ($1, 0)", n)
+                else:
+                    await write(db, n)
+                assert scope.token.startswith("default=1-")
 
 
 async def test_a_write_that_fails_is_no_reason_to_ask_the_primary_for_long(
@@ -419,14 +535,16 @@ async def test_a_commit_stands_where_the_position_behind_it_is_refused(
     async with connected(cluster, cluster_database) as connections:
         await table(connections, cluster)
         db, reader = connections["default"], connections.reader()
-        for name in ("_commits.POSITIONS", "_primary.POSITIONS", "_primary.POSITION_OF_CALL"):
+        for name in ("_commits.POSITIONS", "_primary.POSITIONS", "_commits.POSITION_OF_CALL"):
             monkeypatch.setattr(f"hyperdjango.multi_db.{name}", "SELECT '' || 1/0 FROM pg_class LIMIT 1")
         for n in range(3):  # known to the pool from the second on
             async with db.transaction():
                 await db.execute("INSERT INTO t VALUES ($1, 0)", n)
             await db.execute("INSERT INTO t VALUES ($1, 0)", 10 + n)
+            await db.execute("COPY t FROM STDIN (FORMAT csv)", f"{20 + n},0\n")
+            await asyncio.to_thread(db.sync.execute, "INSERT INTO t VALUES ($1, 0)", 30 + n)
         monkeypatch.undo()
-        assert await reader.query_val("SELECT count(*) FROM t") == 6
+        assert await reader.query_val("SELECT count(*) FROM t") == 12
 
 
 async def test_a_call_that_writes_nothing_leaves_reads_where_they_were(

@@ -444,6 +444,7 @@ class Connection:
         budget_ns: int | None,  # None: in order, on a connection of one's own
         /,
     ) -> Request | None: ...  # None: better sent elsewhere, or later
+    def ask(self, sql: str, shape: int, /) -> Request | None: ...  # None: it cannot go yet
     def prepare(self, sql: str, /) -> Request: ...  # Parse and Describe alone
     def push(self) -> None: ...
     def take_finished(self) -> list[Request] | None: ...  # those with a waiter that are done

@@ -20,6 +20,7 @@ from hyperdjango.database.errors import ConnectionLost
 
 DISCARD, DICT, TUPLE, NAMED_TUPLE, KEYWORDS, VALUE = range(6)
 DONE = 1
+WANTS_DATA = 4
 
 
 def open_(url: str, type_map: "native.TypeMap | None" = None) -> Established:
@@ -535,3 +536,84 @@ def test_no_bytes_are_lost_when_the_socket_takes_little_at_a_time(url: str) -> N
 def test_shapes_have_the_numbers_that_python_gives_them() -> None:
     numbers = (_shape.DISCARD, _shape.DICT, _shape.TUPLE, _shape.NAMED_TUPLE, _shape.KEYWORDS, _shape.VALUE)
     assert numbers == (DISCARD, DICT, TUPLE, NAMED_TUPLE, KEYWORDS, VALUE)
+
+
+# A question behind what is under way
+
+QUESTION = "SELECT pg_catalog.current_setting('application_name')"
+NAMED = "SET application_name = 'named'"
+
+
+def until_done(connection: "native.Connection") -> None:
+    connection.push()
+    assert connection.wait(10_000_000_000) == DONE
+
+
+def test_a_question_goes_behind_a_script_a_definition_and_what_was_never_described(
+    connection: "native.Connection",
+) -> None:
+    assert connection.ask(QUESTION, VALUE) is None  # nothing is known of it
+    ask(connection, QUESTION)
+    for arguments in (None, ()):
+        for sql in (NAMED, "CREATE TEMP TABLE made (a int)", "DROP TABLE made", "SELECT 1 / 0"):
+            before = connection.submit(sql, arguments, DISCARD, None, False, None)
+            question = connection.ask(QUESTION, VALUE)
+            assert question is not None
+            until_done(connection)
+            assert before.done
+            assert before.failed == ("/" in sql)
+            assert question.result() == "named"
+
+
+def test_a_question_does_not_go_in_front_of_what_is_still_to_be_written(
+    connection: "native.Connection",
+) -> None:
+    ask(connection, QUESTION)
+    # Its Bind follows once its types are known.
+    request = submit(connection, "SELECT $1::int", 1)
+    assert connection.ask(QUESTION, VALUE) is None
+    until_done(connection)
+    assert request.result() == [(1,)]
+    connection.owe("BEGIN")
+    assert connection.ask(QUESTION, VALUE) is None
+    assert connection.disown("BEGIN")
+    ask(connection, "CREATE TEMP TABLE fed (a int)")
+    request = connection.copy_in("COPY fed FROM STDIN")
+    assert connection.ask(QUESTION, VALUE) is None
+    while connection.wait(10_000_000_000) != WANTS_DATA:
+        pass
+    connection.feed("1\n")
+    assert connection.ask(QUESTION, VALUE) is None
+    connection.end_copy()
+    assert connection.ask(QUESTION, VALUE) is None  # a pooler may lose it
+    until_done(connection)
+    assert request.tag == "COPY 1"
+    ask(connection, "INSERT INTO fed VALUES ($1)", 2)
+    assert connection.begin_many("INSERT INTO fed VALUES ($1)", ((3,),), DISCARD, None, 0) is not None
+    assert connection.ask(QUESTION, VALUE) is None
+    connection.end_many()
+    until_done(connection)
+
+
+def test_a_question_is_known_still_where_definitions_have_changed(connection: "native.Connection") -> None:
+    ask(connection, QUESTION)
+    ask(connection, "CREATE TEMP TABLE made (a int)")
+    ask(connection, "ALTER TABLE made ADD b int")
+    assert connection.append(QUESTION, (), VALUE, None, True, None) is None
+    question = connection.ask(QUESTION, VALUE)
+    assert question is not None
+    until_done(connection)
+    assert not question.failed
+
+
+@pytest.mark.parametrize("wrong", [(), (QUESTION,), (None, VALUE), (QUESTION, "value"), (QUESTION, 99)])
+def test_a_question_that_is_none_is_refused(connection: "native.Connection", wrong: Any) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        connection.ask(*wrong)
+    assert ask(connection, "SELECT 1") == [(1,)]
+
+
+def test_a_connection_that_is_closed_is_asked_nothing(connection: "native.Connection") -> None:
+    ask(connection, QUESTION)
+    connection.close()
+    assert connection.ask(QUESTION, VALUE) is None

@@ -1,6 +1,6 @@
 """The blocking face of an alias with replicas: everything goes to the primary, wherever that is, and is a write.
 
-How far the log is behind a COMMIT is asked with it, as on the asyncio face; behind other calls the next read asks.
+How far the log is behind a commit is asked in the same flush, as on the asyncio face.
 """
 # One half of a Database, which uses what nobody else should:
 # pyright: reportPrivateUsage=false
@@ -8,8 +8,9 @@ How far the log is behind a COMMIT is asked with it, as on the asyncio face; beh
 import time
 from typing import TYPE_CHECKING, Any
 
-from hyperdjango.database import SyncDatabase, _shape, _sync_replies
+from hyperdjango.database import SyncDatabase, _pipeline, _shape, _sync_copy, _sync_replies
 from hyperdjango.database._pinned import check_committed
+from hyperdjango.database._repeat import ATTEMPTS
 from hyperdjango.database._watching import NOBODY, Finished
 from hyperdjango.database.errors import ConnectionFailed, Error
 from hyperdjango.multi_db import _commits
@@ -19,7 +20,9 @@ from hyperdjango.multi_db._probe import POSITIONS
 from hyperdjango.multi_db._replica_set import WRITE
 
 if TYPE_CHECKING:
-    from hyperdjango.database import _pipeline
+    from collections.abc import Iterator
+
+    from hyperdjango.database import _copy_source
     from hyperdjango.database._native import native
     from hyperdjango.database._slot import Slot
     from hyperdjango.database._watching import Watch
@@ -70,12 +73,14 @@ class BlockingPrimary(SyncDatabase):
             return super()._complete(sql, args, shape, target, first, first_set, deadline, watch)
         self._count()
         try:
-            request = super()._complete(sql, args, shape, target, first, first_set, deadline, watch)
+            if self.in_transaction():
+                request = super()._complete(sql, args, shape, target, first, first_set, deadline, watch)
+            else:
+                item = _pipeline.Item(sql, args, shape, target, first, first_set)
+                request = self._followed(item, deadline, watch)
         except Error as error:
             self._face._heard(error)
             raise
-        finally:
-            self._written()
         if not request.failed:
             return request
         finished = Finished(request, NOBODY)
@@ -83,27 +88,66 @@ class BlockingPrimary(SyncDatabase):
             self._face._heard(finished._error)
         return finished  # type: ignore[return-value]  # stands for it
 
+    def _followed(
+        self, item: _pipeline.Item, deadline: float | None, watch: "Watch | None"
+    ) -> "native.Request":
+        """Run a statement, a batch or a script and ask in the same flush how far the log is behind it."""
+        attempts = 0
+        while True:
+            slot = self._acquire(deadline)
+            if watch is not None:
+                watch.has(slot)
+            try:
+                if item.args is None and slot.connection.owed:
+                    _sync_replies.run_owed(slot, deadline)
+                (request,) = self._run_alone(slot, [item], deadline)
+            finally:
+                self._release(slot)
+            assert request is not None
+            if isinstance(request, Exception):
+                raise request
+            attempts += 1
+            if not (request.stale or request.undone) or attempts == ATTEMPTS:
+                return request
+
     def _run_items(
-        self, items: "list[_pipeline.Item]", deadline: float | None, watch: "Watch"
-    ) -> "_pipeline.Outcomes":
+        self, items: list[_pipeline.Item], deadline: float | None, watch: "Watch"
+    ) -> _pipeline.Outcomes:
         self._count()
         try:
             return super()._run_items(items, deadline, watch)
         except Error as error:
             self._face._heard(error)
             raise
-        finally:
-            self._written()
+
+    def _run_alone(
+        self, slot: "Slot", items: list[_pipeline.Item], deadline: float | None
+    ) -> _pipeline.Outcomes:
+        with self._face.noting(item.sql for item in items) as question:
+            return _pipeline.run_blocking(slot, items, deadline, None, question)
 
     def _copy_in(self, sql: str, data: Any, timeout: float | None) -> Any:
-        self._count()
+        if not self._set.by_lsn:  # else it is counted with its COMMIT
+            self._count()
         try:
             return super()._copy_in(sql, data, timeout)
         except Error as error:
             self._face._heard(error)
             raise
-        finally:
-            self._written()
+
+    def _copy_alone(
+        self, sql: str, pieces: "Iterator[_copy_source.Piece]", deadline: float | None, watch: "Watch"
+    ) -> "native.Request":
+        """As that of the asyncio face."""
+        if not self._set.by_lsn:
+            try:
+                return super()._copy_alone(sql, pieces, deadline, watch)
+            finally:
+                self._face.has_written()
+        left = None if deadline is None else max(0.001, deadline - time.monotonic())
+        with self._transaction_of_own(left) as transaction:
+            watch.has(transaction.slot)
+            return _sync_copy.copy_in(transaction.slot, sql, pieces, transaction, deadline)
 
     def _commit(self, slot: "Slot", deadline: float | None) -> None:
         """As that of the asyncio face."""
@@ -142,10 +186,6 @@ class BlockingPrimary(SyncDatabase):
         """A call goes to the primary; what is in a block counts once, when that commits."""
         if not self.in_transaction():
             self._set.routes[WRITE] += 1
-
-    def _written(self) -> None:
-        if not self.in_transaction():
-            self._face.has_written()
 
 
 def waits_for_primary(replica_set: "ReplicaSet", deadline: float | None) -> bool:

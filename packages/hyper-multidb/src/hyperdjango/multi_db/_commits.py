@@ -1,18 +1,36 @@
-"""COMMIT, and in the same flush the question how far the log is: what both faces of a primary send and make of it.
+"""A commit, and in the same flush the question how far the log is: what both faces of a primary send and make of it.
 
-`_primary` and `_blocking` wait for the answers. In front of COMMIT the session says whether it will be flushed, since
-behind it a SET LOCAL synchronous_commit is over.
+`_primary` and `_blocking` wait for the answers. In front of the COMMIT of a block the session says whether it will be
+flushed, since behind it a SET LOCAL synchronous_commit is over. Behind a call outside of blocks the session's own
+setting counts, unless the call itself may have another in between.
 PostgreSQL docs: wal-async-commit; protocol-flow, "Pipelining".
 """
 
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
 
 from hyperdjango.database import _shape
-from hyperdjango.multi_db._probe import IS_ASYNCHRONOUS, POSITIONS
+from hyperdjango.database._question import Question
+from hyperdjango.multi_db._probe import IS_ASYNCHRONOUS, POSITION, POSITION_OF_CALL, POSITIONS
 from hyperdjango.multi_db.lsn import Position
 
 if TYPE_CHECKING:
     from hyperdjango.database._native import native
+
+# In a text with one of these a commit may go by another synchronous_commit than the session has at its end.
+_SETTING: Final = re.compile(r"synchronous_commit|set_config|u&|\b(?:reset|discard)\b", re.IGNORECASE)
+
+
+@lru_cache(maxsize=1024)
+def _may_set(sql: str) -> bool:
+    return _SETTING.search(sql) is not None
+
+
+def question_behind(texts: Iterable[str]) -> Question:
+    """Return what is to be asked behind these, which commit by themselves."""
+    return Question(POSITION if any(map(_may_set, texts)) else POSITION_OF_CALL)
 
 
 def send(connection: "native.Connection", command: str) -> "tuple[native.Request, native.Request | None]":
@@ -47,4 +65,4 @@ def position(request: "native.Request", asked: "native.Request | None") -> Posit
     return Position.parse(flushed[:8] + inserted if request.affected else flushed)
 
 
-__all__ = ["position", "send"]
+__all__ = ["position", "question_behind", "send"]

@@ -6,10 +6,11 @@ Takes down how far the log is behind each commit, in the same round trip, so tha
 # pyright: reportPrivateUsage=false
 
 import asyncio
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hyperdjango.database import Database, SyncDatabase, _async_replies, _pipeline, _shape
+from hyperdjango.database import Database, SyncDatabase, _async_copy, _async_replies, _pipeline, _shape
 from hyperdjango.database._async_calls import AsyncCalls
 from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._pinned import check_committed
@@ -20,15 +21,17 @@ from hyperdjango.multi_db import _commits
 from hyperdjango.multi_db import scope as scopes
 from hyperdjango.multi_db._blocking import BlockingPrimary
 from hyperdjango.multi_db._moved import has_moved
-from hyperdjango.multi_db._probe import POSITION, POSITION_OF_CALL, POSITIONS
+from hyperdjango.multi_db._probe import POSITION, POSITIONS
 from hyperdjango.multi_db._replica_set import REPLICA, WRITE
 from hyperdjango.multi_db.lsn import Position
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 
+    from hyperdjango.database import _copy_source
     from hyperdjango.database._conninfo import ConnectParameters
     from hyperdjango.database._native import native
+    from hyperdjango.database._question import Question
     from hyperdjango.database._slot import Slot
     from hyperdjango.database._watching import QueryHook, Watch
     from hyperdjango.multi_db._node import Node
@@ -106,12 +109,12 @@ class PrimaryFace(Database):
         self._set.routes[WRITE] += 1
         loop = asyncio.get_running_loop()
         deadline = deadline_after(loop.time(), timeout)
-        is_tracked = self._set.by_lsn and args is not None and first_set is None
+        item = _pipeline.Item(sql, args, shape, target, first, first_set)
 
         async def run() -> "native.Request":
             left = None if deadline is None else max(0.001, deadline - loop.time())
-            if is_tracked:
-                return await self._followed(sql, args or (), shape, target, first, deadline, watch)
+            if self._set.by_lsn:
+                return await self._followed(item, deadline, watch)
             try:
                 return await AsyncCalls._complete(
                     self, sql, args, shape, target, first, first_set, left, NOBODY if watch is None else watch
@@ -143,48 +146,27 @@ class PrimaryFace(Database):
             raise
         return await run()
 
-    async def _followed(  # noqa: PLR0917 - as `_complete`
-        self,
-        sql: str,
-        args: tuple[object, ...],
-        shape: int,
-        target: object,
-        first: bool,
-        deadline: float | None,
-        watch: "Watch | None",
+    async def _followed(
+        self, item: _pipeline.Item, deadline: float | None, watch: "Watch | None"
     ) -> "native.Request":
-        """Run a statement and ask in the same flush how far the log is behind it."""
-        request: native.Request | Exception | None = None
-        position: native.Request | Exception | None = None
-        items = [
-            _pipeline.Item(sql, args, shape, target, first),
-            _pipeline.Item(POSITION_OF_CALL, (), _shape.VALUE, None, True),
-        ]
-        slot = self._pool.take_idle() or await self._acquire_here(deadline)
-        if watch is not None:
-            watch.has(slot)
-        scope = scopes.current.get()
-        alias = self._set.alias
-        try:
-            for _ in range(ATTEMPTS):
-                request, position = await _pipeline.run(slot, items, deadline, None)
-                assert request is not None
-                if isinstance(request, Exception):
-                    raise request
-                if not (request.stale or request.undone):
-                    break
-            if position is None or isinstance(position, Exception) or position.failed:
-                scope.doubt(alias)
-            else:
-                scope.note(alias, Position.parse(position.result()))
-        except BaseException:
-            scope.doubt(alias)
-            raise
-        finally:
-            await self._release(slot)
-        assert request is not None
-        assert not isinstance(request, Exception)
-        return request
+        """Run a statement, a batch or a script and ask in the same flush how far the log is behind it."""
+        attempts = 0
+        while True:
+            slot = self._pool.take_idle() or await self._acquire_here(deadline)
+            if watch is not None:
+                watch.has(slot)
+            try:
+                if item.args is None and slot.connection.owed:
+                    await _async_replies.run_owed(slot, deadline)
+                (request,) = await self._run_alone(slot, [item], deadline)
+            finally:
+                await self._release(slot)
+            assert request is not None
+            if isinstance(request, Exception):
+                raise request
+            attempts += 1
+            if not (request.stale or request.undone) or attempts == ATTEMPTS:
+                return request
 
     async def _acquire_here(self, deadline: float | None) -> "Slot":
         return await super()._acquire(deadline)
@@ -255,20 +237,59 @@ class PrimaryFace(Database):
         except Error as error:
             self._heard(error)
             raise
-        finally:
-            if self._current.get() is None:
-                self.has_written()
+
+    async def _run_alone(
+        self, slot: "Slot", items: "list[_pipeline.Item]", deadline: float | None
+    ) -> "_pipeline.Outcomes":
+        with self.noting(item.sql for item in items) as question:
+            return await _pipeline.run(slot, items, deadline, None, question)
 
     async def _copy_in(self, sql: str, data: Any, timeout: float | None) -> Any:
-        self._count()
+        if not self._set.by_lsn:  # else it is counted with its COMMIT
+            self._count()
         try:
             return await super()._copy_in(sql, data, timeout)
         except Error as error:
             self._heard(error)
             raise
-        finally:
-            if self._current.get() is None:
+
+    async def _copy_alone(
+        self,
+        sql: str,
+        pieces: "AsyncGenerator[_copy_source.Piece, None]",
+        limited: "_async_copy.Limit",
+        watch: "Watch",
+    ) -> "native.Request":
+        """As the driver's; with a COMMIT of its own, as poolers have lost what stood behind the end of a COPY."""
+        if not self._set.by_lsn:
+            try:
+                return await super()._copy_alone(sql, pieces, limited, watch)
+            finally:
                 self.has_written()
+        async with self._transaction_of_own(None) as transaction:
+            watch.has(transaction.slot)
+            async with transaction.moving() as slot:
+                limited.slot = slot
+                return await _async_copy.copy_in(slot, sql, pieces, transaction, limited)
+
+    @contextmanager
+    def noting(self, texts: "Iterable[str]") -> "Generator[Question | None, None, None]":
+        """Take down how far the log is behind what the body runs outside of blocks, if it asks the question.
+
+        Where there is no answer, or the body ends early, something may be written all the same.
+        """
+        scope = scopes.current.get()
+        question = _commits.question_behind(texts) if self._set.by_lsn else None
+        position: Position | None = None
+        try:
+            yield question
+            if question is not None and (answer := question.answer) is not None:
+                position = Position.parse(answer)
+        finally:
+            if position is None:
+                self.has_written_by(scope)
+            else:
+                scope.note(self._set.alias, position)
 
     def _count(self) -> None:
         """A call goes to the primary; what is in a block counts once, when that commits."""

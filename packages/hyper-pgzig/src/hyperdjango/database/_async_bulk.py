@@ -22,6 +22,7 @@ from hyperdjango.database._async_copy import CopyOut
 from hyperdjango.database._copy import Format, Table
 from hyperdjango.database._deadline import check_timeout, deadline_after
 from hyperdjango.database._pipeline import Query
+from hyperdjango.database._slot import Slot
 from hyperdjango.database._stream import CHUNK
 from hyperdjango.database._watching import Watch, watched
 from hyperdjango.database.errors import QueryTimeout
@@ -158,9 +159,15 @@ class AsyncBulk(AsyncBlocks):
         slot = self._pool.take_idle() or await self._acquire(deadline)
         watch.has(slot)
         try:
-            return await _pipeline.run(slot, items, deadline, None)
+            return await self._run_alone(slot, items, deadline)
         finally:
             await self._release(slot)
+
+    async def _run_alone(
+        self, slot: Slot, items: list[_pipeline.Item], deadline: float | None
+    ) -> _pipeline.Outcomes:
+        """Run statements outside of blocks: for faces that have a question behind them."""
+        return await _pipeline.run(slot, items, deadline, None)
 
     async def copy_records(
         self,

@@ -1,7 +1,7 @@
 """Single statements on an event loop: `query` and its like, and where each of them runs."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
@@ -186,14 +186,24 @@ class AsyncCalls(AsyncPoolFace):
                         watch.has(slot)
                         request = await _async_copy.copy_in(slot, sql, pieces, transaction, limited)
                 else:
-                    slot = limited.slot = await self._acquire(None)
-                    watch.has(slot)
-                    try:
-                        request = await _async_copy.copy_in(slot, sql, pieces, None, limited)
-                    finally:
-                        await self._release(slot)
+                    request = await self._copy_alone(sql, pieces, limited, watch)
                 watch.heard(request)
             return CommandStatus(request.tag, request.affected)
+
+    async def _copy_alone(
+        self,
+        sql: str,
+        pieces: AsyncGenerator[_copy_source.Piece, None],
+        limited: _async_copy.Limit,
+        watch: Watch,
+    ) -> "native.Request":
+        """Run a COPY FROM STDIN outside of blocks."""
+        slot = limited.slot = await self._acquire(None)
+        watch.has(slot)
+        try:
+            return await _async_copy.copy_in(slot, sql, pieces, None, limited)
+        finally:
+            await self._release(slot)
 
     async def _request(
         self,

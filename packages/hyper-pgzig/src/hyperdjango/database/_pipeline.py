@@ -1,7 +1,8 @@
 """`pipeline`: several statements written at once and answered at once, each with a Sync of its own.
 
 Used by both faces. Texts that nobody knows are described first, all of them in one round trip. What is under
-way is bounded: a long pipeline goes out in pieces, and replies are read while it is written.
+way is bounded: a long pipeline goes out in pieces, and replies are read while it is written. A question may go
+behind the last statement, in the same flush: `hyperdjango.multi_db` asks there how far the log is.
 PostgreSQL docs: protocol-flow, "Pipelining".
 """
 
@@ -9,7 +10,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from hyperdjango.database import _async_replies, _shape, _sync_replies
+from hyperdjango.database._question import Question
 from hyperdjango.database._slot import AGAIN, NEEDS_TYPES, WAITING, Slot
+from hyperdjango.database._statements import first_word
 from hyperdjango.database._tracebacks import without_ours
 from hyperdjango.database._watching import NOBODY, Watch, is_watched, watched
 from hyperdjango.database.errors import Error
@@ -24,13 +27,24 @@ Outcomes: TypeAlias = "list[native.Request | Exception | None]"
 
 
 class Item(NamedTuple):
-    """One statement, its values, and what is made of its rows."""
+    """One statement, its values, and what is made of its rows.
+
+    Attributes:
+        args: None sends it by the simple protocol, as a script.
+        first_set: `args` is a batch of sets of values, and this is the number of the first in the errors.
+    """
 
     sql: str
-    args: tuple[object, ...]
+    args: tuple[object, ...] | None
     shape: int = _shape.TUPLE
     target: object = None
     first: bool = False
+    first_set: int | None = None
+
+    @property
+    def is_described_first(self) -> bool:
+        """Whether a round trip of its own is needed for a text that nobody knows."""
+        return self.args is not None and (self.shape != _shape.DISCARD or bool(self.args))
 
 
 def items_of(queries: Iterable[Query]) -> list[Item]:
@@ -61,7 +75,7 @@ def watched_items(face: "Face", items: list[Item]) -> Watch:
     if not is_watched(face):  # the texts are not put together for nobody
         return NOBODY
     texts = dict.fromkeys(item.sql for item in items)
-    count = sum(len(item.args) for item in items)
+    count = sum(len(item.args or ()) for item in items)
     watch = watched(face, "pipeline", "; ".join(texts), parameters_count=count)
     watch.batch_size = len(items)
     return watch
@@ -74,12 +88,15 @@ class Work:
         outcomes: A finished request for each statement, or why it could not be sent.
     """
 
-    def __init__(self, slot: Slot, items: list[Item], pinned: "Pinned | None") -> None:
+    def __init__(
+        self, slot: Slot, items: list[Item], pinned: "Pinned | None", question: Question | None = None
+    ) -> None:
         self.slot = slot
         self.connection = slot.connection
         self.items = items
         self.outcomes: Outcomes = [None] * len(items)
         self.is_first = False
+        self._question = question
         self._pinned = pinned
         self._first: int | None = None
         self._sent = 0
@@ -96,9 +113,18 @@ class Work:
             return []
         self._is_described = True
         rest = self.items[self._sent :]
-        texts = dict.fromkeys(item.sql for item in rest if not connection.knows(item.sql))
-        if len(texts) < 2:
-            return []  # nothing is gained
+        texts = dict.fromkeys(
+            item.sql for item in rest if item.args is not None and not connection.knows(item.sql)
+        )
+        if self._question is None:
+            if len(texts) < 2:
+                return []  # nothing is gained
+        else:
+            if len(texts) < 2 and not any(item.is_described_first for item in rest):
+                texts.clear()
+            # It is to leave with the last statement: what has to be learned for that is learned before.
+            if not connection.knows(self._question.sql):
+                texts[self._question.sql] = None
         return [connection.prepare(sql) for sql in texts]
 
     def feed(self) -> bool:
@@ -113,9 +139,13 @@ class Work:
             try:
                 if self._pinned is not None:
                     self._pinned.check_usable()
-                request = connection.append(*item, None)
+                request = None
+                if item.args is not None and item.first_set is None:
+                    request = connection.append(
+                        item.sql, item.args, item.shape, item.target, item.first, None
+                    )
                 if request is None and not connection.busy:
-                    request = connection.submit(*item, None)
+                    request = connection.submit(*item)
                     if self._pinned is not None and self._pinned.sent():
                         self.is_first = True
                         self._first = index
@@ -129,8 +159,28 @@ class Work:
             self._sent += 1
             if index == self._first:
                 break
+        if self._sent == len(self.items):
+            self._ask()
         connection.push()
         return connection.busy
+
+    def _ask(self) -> None:
+        """Write the question, where it can go yet."""
+        question = self._question
+        if question is None or question.asked is not None:
+            return
+        if self.connection.busy:
+            if not self._may_read_data():
+                question.ask(self.connection)
+        elif not all(isinstance(outcome, Exception) for outcome in self.outcomes):
+            question.ask_by_itself(self.connection)
+
+    def _may_read_data(self) -> bool:
+        """Whether the last statement may be a COPY, which would take what stands behind it for its data."""
+        item = self.items[-1]
+        if "copy" not in item.sql.lower():
+            return False
+        return item.args is None or first_word(item.sql).lower() == "copy"
 
     def _look_at_first(self) -> None:
         """The first statement of the block is complete: it may have to be sent again, or be the last."""
@@ -163,14 +213,40 @@ class Work:
                 again.append(index)
         return again[::-1]
 
+    def check_begun(self) -> None:
+        """The pipeline ends early: whether its block has begun may be open."""
+        if self.is_first and self._pinned is not None:
+            self._pinned.check_begun()
+
+    def submit_again(self, index: int) -> "native.Request":
+        """Send one of the stale statements by itself."""
+        return self.connection.submit(*self.items[index])
+
+    def ask_again(self) -> "native.Request | None":
+        """Send the question behind statements that were sent again."""
+        if self._question is None:
+            return None
+        self._question.asked = None
+        self._question.ask_by_itself(self.connection)
+        return self._question.asked
+
 
 def _is_read(sql: str) -> bool:
     return sql.lstrip(" \t\r\n(")[:6].lower() == "select"
 
 
-async def run(slot: Slot, items: list[Item], deadline: float | None, pinned: "Pinned | None") -> Outcomes:
-    """Run the statements on a connection that is the caller's alone, and wait for all replies."""
-    work = Work(slot, items, pinned)
+async def run(
+    slot: Slot,
+    items: list[Item],
+    deadline: float | None,
+    pinned: "Pinned | None",
+    question: Question | None = None,
+) -> Outcomes:
+    """Run the statements on a connection that is the caller's alone, and wait for all replies.
+
+    A question is for calls outside of blocks: `pinned` is None then.
+    """
+    work = Work(slot, items, pinned, question)
     waiting: list[native.Request] = []
     try:
         while True:
@@ -180,14 +256,15 @@ async def run(slot: Slot, items: list[Item], deadline: float | None, pinned: "Pi
             if not work.feed():
                 break
             await _drain(work, waiting, deadline)
-        for index in work.stale():
-            item = items[index]
-            request = work.connection.submit(*item, None)
-            await _async_replies.complete(slot, request, deadline)
+        again = work.stale()
+        for index in again:
+            request = work.submit_again(index)
+            await _async_replies.complete(work.slot, request, deadline)
             work.outcomes[index] = request
+        if again and (asked := work.ask_again()) is not None:
+            await _async_replies.complete(work.slot, asked, deadline)
     except BaseException:
-        if work.is_first and pinned is not None:
-            pinned.check_begun()
+        work.check_begun()
         raise
     return work.outcomes
 
@@ -206,9 +283,15 @@ async def _drain(work: Work, waiting: "list[native.Request]", deadline: float | 
         await _async_replies.complete(work.slot, request, deadline)
 
 
-def run_blocking(slot: Slot, items: list[Item], deadline: float | None, pinned: "Pinned | None") -> Outcomes:
+def run_blocking(
+    slot: Slot,
+    items: list[Item],
+    deadline: float | None,
+    pinned: "Pinned | None",
+    question: Question | None = None,
+) -> Outcomes:
     """As `run`; `deadline` is by time.monotonic."""
-    work = Work(slot, items, pinned)
+    work = Work(slot, items, pinned, question)
     waiting: list[native.Request] = []
     try:
         while True:
@@ -218,14 +301,15 @@ def run_blocking(slot: Slot, items: list[Item], deadline: float | None, pinned: 
             if not work.feed():
                 break
             _drain_blocking(work, waiting, deadline)
-        for index in work.stale():
-            item = items[index]
-            request = work.connection.submit(*item, None)
-            _sync_replies.complete(slot, request, deadline)
+        again = work.stale()
+        for index in again:
+            request = work.submit_again(index)
+            _sync_replies.complete(work.slot, request, deadline)
             work.outcomes[index] = request
+        if again and (asked := work.ask_again()) is not None:
+            _sync_replies.complete(work.slot, asked, deadline)
     except BaseException:
-        if work.is_first and pinned is not None:
-            pinned.check_begun()
+        work.check_begun()
         raise
     return work.outcomes
 

@@ -13,7 +13,7 @@ from hyperdjango.database._deadline import check_timeout, deadline_after
 from hyperdjango.database._many_copy import SyncCopyFeed, blocking_feed_of
 from hyperdjango.database._pinned import Pinned
 from hyperdjango.database._pipeline import Query
-from hyperdjango.database._slot import time_is_over
+from hyperdjango.database._slot import Slot, time_is_over
 from hyperdjango.database._stream import CHUNK
 from hyperdjango.database._sync_blocks import SyncBlocks
 from hyperdjango.database._sync_calls import Row, end_interrupted, has_begun_unseen
@@ -160,9 +160,15 @@ class SyncBulk(SyncBlocks):
         slot = self._acquire(deadline)
         watch.has(slot)
         try:
-            return _pipeline.run_blocking(slot, items, deadline, None)
+            return self._run_alone(slot, items, deadline)
         finally:
             self._release(slot)
+
+    def _run_alone(
+        self, slot: Slot, items: list[_pipeline.Item], deadline: float | None
+    ) -> _pipeline.Outcomes:
+        """Run statements outside of blocks: for faces that have a question behind them."""
+        return _pipeline.run_blocking(slot, items, deadline, None)
 
     def copy_records(
         self,

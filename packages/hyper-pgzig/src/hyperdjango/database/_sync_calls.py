@@ -1,7 +1,7 @@
 """Single statements of the blocking face: `query` and its like, and where each of them runs."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
@@ -96,14 +96,20 @@ class SyncCalls(SyncPoolFace):
                 transaction.check_usable()
                 request = _sync_copy.copy_in(transaction.slot, sql, pieces, transaction, deadline)
             else:
-                slot = self._acquire(deadline)
-                watch.has(slot)
-                try:
-                    request = _sync_copy.copy_in(slot, sql, pieces, None, deadline)
-                finally:
-                    self._release(slot)
+                request = self._copy_alone(sql, pieces, deadline, watch)
             watch.heard(request)
             return CommandStatus(request.tag, request.affected)
+
+    def _copy_alone(
+        self, sql: str, pieces: Iterator[_copy_source.Piece], deadline: float | None, watch: Watch
+    ) -> "native.Request":
+        """Run a COPY FROM STDIN outside of blocks."""
+        slot = self._acquire(deadline)
+        watch.has(slot)
+        try:
+            return _sync_copy.copy_in(slot, sql, pieces, None, deadline)
+        finally:
+            self._release(slot)
 
     def _run(
         self,

@@ -1,0 +1,46 @@
+"""A question that goes behind somebody's call outside of blocks, in the same flush, and is answered with it.
+
+`hyperdjango.multi_db` asks the primary in this way how far its log is.
+PostgreSQL docs: protocol-flow, "Pipelining".
+"""
+
+from typing import TYPE_CHECKING
+
+from hyperdjango.database import _shape
+
+if TYPE_CHECKING:
+    from hyperdjango.database._native import native
+
+
+class Question:
+    """SQL without parameters that means the same whatever runs in front of it. To be asked once.
+
+    Attributes:
+        sql: What gives one value.
+        asked: Its request, finished when the call is; None where it could not be sent.
+    """
+
+    def __init__(self, sql: str) -> None:
+        self.sql = sql
+        self.asked: native.Request | None = None
+
+    def ask(self, connection: "native.Connection") -> None:
+        """Write it behind what is under way, where it can go yet; `push` sends it."""
+        if self.asked is None and not connection.closed:
+            self.asked = connection.ask(self.sql, _shape.VALUE)
+
+    def ask_by_itself(self, connection: "native.Connection") -> None:
+        """Send it where nothing is under way."""
+        if not connection.closed:
+            self.asked = connection.submit(self.sql, (), _shape.VALUE, None, True, None)
+
+    @property
+    def answer(self) -> str | None:
+        """The value; None where it was not asked, or has failed."""
+        if self.asked is None or not self.asked.done or self.asked.failed:
+            return None
+        value: str | None = self.asked.result()
+        return value
+
+
+__all__ = ["Question"]
