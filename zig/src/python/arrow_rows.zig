@@ -125,8 +125,8 @@ fn bindTo(object: *Object, self: *State, described: *Object, indices: *Object) p
         switch (arrow.target.wayOf(field, target)) {
             .binary => {},
             .text => self.is_binary = false,
-            .none => return raise.raise("DataError", "column \"{s}\": Arrow {s} cannot be loaded into {s}{s}", .{
-                field.name, arrow_cells.nameOf(field), column.info.name, arrow_cells.advice(field, target),
+            .none => return raise.raise("DataError", "column \"{s}\": Arrow {s} cannot be loaded into {f}{s}", .{
+                field.name, arrow_cells.nameOf(field), column.info, arrow_cells.advice(field, target),
             }),
         }
     }
@@ -187,9 +187,9 @@ fn row(self: *State, node: *const arrow.node.Node) py.Error!void {
         outcome catch |err| return switch (err) {
             error.OutOfMemory => raise.outOfMemory(),
             error.Corrupt => malformed(problem),
-            error.Refused, error.MessageTooLong => raise.raise("DataError", "row {d}, column \"{s}\": Arrow {s} does not fit {s}: {s}", .{
+            error.Refused, error.MessageTooLong => raise.raise("DataError", "row {d}, column \"{s}\": Arrow {s} does not fit {f}: {s}", .{
                 self.row_count,                                                 cell.field.name,
-                arrow_cells.nameOf(cell.field),                                 cell.info.name,
+                arrow_cells.nameOf(cell.field),                                 cell.info,
                 if (err == error.MessageTooLong) "it is too long" else problem,
             }),
         };

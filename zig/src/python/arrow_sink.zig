@@ -59,7 +59,7 @@ pub fn check(gpa: std.mem.Allocator, statement: *const Statement, actual: []cons
         if (code == other) continue;
         var size: isize = 0;
         const name = py.PyUnicode_AsUTF8AndSize(column.name, &size) orelse return error.PythonError;
-        raise.set("DataError", "column \"{s}\" ({s}): its type was altered since the statement was prepared; run the statement again", .{ name[0..@intCast(size)], column.info.name });
+        raise.set("DataError", "column \"{s}\" ({f}): its type was altered since the statement was prepared; run the statement again", .{ name[0..@intCast(size)], column.info });
         return false;
     }
     return true;

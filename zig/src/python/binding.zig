@@ -59,9 +59,9 @@ fn value(link: *Link, request: *Request, info: *const TypeInfo, arguments: *Obje
         error.Mismatch => {
             request.misfit = info.oid >= oid_user_min and !request.fresh;
             var where: [48]u8 = undefined;
-            return raise.raise("DataError", "{s}parameter ${d}: Python {s} does not fit {s}{s}{s}", .{
+            return raise.raise("DataError", "{s}parameter ${d}: Python {s} does not fit {f}{s}{s}", .{
                 setPrefix(&where, set),                    index + 1,
-                py.hd_type_name(object),                   info.name,
+                py.hd_type_name(object),                   info,
                 if (context.message.len > 0) ": " else "", context.message,
             });
         },

@@ -116,9 +116,9 @@ fn nameOf(column: anytype) py.Error![]const u8 {
 }
 
 fn misfit(context: *const Context, request: *const Request, column: anytype, value: *Object) py.Error {
-    return raise.raise("DataError", "record {d}, column \"{s}\": Python {s} does not fit {s}{s}{s}", .{
+    return raise.raise("DataError", "record {d}, column \"{s}\": Python {s} does not fit {f}{s}{s}", .{
         request.records,                           try nameOf(column),
-        py.hd_type_name(value),                    column.info.name,
+        py.hd_type_name(value),                    column.info,
         if (context.message.len > 0) ": " else "", context.message,
     });
 }

@@ -205,7 +205,7 @@ fn textOnly(context: *Context, info: *const TypeInfo, _: []const u8) Failure!*Ob
 }
 
 pub fn sayTextOnly(context: *Context, info: *const TypeInfo) error{NotRepresentable} {
-    context.say("{s} inside a record has no form that can be read; cast it to text", .{info.name});
+    context.say("{f} inside a record has no form that can be read; cast it to text", .{info});
     return error.NotRepresentable;
 }
 

@@ -64,7 +64,7 @@ pub fn unreadable(context: *Context, info: *const TypeInfo) Failure {
         .date, .timestamp, .timestamptz, .interval => {},
         else => return error.Malformed,
     }
-    context.say("this text form of {s} cannot be read; the usual DateStyle is ISO, the usual IntervalStyle postgres", .{info.name});
+    context.say("this text form of {f} cannot be read; the usual DateStyle is ISO, the usual IntervalStyle postgres", .{info});
     return error.NotRepresentable;
 }
 

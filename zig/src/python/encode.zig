@@ -95,8 +95,8 @@ pub fn failure(context: *Context, info: *const TypeInfo, err: Inner) Failure {
         },
         error.Mismatch => {},
         error.MessageTooLong => context.say("the value is longer than the protocol allows", .{}),
-        error.OutOfRange => context.say("out of range for {s}", .{info.name}),
-        error.InvalidValue => context.say("not a value of {s}", .{info.name}),
+        error.OutOfRange => context.say("out of range for {f}", .{info}),
+        error.InvalidValue => context.say("not a value of {f}", .{info}),
         error.NeedsText => context.say("a str inside this value has no text form here", .{}),
     }
     return error.Mismatch;
@@ -163,7 +163,7 @@ pub fn body(context: *Context, info: *const TypeInfo, object: *Object, writer: *
 }
 
 fn notEncodable(context: *Context, info: *const TypeInfo) Inner {
-    context.say("{s} is not a type that parameters can have", .{info.name});
+    context.say("{f} is not a type that parameters can have", .{info});
     return error.Mismatch;
 }
 

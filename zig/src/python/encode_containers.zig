@@ -147,7 +147,7 @@ pub fn fieldValues(context: *Context, info: *const TypeInfo, object: *Object) In
     const items = (try Sequence.of(context, object)).?;
     if (items.count == info.fields.len) return items;
     defer items.deinit();
-    context.say("{s} has {d} fields, the value {d}", .{ info.name, info.fields.len, items.count });
+    context.say("{f} has {d} fields, the value {d}", .{ info, info.fields.len, items.count });
     return error.Mismatch;
 }
 
@@ -166,7 +166,7 @@ fn fromMapping(context: *Context, info: *const TypeInfo, object: *Object) Inner!
         py.hd_tuple_set(values, @intCast(i), item);
     }
     if (size != info.fields.len) {
-        context.say("{s} has {d} fields, the mapping {d} keys", .{ info.name, info.fields.len, size });
+        context.say("{f} has {d} fields, the mapping {d} keys", .{ info, info.fields.len, size });
         return error.Mismatch;
     }
     return .{ .object = values, .is_tuple = true, .count = info.fields.len };

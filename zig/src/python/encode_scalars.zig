@@ -45,7 +45,7 @@ fn exactInteger(comptime T: type, context: *Context, info: *const TypeInfo, obje
         break :narrow if (overflow != 0) null else std.math.cast(T, value);
     };
     try types.scalar.encodeInt(T, writer, value orelse {
-        context.say("out of range for {s}, which holds {d} to {d}", .{ info.name, std.math.minInt(T), std.math.maxInt(T) });
+        context.say("out of range for {f}, which holds {d} to {d}", .{ info, std.math.minInt(T), std.math.maxInt(T) });
         return error.Mismatch;
     });
 }
@@ -54,7 +54,7 @@ pub fn float(comptime T: type, context: *Context, info: *const TypeInfo, object:
     const value = try floatValue(context, object);
     if (T == f64) return types.scalar.encodeFloat(f64, writer, value);
     types.scalar.encodeFloat4(writer, value) catch |err| {
-        if (err == error.OutOfRange) context.say("out of range for {s}", .{info.name});
+        if (err == error.OutOfRange) context.say("out of range for {f}", .{info});
         return if (err == error.OutOfRange) error.Mismatch else err;
     };
 }

@@ -38,7 +38,7 @@ fn text(context: *Context, info: *const TypeInfo, object: *Object, writer: *Writ
     }
     if (info.codec) |codec| {
         if (!info.binary) return scalars.codec(context, codec.encode, false, object, writer);
-        context.say("{s} has a binary codec, which does not go together with a str in the same value", .{info.name});
+        context.say("{f} has a binary codec, which does not go together with a str in the same value", .{info});
         return error.Mismatch;
     }
     if (encode.isStr(context, object)) return scalars.text(context, object, writer);

@@ -535,5 +535,5 @@ fn raiseColumn(statement: *const Statement, index: usize, err: anyerror, context
     const name = if (py.PyUnicode_AsUTF8AndSize(column.name, &size)) |bytes| bytes[0..@intCast(size)] else "?";
     const why = if (context.message.len > 0) context.message else "the bytes are not of this type's form";
     const class = if (err == error.Malformed) "ProtocolError" else "DataError";
-    raise.set(class, "column \"{s}\" ({s}): {s}", .{ name, column.info.name, why });
+    raise.set(class, "column \"{s}\" ({f}): {s}", .{ name, column.info, why });
 }

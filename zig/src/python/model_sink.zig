@@ -147,7 +147,7 @@ fn notInTable(column: *const statement_file.Column, value: *Object) py.Error {
     defer py.decref(whole);
     const shown = try py.checked(py.PyUnicode_Substring(whole, 0, shown_max));
     defer py.decref(shown);
-    return raise.raise("DataError", "column \"{s}\" ({s}): {s} is none of the values that it can have", .{ textOf(column.name), column.info.name, textOf(shown) });
+    return raise.raise("DataError", "column \"{s}\" ({f}): {s} is none of the values that it can have", .{ textOf(column.name), column.info, textOf(shown) });
 }
 
 fn textOf(object: *Object) []const u8 {

@@ -28,6 +28,13 @@ pub const TypeInfo = struct {
     /// The user's own codec; where there is one it alone decides.
     codec: ?Codec = null,
 
+    /// As SQL writes it: an array as its element with brackets, whose own name in the catalog is an underscore more.
+    pub fn format(self: *const TypeInfo, writer: *std.Io.Writer) std.Io.Writer.Error!void {
+        const element = self.element orelse return writer.writeAll(self.name);
+        if (self.kind != .array or !std.mem.startsWith(u8, self.name, "_")) return writer.writeAll(self.name);
+        return writer.print("{s}[]", .{element.name});
+    }
+
     /// Whether both stand for the same type and contain the very same ones.
     pub fn same(self: *const TypeInfo, other: *const TypeInfo) bool {
         if (self.fields.len != other.fields.len) return false;

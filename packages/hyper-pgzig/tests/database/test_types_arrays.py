@@ -149,7 +149,7 @@ def test_strs_among_the_elements_are_parsed_by_the_server(db: SyncDatabase) -> N
     ],
 )
 def test_a_list_that_is_no_array_is_refused_here(db: SyncDatabase, value: object, reason: str) -> None:
-    with pytest.raises(DataError, match=rf"^parameter \$1: Python \w+ does not fit _int4: .*{reason}"):
+    with pytest.raises(DataError, match=rf"^parameter \$1: Python \w+ does not fit int4\[\]: .*{reason}"):
         db.query_val("SELECT $1::int4[]", value)
 
 
