@@ -1,11 +1,13 @@
-"""What routing adds to a lookup: the same statement on the same replica, asked of it or of an alias.
+"""What routing adds: the same lookup on the same replica, and the same write, asked of the server or of an alias.
 
 `python bench/routing.py [--quick]`. The alias has one replica, and the scope a write that the replica has
-replayed, so every call looks at pins, health and positions. Models are asked the same way.
+replayed, so every lookup looks at pins, health and positions. Models are asked the same way. Behind each write
+it is asked how far the log is.
 """
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from statistics import median
 from typing import Any, Final
 
@@ -19,6 +21,8 @@ from _harness import (
     Contender,
     EventLoop,
     Face,
+    Line,
+    Measure,
     Plan,
     Samples,
     Verdict,
@@ -40,6 +44,11 @@ LIMIT_US: Final = 3.0
 ROUTED: Final = f"{OURS}, routed"
 MODELS: Final = "models, using() the replica"
 ROUTED_MODELS: Final = "models, routed"
+UPDATE: Final = "UPDATE bench_routed SET name = $2 WHERE id = $1"
+WRITE: Final = "an UPDATE"
+ROUTED_WRITE: Final = "an UPDATE, routed"
+BLOCK: Final = "an UPDATE in a block"
+ROUTED_BLOCK: Final = "an UPDATE in a block, routed"
 
 
 class Routed(Model):
@@ -67,14 +76,64 @@ def _make(primary: ReplicatedServer, replica: ReplicatedServer) -> None:
             pass
 
 
-def _contenders(loop: EventLoop, primary: ReplicatedServer, replica: ReplicatedServer) -> list[Contender]:
-    direct: Database = loop.run(Database(replica.url, 1, 1).connect())
-    loop.defer(direct.disconnect)
-    direct.alias = "replica"
+# Whom each is compared with.
+AMONG: Final = {
+    OURS: (OURS, ROUTED, MODELS, ROUTED_MODELS),
+    WRITE: (WRITE, ROUTED_WRITE),
+    BLOCK: (BLOCK, ROUTED_BLOCK),
+}
+
+
+def _who(name: str, face: Face) -> Who:
+    return name, face
+
+
+def _manager(loop: EventLoop, primary: ReplicatedServer, replica: ReplicatedServer) -> ConnectionManager:
     connections = ConnectionManager()
     alias = {"primary": primary.url, "replicas": [replica.url], "min_size": 1, "max_size": 1}
     loop.run(connections.configure({"default": alias}))
     loop.defer(connections.close)
+    return connections
+
+
+def _direct(loop: EventLoop, server: ReplicatedServer) -> Database:
+    direct: Database = loop.run(Database(server.url, 1, 1).connect())
+    loop.defer(direct.disconnect)
+    return direct
+
+
+def _writers(loop: EventLoop, primary: ReplicatedServer, replica: ReplicatedServer) -> list[Contender]:
+    def single(name: str, database: Database) -> Contender:
+        async def many(keys: Sequence[int]) -> None:
+            for key in keys:
+                await database.execute(UPDATE, key, "another name")
+
+        return AsyncContender(name, loop, lambda key: database.execute(UPDATE, key, "another name"), many)
+
+    def block(name: str, database: Database) -> Contender:
+        async def one(key: int) -> str:
+            async with database.transaction():
+                return await database.execute(UPDATE, key, "another name")
+
+        async def many(keys: Sequence[int]) -> None:
+            for key in keys:
+                await one(key)
+
+        return AsyncContender(name, loop, one, many)
+
+    direct, routed = _direct(loop, primary), _manager(loop, primary, replica)["default"]
+    return [
+        single(WRITE, direct),
+        single(ROUTED_WRITE, routed),
+        block(BLOCK, direct),
+        block(ROUTED_BLOCK, routed),
+    ]
+
+
+def _readers(loop: EventLoop, primary: ReplicatedServer, replica: ReplicatedServer) -> list[Contender]:
+    direct = _direct(loop, replica)
+    direct.alias = "replica"
+    connections = _manager(loop, primary, replica)
     reader = connections.reader()
 
     async def written() -> None:
@@ -129,18 +188,23 @@ def answer(place: Place, plan: Plan) -> Answer:
         for face in LOOPS:
             # One manager at a time: models ask the last one.
             with EventLoop(face) as loop:
-                samples |= take_turns(_contenders(loop, primary, replica), range(1, TABLE_ROWS + 1), plan)
+                samples |= take_turns(_readers(loop, primary, replica), range(1, TABLE_ROWS + 1), plan)
+            # Apart: a lookup behind a write waits for the replica.
+            with EventLoop(face) as loop:
+                samples |= take_turns(_writers(loop, primary, replica), range(1, TABLE_ROWS + 1), plan)
 
-    def peer(face: Face) -> Who:
-        return OURS, face
-
+    figures: dict[str, Measure] = {"wall": "wall", "CPU": CPU}
+    lines: list[Line] = []
+    for direct, names in AMONG.items():
+        some = {who: turns for who, turns in samples.items() if who[0] in names}
+        lines += lines_with(some, figures, {"CPU ÷ direct": (partial(_who, direct), CPU)})
     return Answer(
         question="routing",
-        title="A lookup by an alias with replicas",
+        title="A lookup, and a write, by an alias with replicas",
         units={"wall": "µs", "CPU": "µs"},
         setting={"rounds": plan.rounds, "operations per turn": plan.operations, "seed": plan.seed},
         environment=described,
-        lines=lines_with(samples, {"wall": "wall", "CPU": CPU}, {"CPU ÷ direct": (peer, CPU)}),
+        lines=lines,
         verdicts=[
             Verdict(
                 f"routing adds at most {LIMIT_US:.0f} µs of CPU to {words} on {face}",
@@ -157,6 +221,7 @@ def answer(place: Place, plan: Plan) -> Answer:
             "Direct: a pool of one connection to the replica. Routed: an alias with a primary and this replica.",
             "The scope has written, and the replica has replayed it: each call looks at that.",
             "What is added is the median of the differences within a round.",
+            "Writes go to the primary. Routed, the position comes along, behind the statement or the COMMIT.",
         ],
     )
 

@@ -11,6 +11,7 @@ const many = @import("many.zig");
 const raise = @import("raise.zig");
 const module = @import("module.zig");
 const owed = @import("owed.zig");
+const prepared = @import("prepared.zig");
 const request_file = @import("request.zig");
 const service = @import("service.zig");
 const sink = @import("sink.zig");
@@ -306,21 +307,33 @@ pub fn advanceLone(_: *Object, self: *Link, _: []const *Object) py.Error!*Object
 /// the kernel's tick, for the reason that `Look` gives; used up once in a request at most.
 const patience_ns = 4 * std.time.ns_per_ms;
 
-/// look() -> progress: wait for the reply in here, shortly, where that has paid before.
+/// look() -> progress: wait for the replies in here, shortly, each as long as that has paid before for its statement.
 pub fn look(_: *Object, self: *Link, _: []const *Object) py.Error!*Object {
-    const object = self.queue.front() orelse return progressObject(self, .done);
-    const request = Request.of(object);
-    if (self.queue.len > 1) return progressObject(self, .waiting);
-    if (request.stage != .executing or self.session.transport != .socket or self.session.wantsWrite()) return progressObject(self, .waiting);
-    const entry = self.cache.find(try submit_file.textOf(request.sql)) orelse return progressObject(self, .waiting);
-    const budget = entry.look.budget();
-    if (budget == 0) return progressObject(self, .waiting);
-    if (!try self.pollFor(.{ .read = true }, budget)) {
-        entry.look.timedOut();
-        return progressObject(self, .waiting);
-    }
-    entry.look.paid(net.now() -| request.started_ns);
-    return progressObject(self, try self.advance(patience_ns));
+    const end = net.now() + patience_ns;
+    while (self.queue.front()) |object| {
+        const request = Request.of(object);
+        if (request.stage != .executing or self.session.transport != .socket or self.session.wantsWrite()) break;
+        const credit = try creditOf(self, request) orelse break;
+        const budget = @min(credit.budget(), end -| net.now());
+        if (budget == 0) break;
+        if (!try self.pollFor(.{ .read = true }, budget)) {
+            credit.timedOut();
+            break;
+        }
+        // What stands behind others began when they were done.
+        credit.paid(net.now() -| @max(request.started_ns, self.answered_ns));
+        const progress = try self.advance(patience_ns);
+        // Each Sync has an answer of its own, and the next one's may be on its way.
+        if (progress != .waiting or self.queue.front() == object) return progressObject(self, progress);
+    } else return progressObject(self, .done);
+    return progressObject(self, .waiting);
+}
+
+/// Of a statement that is prepared, or of what a block owes at its end.
+fn creditOf(self: *Link, request: *const Request) py.Error!?*prepared.Look {
+    if (request.owed_only) return &self.owed_look;
+    const entry = self.cache.find(try submit_file.textOf(request.sql)) orelse return null;
+    return &entry.look;
 }
 
 /// wait(timeout_ns) -> progress: the blocking face. The GIL is released while the socket is waited

@@ -90,6 +90,8 @@ pub const Link = struct {
     strangers: u8 = 0,
     /// Commands that go in front of the next statement.
     owed: std.ArrayList([]u8) = .empty,
+    /// Whether waiting in the call has been worth it for those that went alone: a COMMIT.
+    owed_look: prepared.Look = .{},
     on_notice: ?*Object = null,
     on_notification: ?*Object = null,
     closed: bool = false,

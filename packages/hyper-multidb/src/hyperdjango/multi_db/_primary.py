@@ -150,20 +150,20 @@ class PrimaryFace(Database):
         self, item: _pipeline.Item, deadline: float | None, watch: "Watch | None"
     ) -> "native.Request":
         """Run a statement, a batch or a script and ask in the same flush how far the log is behind it."""
+        scope = scopes.current.get()
         attempts = 0
         while True:
+            question = _commits.question_behind([item.sql])
             slot = self._pool.take_idle() or await self._acquire_here(deadline)
             if watch is not None:
                 watch.has(slot)
             try:
                 if item.args is None and slot.connection.owed:
                     await _async_replies.run_owed(slot, deadline)
-                (request,) = await self._run_alone(slot, [item], deadline)
+                request = await _pipeline.run_one(slot, item, deadline, question)
             finally:
+                self.note(scope, question)
                 await self._release(slot)
-            assert request is not None
-            if isinstance(request, Exception):
-                raise request
             attempts += 1
             if not (request.stale or request.undone) or attempts == ATTEMPTS:
                 return request
@@ -274,22 +274,21 @@ class PrimaryFace(Database):
 
     @contextmanager
     def noting(self, texts: "Iterable[str]") -> "Generator[Question | None, None, None]":
-        """Take down how far the log is behind what the body runs outside of blocks, if it asks the question.
-
-        Where there is no answer, or the body ends early, something may be written all the same.
-        """
+        """Take down how far the log is behind what the body runs outside of blocks, if it asks the question."""
         scope = scopes.current.get()
         question = _commits.question_behind(texts) if self._set.by_lsn else None
-        position: Position | None = None
         try:
             yield question
-            if question is not None and (answer := question.answer) is not None:
-                position = Position.parse(answer)
         finally:
-            if position is None:
-                self.has_written_by(scope)
-            else:
-                scope.note(self._set.alias, position)
+            self.note(scope, question)
+
+    def note(self, scope: "scopes.Scope", question: "Question | None") -> None:
+        """Take down what the answer is. Where there is none, something may be written all the same."""
+        answer = question.answer if question is not None else None
+        if answer is None:
+            self.has_written_by(scope)
+        else:
+            scope.note(self._set.alias, Position.parse(answer))
 
     def _count(self) -> None:
         """A call goes to the primary; what is in a block counts once, when that commits."""

@@ -364,8 +364,15 @@ async def drain(slot: Slot, deadline: float | None = None, progress: int = WAITI
     if not connection.busy:
         return DONE
     state = current()
+    is_lone = progress == WAITING and state.is_lone(0)
     state.in_flight += 1
     try:
+        if is_lone:
+            progress = connection.look()
+            if progress == DONE and state.is_turn_due():
+                await turn()
+            if progress in {DONE, NEEDS_TYPES}:
+                return progress
         return await _Drive(connection, state).run(deadline, progress)
     except BaseException as error:
         if isinstance(error, GeneratorExit):

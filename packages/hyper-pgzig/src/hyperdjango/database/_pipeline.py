@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from hyperdjango.database import _async_replies, _shape, _sync_replies
 from hyperdjango.database._question import Question
-from hyperdjango.database._slot import AGAIN, NEEDS_TYPES, WAITING, Slot
+from hyperdjango.database._slot import AGAIN, DONE, NEEDS_TYPES, WAITING, Slot
 from hyperdjango.database._statements import first_word
 from hyperdjango.database._tracebacks import without_ours
 from hyperdjango.database._watching import NOBODY, Watch, is_watched, watched
@@ -126,6 +126,41 @@ class Work:
             if not connection.knows(self._question.sql):
                 texts[self._question.sql] = None
         return [connection.prepare(sql) for sql in texts]
+
+    def begin(self) -> bool:
+        """Write the one statement and the question, where both are known. False: `feed` is for all others."""
+        connection, item, question = self.connection, self.items[0], self._question
+        if item.args is None or item.first_set is not None or self._may_read_data():
+            return False
+        if question is None or not connection.knows(question.sql):
+            return False
+        request = connection.append(item.sql, item.args, item.shape, item.target, item.first, None)
+        if request is None:
+            return False
+        self.outcomes[0] = request
+        self._sent = 1
+        question.ask(connection)
+        connection.push()
+        return True
+
+    @property
+    def is_to_go_on(self) -> bool:
+        """Whether something is left to do behind what `begin` has written, all of which is answered."""
+        assert self._question is not None
+        return self._question.asked is None or self.first_outcome.stale
+
+    @property
+    def first_outcome(self) -> "native.Request":
+        """The first statement's request.
+
+        Raises:
+            Exception: It could not be sent, for this reason.
+        """
+        outcome = self.outcomes[0]
+        assert outcome is not None
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
     def feed(self) -> bool:
         """Write as many statements as may be under way. False: nothing is left to write or to wait for.
@@ -247,8 +282,32 @@ async def run(
     A question is for calls outside of blocks: `pinned` is None then.
     """
     work = Work(slot, items, pinned, question)
+    await _finish(work, deadline)
+    return work.outcomes
+
+
+async def run_one(slot: Slot, item: Item, deadline: float | None, question: Question) -> "native.Request":
+    """As `run`, for one statement outside of blocks with a question: short where both texts are known.
+
+    Raises:
+        Exception: The statement could not be sent.
+    """
+    work = Work(slot, [item], None, question)
+    progress = WAITING
+    if work.begin():
+        progress = await _async_replies.drain(slot, deadline)
+        if progress == DONE and not work.is_to_go_on:
+            return work.first_outcome
+    await _finish(work, deadline, progress)
+    return work.first_outcome
+
+
+async def _finish(work: Work, deadline: float | None, progress: int = WAITING) -> None:
+    """Send what is left, and wait for all replies. `progress`: NEEDS_TYPES where the first waits for types."""
     waiting: list[native.Request] = []
     try:
+        if progress == NEEDS_TYPES:
+            await _drain(work, waiting, deadline, progress)
         while True:
             if work.unknown():
                 work.connection.push()
@@ -266,17 +325,20 @@ async def run(
     except BaseException:
         work.check_begun()
         raise
-    return work.outcomes
 
 
-async def _drain(work: Work, waiting: "list[native.Request]", deadline: float | None) -> None:
+async def _drain(
+    work: Work, waiting: "list[native.Request]", deadline: float | None, progress: int = WAITING
+) -> None:
     """Wait until nothing is under way; types that are met are asked for at the end."""
-    progress = WAITING
-    while await _async_replies.drain(work.slot, deadline, progress) == NEEDS_TYPES:
+    if progress != NEEDS_TYPES:
+        progress = await _async_replies.drain(work.slot, deadline, progress)
+    while progress == NEEDS_TYPES:
         _set_aside(work, waiting)
         if not work.connection.busy:
             break
-        progress = AGAIN  # what stands behind it may be here already
+        # What stands behind it may be here already.
+        progress = await _async_replies.drain(work.slot, deadline, AGAIN)
     while waiting:
         request = waiting.pop(0)
         work.connection.restore_request(request)
