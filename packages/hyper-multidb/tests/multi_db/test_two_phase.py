@@ -675,6 +675,26 @@ async def test_one_that_another_session_is_just_committing_is_waited_for(
     assert pair.prepared() == []
 
 
+async def test_a_group_is_not_decided_while_its_first_one_is_just_being_committed(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client has died, its COMMIT PREPARED waits for a standby: nobody may roll the second back meanwhile."""
+    await prepared_by_a_crash(pair, monkeypatch, 2)
+    with being_committed(pair.urls["a"]):
+        with monkeypatch.context() as patch:
+            patch.setattr(_recovery, "BUSY_SECONDS", 0.03)
+            left = await recover(pair.databases, 0)
+        assert {(one.alias, one.action, one.reason) for one in left} == {
+            (alias, "left", "another session is just ending it on 'a'") for alias in ("a", "b")
+        }
+        recovering = asyncio.ensure_future(recover(pair.databases, 0))
+        await asyncio.sleep(0.2)
+        assert not recovering.done()
+        assert pair.prepared() == ["a", "b"]
+    assert [(one.alias, one.action) for one in await recovering] == [("b", "committed")]
+    assert pair.both == ([1], [1])
+
+
 async def test_the_manager_commits_and_recovers(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     await prepared_by_a_crash(pair, monkeypatch)
     connections = ConnectionManager()

@@ -52,6 +52,11 @@ class Gid:
         return f"{PREFIX}{self.group}:{self.index}:{self.digest}:{names}"
 
     @property
+    def beginning(self) -> str:
+        """What no other one's text begins with, and short."""
+        return f"{PREFIX}{self.group}:{self.index}:"
+
+    @property
     def literal(self) -> str:
         """As it stands in a statement."""
         text = self.text

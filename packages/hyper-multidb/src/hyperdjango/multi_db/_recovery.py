@@ -33,13 +33,18 @@ Action = Literal["committed", "rolled back", "left"]
 
 # A block that is younger may be about to go on by itself.
 OLDER_THAN: Final = 60.0
-# How long one that another session is just about to end is waited for. The server has no way to wait: it says
-# that such a transaction is busy.
+# How long those that other sessions are just about to end are waited for, all together, and the pauses, doubled each
+# time. The server has no way to wait: it says that such a transaction is busy, and that into its log.
 BUSY_SECONDS: Final = 5.0
-BUSY_PAUSE: Final = 0.01
+PAUSE_SECONDS: Final = 0.01
+PAUSE_SECONDS_MAX: Final = 0.5
 LIST_SQL: Final = """\
 SELECT gid, extract(epoch FROM clock_timestamp() - prepared)::float8 AS age FROM pg_prepared_xacts
 WHERE database = current_database() AND gid LIKE $1 AND NOT pg_is_in_recovery() ORDER BY gid"""
+# To be asked before: a commit that waits for a standby has its transaction among the prepared ones until the end.
+IS_BEING_ENDED_SQL: Final = """\
+SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND state = 'active'
+AND query ILIKE '%PREPARED%' AND strpos(query, $1) > 0)"""
 IS_PREPARED_SQL: Final = """\
 SELECT EXISTS (SELECT FROM pg_prepared_xacts WHERE database = current_database() AND gid = $1)"""
 
@@ -77,7 +82,8 @@ async def recover(databases: "Mapping[str, Database]", older_than: float = OLDER
 
     Args:
         databases: By alias. A group that names others, or ones that cannot be reached, is left as it is.
-        older_than: Seconds since a group's youngest part was prepared; younger ones are not looked at.
+        older_than: Seconds since a group's youngest part was prepared; younger ones are not looked at. What other
+            sessions are just ending is waited for, 5 seconds in all.
     Returns:
         What became of each, those that were left with the reason.
     Raises:
@@ -93,11 +99,12 @@ async def recover(databases: "Mapping[str, Database]", older_than: float = OLDER
     groups, unreachable = await _survey(databases)
     found: list[Recovered] = []
     identities: dict[str, str] = {}
+    until = time.monotonic() + BUSY_SECONDS
     for group in groups:
         if group.age < older_than:
             continue
         reason = await _why_not(group.gid, databases, unreachable, identities)
-        found += await _decide(group, databases) if reason is None else _left(group.found, reason)
+        found += await _decide(group, databases, until) if reason is None else _left(group.found, reason)
     return found
 
 
@@ -148,14 +155,16 @@ async def _why_not(
     return None
 
 
-async def _decide(group: _Group, databases: "Mapping[str, Database]") -> list[Recovered]:
+async def _decide(group: _Group, databases: "Mapping[str, Database]", until: float) -> list[Recovered]:
     """Commit a group, or roll it back, as its first database has it."""
     first = group.gid.of(0)
     try:
         # Asked once more, after all others: one that was prepared while we looked elsewhere is not gone.
-        is_open = await databases[first.alias].query_val(IS_PREPARED_SQL, first.text)
+        is_open = await _is_open(databases[first.alias], first, until)
     except DatabaseError as error:
         return _left(group.found, f"its database {first.alias!r} cannot be asked: {error}")
+    if is_open is None:
+        return _left(group.found, f"another session is just ending it on {first.alias!r}")
     if is_open:
         group.found[0] = first
     else:
@@ -167,7 +176,7 @@ async def _decide(group: _Group, databases: "Mapping[str, Database]") -> list[Re
     for position, index in enumerate(order):
         gid = group.found[index]
         try:
-            await _end(databases[gid.alias], f"{command} {gid.literal}")
+            await _end(databases[gid.alias], f"{command} {gid.literal}", until)
         except UndefinedObject:
             continue  # another recover() was quicker
         except DatabaseError as error:
@@ -183,14 +192,26 @@ async def _decide(group: _Group, databases: "Mapping[str, Database]") -> list[Re
     return done
 
 
-async def _end(database: "Database", command: str) -> None:
+async def _is_open(database: "Database", first: Gid, until: float) -> bool | None:
+    """Whether the first of a group is prepared still; None where a session is at it and does not come to an end."""
+    pause = PAUSE_SECONDS
+    while await database.query_val(IS_BEING_ENDED_SQL, first.beginning):
+        if time.monotonic() >= until:
+            return None
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, PAUSE_SECONDS_MAX)
+    is_prepared: bool = await database.query_val(IS_PREPARED_SQL, first.text)
+    return is_prepared
+
+
+async def _end(database: "Database", command: str, until: float) -> None:
     """Execute COMMIT or ROLLBACK PREPARED; where another session is at it, wait until that is over.
 
     Raises:
         UndefinedObject: The other one has ended it.
         ObjectNotInPrerequisiteState: The other one has it still.
     """
-    until = time.monotonic() + BUSY_SECONDS
+    pause = PAUSE_SECONDS
     while True:
         try:
             await database.execute(command)
@@ -199,7 +220,8 @@ async def _end(database: "Database", command: str) -> None:
                 raise
         else:
             return
-        await asyncio.sleep(BUSY_PAUSE)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, PAUSE_SECONDS_MAX)
 
 
 def _left(found: Mapping[int, Gid], reason: str) -> list[Recovered]:

@@ -269,7 +269,8 @@ class ConnectionManager(Mapping[str, Database]):
 
         Args:
             older_than: Seconds since the youngest part of a group was prepared. A block that is slower than 30
-                to decide after that rolls back by itself; with less, it may be decided twice.
+                to decide after that rolls back by itself; with less, it may be decided twice. What other sessions
+                are just ending is waited for, 5 seconds in all.
         Returns:
             What became of each; a group whose databases are not all here, or cannot be reached, is left.
         Raises:
