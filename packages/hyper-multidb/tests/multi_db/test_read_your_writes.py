@@ -2,29 +2,37 @@
 
 import asyncio
 import threading
+import time
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 import pytest
+from cancel_points import MOMENTS, Cancel, Moment, Point, cancel_everywhere
 from hyperdjango.database import (
     Database,
     DataError,
     DivisionByZero,
     Error,
     InterfaceError,
+    QueryTimeout,
+    UndefinedTable,
+    _pipeline,
 )
+from hyperdjango.database._slot import Slot
 from hyperdjango.multi_db import ConnectionManager
 from hyperdjango.multi_db.scope import PROCESS
 from pg_cluster import Cluster
+from pgkit import Proxy
 from routed_sets import connected, inner, replica_set_of, unanswered, until
 
 PAIRS = 10_000
 TASKS = 25
 
 
-def behind(cluster: Cluster, database: str) -> AbstractAsyncContextManager[ConnectionManager]:
+def behind(cluster: Cluster, database: str, **options: Any) -> AbstractAsyncContextManager[ConnectionManager]:
     """A manager whose one replica is 300 ms behind: what nobody takes down is read stale."""
-    return connected(cluster, database, replicas=[cluster.url(cluster.replicas[1], database)])
+    return connected(cluster, database, replicas=[cluster.url(cluster.replicas[1], database)], **options)
 
 
 async def table(connections: ConnectionManager, cluster: Cluster) -> None:
@@ -90,6 +98,13 @@ async def test_a_scope_is_shared_by_tasks_and_threads_that_begin_in_it(
             await asyncio.to_thread(lambda: asyncio.run(write(db, 100)))
             assert scope.token != before
             assert await reader.query_val("SELECT max(id) FROM t") == 100
+
+
+async def called(db: Database, is_blocking: bool, name: str, *arguments: Any, **options: Any) -> Any:
+    """Call one of the faces; the blocking one in a thread."""
+    if is_blocking:
+        return await asyncio.to_thread(getattr(db.sync, name), *arguments, **options)
+    return await getattr(db, name)(*arguments, **options)
 
 
 async def write(db: Database, n: int) -> None:
@@ -280,6 +295,20 @@ async def asynchronous_do(db: Database) -> None:
     await db.execute("DO $$ BEGIN SET LOCAL synchronous_commit = off; INSERT INTO t VALUES (1, 1); END $$")
 
 
+async def asynchronous_settings(db: Database) -> None:
+    sql = "UPDATE pg_settings SET setting = $1 WHERE name = $2"
+    name = "synchronous_commit"
+    await db.pipeline([(sql, ["off", name]), "INSERT INTO t VALUES (1, 1)", (sql, ["on", name])])
+
+
+async def asynchronous_procedure(db: Database) -> None:
+    await db.execute(
+        "CREATE OR REPLACE PROCEDURE p() LANGUAGE plpgsql AS"
+        " 'BEGIN SET LOCAL synchronous_commit = off; INSERT INTO t VALUES (1, 1); COMMIT; END'"
+    )
+    await asyncio.to_thread(db.sync.execute, "CALL p()")
+
+
 async def asynchronous_pipeline(db: Database) -> None:
     await db.pipeline(
         ["SET synchronous_commit = off", "INSERT INTO t VALUES (1, 1)", "RESET synchronous_commit"]
@@ -349,6 +378,8 @@ WAYS = {
     "a script that turns it off": asynchronous_script,
     "DO that turns it off": asynchronous_do,
     "a pipeline that turns it off": asynchronous_pipeline,
+    "a pipeline that turns it off in the catalog": asynchronous_settings,
+    "a procedure that turns it off": asynchronous_procedure,
     "a pipeline with a failure": one_and_a_failure,
     "a pipeline with a value that does not fit": one_and_a_misfit,
     "a script with a COPY": script_with_copy,
@@ -406,7 +437,7 @@ async def test_a_statement_that_is_prepared_for_what_is_no_more_is_sent_again_wi
         db, reader = connections["default"], connections.reader()
 
         async def insert(n: int) -> dict[str, Any]:
-            (row,) = await (asyncio.to_thread(db.sync.query, sql, n) if is_blocking else db.query(sql, n))
+            (row,) = await called(db, is_blocking, "query", sql, n)
             return dict(row)
 
         assert await insert(1) == {"id": 1, "n": 1}
@@ -417,6 +448,138 @@ async def test_a_statement_that_is_prepared_for_what_is_no_more_is_sent_again_wi
             assert await insert(2) == {"id": 2, "n": 1, "c": None}
             assert scope.token.startswith("default=1-")
             assert await reader.query_val("SELECT count(*) FROM t") == 2
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+async def test_cancelled_while_it_is_sent_again_it_is_in_doubt(
+    moment: Moment, cluster: Cluster, cluster_database: str
+) -> None:
+    """The question of the first attempt is answered by then: what it says is of before the write."""
+    sql = "INSERT INTO t (id, n) VALUES ($1, 1) RETURNING *"
+    async with behind(cluster, cluster_database, max_size=1) as connections:
+        await table(connections, cluster)
+        db, reader = connections["default"], connections.reader()
+        number = 0
+
+        async def attempt(cancel: Cancel) -> Point:
+            nonlocal number
+            number += 1
+            await db.query(sql, -number)
+            alter = f"ALTER TABLE t ADD c{number} int; SELECT 1"
+            await asyncio.to_thread(cluster.value, cluster.primary, alter, cluster_database)
+            await asyncio.to_thread(cluster.wait_until_caught_up)
+            with connections.scope():
+                point = await cancel(db.query(sql, number))
+                there = await db.plain.query_val("SELECT count(*) FROM t WHERE id = $1", number)
+                assert await reader.query_val("SELECT count(*) FROM t WHERE id = $1", number) == there
+            return point
+
+        await cancel_everywhere(attempt, moment)
+
+
+@pytest.mark.parametrize("is_blocking", [False, True], ids=["asyncio", "blocking"])
+@pytest.mark.parametrize("is_known", [False, True], ids=["unknown", "known"])
+async def test_a_write_whose_connection_ends_just_before_is_sent_by_another(
+    is_blocking: bool,
+    is_known: bool,
+    cluster: Cluster,
+    cluster_database: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    primary = cluster.url(cluster.primary, cluster_database)
+    with Proxy.before(primary) as proxy:
+        async with behind(cluster, cluster_database, primary=proxy.url(primary), max_size=1) as connections:
+            await table(connections, cluster)
+            db = connections["default"]
+            if is_known:
+                await write(db, 0)
+            cut: list[int] = []
+
+            class Cutting(_pipeline.Work):
+                """The pool has looked whether the connection lives, and it does not any more."""
+
+                def __init__(self, slot: Slot, *rest: Any) -> None:
+                    if not cut:
+                        cut.append(slot.place.number)
+                        for link in proxy.links:
+                            link.cut("reset")
+                        end = time.monotonic() + 10
+                        while slot.connection.is_alive():
+                            assert time.monotonic() < end
+                            time.sleep(0.001)
+                    super().__init__(slot, *rest)
+
+            with monkeypatch.context() as patch, connections.scope() as scope:
+                patch.setattr(_pipeline, "Work", Cutting)
+                await called(db, is_blocking, "execute", "INSERT INTO t VALUES ($1, 0)", 1)
+                assert scope.token.startswith("default=1-")
+            assert cut
+            assert await db.query_val("SELECT count(*) FROM t WHERE id = 1") == 1
+
+
+@pytest.mark.parametrize("is_blocking", [False, True], ids=["asyncio", "blocking"])
+async def test_what_was_not_sent_leaves_no_doubt(
+    is_blocking: bool, cluster: Cluster, cluster_database: str
+) -> None:
+    async with behind(cluster, cluster_database) as connections:
+        await table(connections, cluster)
+        db = connections["default"]
+        calls: list[tuple[str, tuple[Any, ...]]] = [
+            ("execute", ("INSERT INTO t VALUES ($1, 0)", object())),
+            ("execute_many", ("INSERT INTO t VALUES ($1, 0)", [(object(),)])),
+            ("pipeline", ([("INSERT INTO t VALUES ($1, 0)", [object()])],)),
+            ("execute", ("INSERT INTO missing VALUES ($1)", 1)),
+        ]
+        with connections.scope() as scope:
+            for name, arguments in calls:
+                with pytest.raises((DataError, UndefinedTable)):
+                    await called(db, is_blocking, name, *arguments)
+                assert scope.token == ""
+
+
+@pytest.mark.parametrize("is_blocking", [False, True], ids=["asyncio", "blocking"])
+async def test_a_type_that_nobody_knows_and_a_session_to_be_reset_are_no_matter(
+    is_blocking: bool, cluster: Cluster, cluster_database: str
+) -> None:
+    async with behind(cluster, cluster_database, max_size=1) as connections:
+        await table(connections, cluster)
+        db, reader = connections["default"], connections.reader()
+        call = partial(called, db, is_blocking)
+        made = "CREATE TYPE mood AS ENUM ('glad'); CREATE TABLE felt (m mood, ms mood[])"
+        for _ in range(2):
+            await asyncio.to_thread(cluster.value, cluster.primary, f"{made}; SELECT 1", cluster_database)
+            with connections.scope() as scope:
+                await call("execute", "SET application_name = 'changed'")
+                sql = "INSERT INTO felt VALUES ($1, $2) RETURNING *"
+                assert await call("query", sql, "glad", ["glad"]) == [{"m": "glad", "ms": ["glad"]}]
+                assert scope.token.startswith("default=1-")
+                await call("execute", "SET application_name = 'changed'")
+                await call("execute", "INSERT INTO felt VALUES ('glad'); SELECT 1")
+                assert scope.token.startswith("default=1-")
+                assert await reader.query_val("SELECT count(*) FROM felt") == 2
+            made = "DROP TABLE felt; DROP TYPE mood; " + made
+
+
+@pytest.mark.parametrize("is_blocking", [False, True], ids=["asyncio", "blocking"])
+async def test_the_timeout_of_a_copy_is_that_of_its_commit_too(
+    is_blocking: bool, cluster: Cluster, cluster_database: str
+) -> None:
+    async with connected(cluster, cluster_database) as connections:
+        await table(connections, cluster)
+        db = connections["default"]
+        await db.execute(
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN PERFORM pg_sleep(20); RETURN NULL; END'"
+        )
+        await db.execute(
+            "CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED"
+            " FOR EACH ROW EXECUTE FUNCTION slow()"
+        )
+        began = time.monotonic()
+        with pytest.raises(QueryTimeout):
+            await called(db, is_blocking, "execute", "COPY t FROM STDIN", "1\t1\n", timeout=0.5)
+        assert time.monotonic() - began < 10
+        assert await db.query_val("SELECT count(*) FROM t") == 0
 
 
 @pytest.mark.parametrize("is_blocking", [False, True], ids=["asyncio", "blocking"])
@@ -435,10 +598,7 @@ async def test_a_write_that_meets_a_connection_that_has_ended_is_sent_by_another
                 cluster_database,
             )
             with connections.scope() as scope:
-                if is_blocking:
-                    await asyncio.to_thread(db.sync.execute, "INSERT INTO t VALUES ($1, 0)", n)
-                else:
-                    await write(db, n)
+                await called(db, is_blocking, "execute", "INSERT INTO t VALUES ($1, 0)", n)
                 assert scope.token.startswith("default=1-")
 
 
@@ -467,6 +627,13 @@ async def test_seconds_after_a_write_reads_go_to_the_primary(cluster: Cluster, c
             assert not await reader.query_val("SELECT pg_is_in_recovery()")
             await asyncio.sleep(0.5)
             assert await reader.query_val("SELECT pg_is_in_recovery()")
+        for face in (db, db.sync):
+            with connections.scope():
+                if face is db:
+                    await db.execute("COPY t FROM STDIN", "2\t2\n")
+                else:
+                    await asyncio.to_thread(db.sync.execute, "COPY t FROM STDIN", "3\t3\n")
+                assert not await reader.query_val("SELECT pg_is_in_recovery()")
 
 
 async def test_without_read_your_writes_reads_go_where_they_go(

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 import pytest
-from hyperdjango.database import Database, DatabaseError
+from hyperdjango.database import Database, DatabaseError, UndefinedTable
 from hyperdjango.database.errors import InFailedSqlTransaction
 from hyperdjango.multi_db import ConnectionManager
 from pg_cluster import Cluster
@@ -191,6 +191,14 @@ async def test_what_a_text_needs_to_be_learned_is_learned_in_front(counted: Coun
             with counted.trips(2, 0):
                 await db.execute(f"INSERT INTO t VALUES ($1 + {n})", 1)
             assert scope.token.startswith("default=1-")
+
+
+async def test_a_text_that_is_wrong_is_found_so_once(counted: Counted) -> None:
+    db = counted.connections["default"]
+    with counted.trips(1, 0), pytest.raises(UndefinedTable):
+        await db.query("SELECT * FROM missing WHERE n = $1", 1)
+    with counted.trips(1, 0), pytest.raises(UndefinedTable):
+        await asyncio.to_thread(db.sync.query, "SELECT * FROM missing WHERE n = $1", 1)
 
 
 async def test_a_block_costs_as_much_as_without_replicas(counted: Counted) -> None:

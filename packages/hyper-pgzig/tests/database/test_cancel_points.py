@@ -12,6 +12,7 @@ import itertools
 import os
 import random
 import secrets
+import select
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -51,12 +52,15 @@ class Subject:
         self.tasks: list[asyncio.Task[Any]] = []
 
     def kill_idle(self) -> None:
-        """Close the server's side of all connections of the Database."""
+        """Close the server's side of all connections of the Database, and wait until its own side has heard of that."""
         self.control.execute(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
             " WHERE application_name = %s AND datname = current_database()",
             [APPLICATION],
         )
+        for connection in [slot.connection for slot in self.db._pool.slots()]:
+            if not (connection.closed or connection.busy):
+                assert select.select([connection.fd], [], [], 5)[0], "the proxy does not pass the end on"
 
     async def hold(self, count: int) -> None:
         """Keep so many connections busy until a moment after the coroutine has begun."""
@@ -142,7 +146,6 @@ async def new_types(subject: Subject) -> None:
 
 async def dead(subject: Subject) -> None:
     subject.kill_idle()
-    await asyncio.sleep(0.01)  # the proxy passes the ends on
 
 
 async def full(subject: Subject) -> None:

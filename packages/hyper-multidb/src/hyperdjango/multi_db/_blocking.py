@@ -12,7 +12,7 @@ from hyperdjango.database import SyncDatabase, _pipeline, _shape, _sync_copy, _s
 from hyperdjango.database._pinned import check_committed
 from hyperdjango.database._repeat import ATTEMPTS
 from hyperdjango.database._watching import NOBODY, Finished
-from hyperdjango.database.errors import ConnectionFailed, Error
+from hyperdjango.database.errors import ConnectionFailed, ConnectionLost, Error
 from hyperdjango.multi_db import _commits
 from hyperdjango.multi_db import scope as scopes
 from hyperdjango.multi_db._moved import has_moved
@@ -97,6 +97,7 @@ class BlockingPrimary(SyncDatabase):
             slot = self._acquire(deadline)
             if watch is not None:
                 watch.has(slot)
+            attempts += 1
             try:
                 if item.args is None and slot.connection.owed:
                     _sync_replies.run_owed(slot, deadline)
@@ -105,8 +106,10 @@ class BlockingPrimary(SyncDatabase):
                 self._release(slot)
             assert request is not None
             if isinstance(request, Exception):
-                raise request
-            attempts += 1
+                # It was found closed before the statement was sent; else the statement cannot be.
+                if not isinstance(request, ConnectionLost) or attempts == ATTEMPTS:
+                    raise request
+                continue
             if not (request.stale or request.undone) or attempts == ATTEMPTS:
                 return request
 
@@ -144,8 +147,7 @@ class BlockingPrimary(SyncDatabase):
                 return super()._copy_alone(sql, pieces, deadline, watch)
             finally:
                 self._face.has_written()
-        left = None if deadline is None else max(0.001, deadline - time.monotonic())
-        with self._transaction_of_own(left) as transaction:
+        with self._transaction_of_own(deadline, deadline) as transaction:
             watch.has(transaction.slot)
             return _sync_copy.copy_in(transaction.slot, sql, pieces, transaction, deadline)
 

@@ -19,8 +19,12 @@ from hyperdjango.multi_db.lsn import Position
 if TYPE_CHECKING:
     from hyperdjango.database._native import native
 
-# In a text with one of these a commit may go by another synchronous_commit than the session has at its end.
-_SETTING: Final = re.compile(r"synchronous_commit|set_config|u&|\b(?:reset|discard)\b", re.IGNORECASE)
+# In a text with one of these a commit may go by another synchronous_commit than the session has at its end. So it
+# may in a long one, which nobody searches on an event loop.
+_SETTING: Final = re.compile(
+    r"synchronous_commit|set_config|pg_settings|u&|\b(?:reset|discard|call|do)\b", re.IGNORECASE
+)
+_TEXT_MAX: Final = 4096
 
 
 @lru_cache(maxsize=1024)
@@ -30,7 +34,8 @@ def _may_set(sql: str) -> bool:
 
 def question_behind(texts: Iterable[str]) -> Question:
     """Return what is to be asked behind these, which commit by themselves."""
-    return Question(POSITION if any(map(_may_set, texts)) else POSITION_OF_CALL)
+    may_set = any(len(sql) > _TEXT_MAX or _may_set(sql) for sql in texts)
+    return Question(POSITION if may_set else POSITION_OF_CALL)
 
 
 def send(connection: "native.Connection", command: str) -> "tuple[native.Request, native.Request | None]":

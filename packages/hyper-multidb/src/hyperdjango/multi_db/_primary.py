@@ -16,7 +16,7 @@ from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._pinned import check_committed
 from hyperdjango.database._repeat import ATTEMPTS
 from hyperdjango.database._watching import NOBODY, Finished, silently
-from hyperdjango.database.errors import ConnectionFailed, Error
+from hyperdjango.database.errors import ConnectionFailed, ConnectionLost, Error
 from hyperdjango.multi_db import _commits
 from hyperdjango.multi_db import scope as scopes
 from hyperdjango.multi_db._blocking import BlockingPrimary
@@ -112,9 +112,9 @@ class PrimaryFace(Database):
         item = _pipeline.Item(sql, args, shape, target, first, first_set)
 
         async def run() -> "native.Request":
-            left = None if deadline is None else max(0.001, deadline - loop.time())
             if self._set.by_lsn:
                 return await self._followed(item, deadline, watch)
+            left = None if deadline is None else max(0.001, deadline - loop.time())
             try:
                 return await AsyncCalls._complete(
                     self, sql, args, shape, target, first, first_set, left, NOBODY if watch is None else watch
@@ -157,14 +157,21 @@ class PrimaryFace(Database):
             slot = self._pool.take_idle() or await self._acquire_here(deadline)
             if watch is not None:
                 watch.has(slot)
+            attempts += 1
             try:
                 if item.args is None and slot.connection.owed:
                     await _async_replies.run_owed(slot, deadline)
                 request = await _pipeline.run_one(slot, item, deadline, question)
+            except ConnectionLost:
+                # It was found closed before the statement was sent.
+                if question.is_behind or attempts == ATTEMPTS:
+                    raise
+                continue
             finally:
-                self.note(scope, question)
-                await self._release(slot)
-            attempts += 1
+                try:
+                    self.note(scope, question)
+                finally:
+                    await self._release(slot)
             if not (request.stale or request.undone) or attempts == ATTEMPTS:
                 return request
 
@@ -283,7 +290,9 @@ class PrimaryFace(Database):
             self.note(scope, question)
 
     def note(self, scope: "scopes.Scope", question: "Question | None") -> None:
-        """Take down what the answer is. Where there is none, something may be written all the same."""
+        """Take down what the answer is. Where there is none, what was sent may be written all the same."""
+        if question is not None and not question.is_behind:
+            return
         answer = question.answer if question is not None else None
         if answer is None:
             self.has_written_by(scope)

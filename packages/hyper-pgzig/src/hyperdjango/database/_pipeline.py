@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 from hyperdjango.database import _async_replies, _shape, _sync_replies
 from hyperdjango.database._question import Question
 from hyperdjango.database._slot import AGAIN, DONE, NEEDS_TYPES, WAITING, Slot
-from hyperdjango.database._statements import first_word
 from hyperdjango.database._tracebacks import without_ours
 from hyperdjango.database._watching import NOBODY, Watch, is_watched, watched
 from hyperdjango.database.errors import Error
@@ -101,6 +100,8 @@ class Work:
         self._first: int | None = None
         self._sent = 0
         self._is_described = False
+        # Of the only statement; what has failed need not be tried again.
+        self._described: native.Request | None = None
 
     def unknown(self) -> "list[native.Request]":
         """Write the descriptions that are to be asked for. Those that fail are tried again in their place.
@@ -108,8 +109,11 @@ class Work:
         Not inside a transaction, which one that fails would spoil for the statements in front of it.
         """
         connection = self.connection
-        # What is owed belongs in front of a statement: once that has run this is asked again.
-        if self._is_described or connection.closed or connection.owed or self._pinned is not None:
+        if self._is_described or connection.closed or self._pinned is not None:
+            return []
+        # What is owed belongs in front of a statement: once that has run this is asked again. But with a question it
+        # is a reset, which may stand in front of anything.
+        if connection.owed and self._question is None:
             return []
         self._is_described = True
         rest = self.items[self._sent :]
@@ -125,21 +129,25 @@ class Work:
             # It is to leave with the last statement: what has to be learned for that is learned before.
             if not connection.knows(self._question.sql):
                 texts[self._question.sql] = None
-        return [connection.prepare(sql) for sql in texts]
+        described = [connection.prepare(sql) for sql in texts]
+        if len(self.items) == 1 and self.items[0].sql in texts:
+            self._described = described[0]
+        return described
 
     def begin(self) -> bool:
-        """Write the one statement and the question, where both are known. False: `feed` is for all others."""
+        """Write the one statement and the question, where both are known. False: `feed` is for all others.
+
+        Raises:
+            Exception: It could not be sent.
+        """
         connection, item, question = self.connection, self.items[0], self._question
-        if item.args is None or item.first_set is not None or self._may_read_data():
+        if question is None or item.args is None or not connection.knows(question.sql):
             return False
-        if question is None or not connection.knows(question.sql):
+        if connection.owed or not connection.knows(item.sql):
             return False
-        request = connection.append(item.sql, item.args, item.shape, item.target, item.first, None)
-        if request is None:
-            return False
-        self.outcomes[0] = request
+        self.outcomes[0] = self._write(item)
         self._sent = 1
-        question.ask(connection)
+        self._ask()
         connection.push()
         return True
 
@@ -169,21 +177,18 @@ class Work:
         """
         connection = self.connection
         self._look_at_first()
+        if self._described is not None and self._described.failed and not connection.closed:
+            self.outcomes[0] = self._described
+            return False
         while self._sent < len(self.items):
             index, item = self._sent, self.items[self._sent]
             try:
                 if self._pinned is not None:
                     self._pinned.check_usable()
-                request = None
-                if item.args is not None and item.first_set is None:
-                    request = connection.append(
-                        item.sql, item.args, item.shape, item.target, item.first, None
-                    )
-                if request is None and not connection.busy:
-                    request = connection.submit(*item)
-                    if self._pinned is not None and self._pinned.sent():
-                        self.is_first = True
-                        self._first = index
+                request = self._write(item)
+                if request is not None and self._pinned is not None and self._pinned.sent():
+                    self.is_first = True
+                    self._first = index
             except Exception as error:
                 self.outcomes[index] = without_ours(error)
                 self._sent += 1
@@ -199,23 +204,35 @@ class Work:
         connection.push()
         return connection.busy
 
+    def _write(self, item: Item) -> "native.Request | None":
+        """Write a statement, where it can go yet."""
+        question = self._question
+        if question is None:
+            return _written(self.connection, item)
+        # Before, as an interrupt may come in between.
+        was_behind, question.is_behind = question.is_behind, True
+        request: native.Request | None = None
+        try:
+            request = _written(self.connection, item)
+        except Exception:
+            question.is_behind = was_behind
+            raise
+        return request
+
     def _ask(self) -> None:
         """Write the question, where it can go yet."""
         question = self._question
-        if question is None or question.asked is not None:
+        if question is None or question.asked is not None or not question.is_behind or self.connection.closed:
             return
-        if self.connection.busy:
-            if not self._may_read_data():
-                question.ask(self.connection)
-        elif not all(isinstance(outcome, Exception) for outcome in self.outcomes):
+        if not self.connection.busy:
             question.ask_by_itself(self.connection)
+        elif not self._may_read_data():
+            question.ask(self.connection)
 
     def _may_read_data(self) -> bool:
         """Whether the last statement may be a COPY, which would take what stands behind it for its data."""
-        item = self.items[-1]
-        if "copy" not in item.sql.lower():
-            return False
-        return item.args is None or first_word(item.sql).lower() == "copy"
+        text = self.items[-1].sql.lower()
+        return "stdin" in text and "copy" in text
 
     def _look_at_first(self) -> None:
         """The first statement of the block is complete: it may have to be sent again, or be the last."""
@@ -246,6 +263,8 @@ class Work:
                 has_run = True
             elif not has_run or (reads_only and is_read):
                 again.append(index)
+        if again and self._question is not None:
+            self._question.asked = None  # its answer is about what was before
         return again[::-1]
 
     def check_begun(self) -> None:
@@ -259,11 +278,17 @@ class Work:
 
     def ask_again(self) -> "native.Request | None":
         """Send the question behind statements that were sent again."""
-        if self._question is None:
-            return None
-        self._question.asked = None
-        self._question.ask_by_itself(self.connection)
-        return self._question.asked
+        self._ask()
+        return None if self._question is None else self._question.asked
+
+
+def _written(connection: "native.Connection", item: Item) -> "native.Request | None":
+    request = None
+    if item.args is not None and item.first_set is None:
+        request = connection.append(item.sql, item.args, item.shape, item.target, item.first, None)
+    if request is None and not connection.busy:
+        request = connection.submit(*item)
+    return request
 
 
 def _is_read(sql: str) -> bool:

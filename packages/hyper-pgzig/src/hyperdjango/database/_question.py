@@ -13,21 +13,22 @@ if TYPE_CHECKING:
 
 
 class Question:
-    """SQL without parameters that means the same whatever runs in front of it. To be asked once.
+    """SQL without parameters that means the same whatever runs in front of it.
 
     Attributes:
         sql: What gives one value.
-        asked: Its request, finished when the call is; None where it could not be sent.
+        asked: Its request, finished when the call is; None where it could not be sent, or is to be asked again.
+        is_behind: Something was sent that the answer is about.
     """
 
     def __init__(self, sql: str) -> None:
         self.sql = sql
         self.asked: native.Request | None = None
+        self.is_behind = False
 
     def ask(self, connection: "native.Connection") -> None:
         """Write it behind what is under way, where it can go yet; `push` sends it."""
-        if self.asked is None and not connection.closed:
-            self.asked = connection.ask(self.sql, _shape.VALUE)
+        self.asked = connection.ask(self.sql, _shape.VALUE)
 
     def ask_by_itself(self, connection: "native.Connection") -> None:
         """Send it where nothing is under way."""

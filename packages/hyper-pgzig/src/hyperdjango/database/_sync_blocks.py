@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from hyperdjango.database import _callbacks
-from hyperdjango.database._deadline import deadline_after
 from hyperdjango.database._pinned import RELEASE, ROLLBACK_TO, SAVEPOINT, begin_sql
 from hyperdjango.database._repeat import NOT_INSIDE, check_retries, is_repeatable, pause_before
 from hyperdjango.database._slot import ROLLBACK_SQL, Slot
@@ -118,20 +117,23 @@ class SyncBlocks(SyncCalls):
         return watch
 
     @contextmanager
-    def _transaction_of_own(self, timeout: float | None) -> Generator[Block, None, None]:
+    def _transaction_of_own(
+        self, deadline: float | None, commit_deadline: float | None = None
+    ) -> Generator[Block, None, None]:
         """The running transaction, or one for this call alone, which no other statement gets into.
 
         That one is committed at the end, and rolled back where the body is left by an exception.
 
         Args:
-            timeout: Seconds, of the wait for a connection.
+            deadline: Of the wait for a connection, by time.monotonic.
+            commit_deadline: Of the whole call, where that has one.
         """
         current = self._current.get()
         if current is not None:
             current.check_usable()
             yield current
             return
-        slot = self._acquire(deadline_after(time.monotonic(), timeout))
+        slot = self._acquire(deadline)
         try:
             transaction = Block(slot, "BEGIN")
             try:
@@ -143,7 +145,7 @@ class SyncBlocks(SyncCalls):
             finally:
                 transaction.is_closed = True
             if transaction.commit():
-                self._commit(slot, None)
+                self._commit(slot, commit_deadline)
         finally:
             # Rolls back what is not committed.
             self._release(slot, is_block=True)

@@ -183,7 +183,7 @@ class SyncBulk(SyncBlocks):
         _copy.check_records(table, columns, format)
         deadline = deadline_after(time.monotonic(), timeout)
         with watched(self, "copy_records", f"COPY {table} FROM STDIN") as watch:
-            with self._transaction_of_own(timeout) as transaction:
+            with self._transaction_of_own(deadline, deadline) as transaction:
                 watch.has(transaction.slot)
                 request = self._copy_records(transaction, table, records, columns, format, deadline)
             watch.heard(request)
@@ -216,7 +216,7 @@ class SyncBulk(SyncBlocks):
         rows = _arrow.rows_of(data)
         deadline = deadline_after(time.monotonic(), timeout)
         with watched(self, "ingest_arrow", f"COPY {table} FROM STDIN") as watch:
-            with self._transaction_of_own(timeout) as transaction:
+            with self._transaction_of_own(deadline, deadline) as transaction:
                 watch.has(transaction.slot)
                 request = self._ingest(transaction, table, rows, columns, deadline)
             watch.heard(request)
@@ -277,7 +277,7 @@ class SyncBulk(SyncBlocks):
         is_inside = self.in_transaction()
         with (
             watched(self, "stream", sql, parameters_count=len(args)) as watch,
-            self._transaction_of_own(timeout) as pinned,
+            self._transaction_of_own(deadline_after(time.monotonic(), timeout)) as pinned,
         ):
             watch.has(pinned.slot)
             request = _stream.open_portal(pinned, sql, args, shape, target, chunk, timeout)

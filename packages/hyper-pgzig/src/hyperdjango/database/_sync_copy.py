@@ -185,7 +185,7 @@ def _read(face: "SyncBlocks", reading: Reading) -> Generator[Any, None, None]:
     is_inside = face.in_transaction()
     with (
         watched(face, "copy_out", reading.sql) as watch,
-        face._transaction_of_own(reading.timeout) as pinned,
+        face._transaction_of_own(deadline_after(time.monotonic(), reading.timeout)) as pinned,
     ):
         watch.has(pinned.slot)
         described = _describe(face, pinned, reading) if reading.has_rows else None
