@@ -489,6 +489,29 @@ async def test_one_that_was_cancelled_is_ended_once_its_neighbours_are_done(url:
             assert db.pool_stats()["busy"] == 0
 
 
+async def test_nothing_is_sent_behind_one_that_was_cancelled(url: str) -> None:
+    """It would wait until that one's time is over: it is cancelled when nobody is left who waits."""
+    with Proxy.before(url) as proxy:
+        async with opened(proxy.url(url)) as db:
+            for n in range(TRIES):
+                add, sleep = f"{ADD} + {n}", f"{SLEEP} || {n}"  # texts that nobody has found slow yet
+                await warm(db, sleep, 0.0)
+                await warm(db, add, 1)
+                proxy.freeze()
+                tasks = await under_way(db.query_val(add, 1), db.query_val(sleep, 60.0))
+                sent = depth(db)
+                tasks[1].cancel()
+                await asyncio.sleep(0)
+                tasks += await under_way(db.query_val(add, 2))
+                assert depth(db) == sent
+                proxy.thaw()
+                async with asyncio.timeout(HANGS_SECONDS):
+                    assert [(await outcomes(tasks))[at] for at in (0, 2)] == [2 + n, 3 + n]
+                if sent == 2:
+                    break
+            assert sent == 2
+
+
 def stand_still(seconds: float) -> None:
     time.sleep(seconds)
 

@@ -88,6 +88,11 @@ class Channel:
             self._wake(request, None)  # it could not be sent
         self._push_soon()
 
+    @property
+    def has_dropped(self) -> bool:
+        """Whether something is under way that nobody waits for any more, and that may take its time."""
+        return self.connection.depth > self.live
+
     def _push_soon(self) -> None:
         if not self._is_pushing:
             self._is_pushing = True

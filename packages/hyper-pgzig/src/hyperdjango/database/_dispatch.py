@@ -281,8 +281,8 @@ class Dispatcher:
     def _follow(self, call: Call, budget_ns: int) -> bool:
         """Write a call behind others, where there is room."""
         for channel in self.channels:
-            if channel.slot.needs_care:
-                continue  # it is to be closed once it is empty
+            if channel.slot.needs_care or channel.has_dropped:
+                continue  # it is to be closed, or what nobody waits for to be cancelled, once the others are done
             request = channel.connection.append(
                 call.sql, call.args or (), call.shape, call.target, call.first, budget_ns
             )
@@ -347,7 +347,7 @@ class Dispatcher:
             return
         connection = channel.connection
         is_empty = not connection.busy
-        if is_empty and not connection.is_clean:
+        if (is_empty and not connection.is_clean) or channel.has_dropped:
             return
         while True:
             call = pool.take_ticket(self)
