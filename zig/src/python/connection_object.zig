@@ -304,6 +304,15 @@ fn getStatementCount(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
     return py.PyLong_FromSize_t(linkOf(object).cache.entries.count());
 }
 
+fn getCorked(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
+    return py.boolean(linkOf(object).corked);
+}
+
+fn setCorked(object: *Object, value: ?*Object, _: ?*anyopaque) callconv(.c) c_int {
+    linkOf(object).corked = value == py.hd_true();
+    return 0;
+}
+
 fn getTypeMap(object: *Object, _: ?*anyopaque) callconv(.c) ?*Object {
     return py.incref(linkOf(object).type_map);
 }
@@ -401,6 +410,7 @@ const getters = [_]py.GetSetDef{
     .{ .name = "round_trip_ns", .get = &getRoundTrip, .set = &setRoundTrip, .doc = "The least that a round trip takes; calls that were alone on the connection lower it." },
     .{ .name = "owed", .get = &getOwed, .doc = "How many commands go in front of the next statement." },
     .{ .name = "has_pooler", .get = &getHasPooler, .doc = "A pooler was noticed between: nothing is prepared under a name." },
+    .{ .name = "corked", .get = &getCorked, .set = &setCorked, .doc = "What is submitted waits for push: more is to leave with it." },
     .{ .name = "progress", .get = &getProgress, .doc = "What the last step of the request under way said." },
     .{ .name = "takes_more", .get = &getTakesMore, .doc = "A statement is under way that takes more sets of values and has not failed." },
     .{ .name = "wants_write", .get = &getWantsWrite, .doc = "Something waits to be sent." },

@@ -42,9 +42,10 @@ pub fn checkUsable(self: *Link) py.Error!void {
     if (self.queue.len > 0) return raise.raise("InterfaceError", "another statement is under way on this connection", .{});
 }
 
-/// What was written is under way now, and as much of it as the socket takes has left.
+/// What was written is under way now, and as much of it as the socket takes has left; corked, it waits for `push`.
 pub fn started(self: *Link, made: *Object) py.Error!*Object {
     try self.enqueue(made);
+    if (self.corked) return made;
     self.flushRequest() catch |err| {
         _ = try ending.ioFailed(self, Request.of(self.queue.front().?), err);
     };

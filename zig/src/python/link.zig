@@ -95,6 +95,8 @@ pub const Link = struct {
     on_notice: ?*Object = null,
     on_notification: ?*Object = null,
     closed: bool = false,
+    /// What is submitted waits for `push`: more is to leave with it.
+    corked: bool = false,
     /// What the last step of the request under way said.
     progress: Progress = .waiting,
     /// The next borrower would notice: the session is to be reset before.

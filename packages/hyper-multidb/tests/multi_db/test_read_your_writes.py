@@ -470,7 +470,12 @@ async def test_cancelled_while_it_is_sent_again_it_is_in_doubt(
             await asyncio.to_thread(cluster.wait_until_caught_up)
             with connections.scope():
                 point = await cancel(db.query(sql, number))
-                there = await db.plain.query_val("SELECT count(*) FROM t WHERE id = $1", number)
+                there = await asyncio.to_thread(
+                    cluster.value,
+                    cluster.primary,
+                    f"SELECT count(*) FROM t WHERE id = {number}",
+                    cluster_database,
+                )
                 assert await reader.query_val("SELECT count(*) FROM t WHERE id = $1", number) == there
             return point
 

@@ -331,6 +331,7 @@ class Connection:
 
     on_notice: Callable[[dict[str, str]], object] | None
     on_notification: Callable[[str, str, int], object] | None  # channel, payload, process ID
+    corked: bool  # what is submitted waits for push: more is to leave with it
     round_trip_ns: int  # the least that one takes; calls that were alone on the connection lower it
 
     def __new__(

@@ -565,6 +565,18 @@ def test_a_question_goes_behind_a_script_a_definition_and_what_was_never_describ
             assert question.result() == "named"
 
 
+def test_corked_a_statement_waits_for_what_leaves_with_it(connection: "native.Connection") -> None:
+    ask(connection, QUESTION)
+    connection.corked = True
+    request = connection.submit("SELECT 1", None, DISCARD, None, False, None)
+    connection.corked = False
+    assert connection.wants_write
+    question = connection.ask(QUESTION, VALUE)
+    assert question is not None
+    until_done(connection)
+    assert (request.tag, question.failed) == ("SELECT 1", False)
+
+
 def test_a_question_does_not_go_in_front_of_what_is_still_to_be_written(
     connection: "native.Connection",
 ) -> None:

@@ -211,13 +211,14 @@ class Work:
             return _written(self.connection, item)
         # Before, as an interrupt may come in between.
         was_behind, question.is_behind = question.is_behind, True
-        request: native.Request | None = None
+        self.connection.corked = True  # they leave together
         try:
-            request = _written(self.connection, item)
+            return _written(self.connection, item)
         except Exception:
             question.is_behind = was_behind
             raise
-        return request
+        finally:
+            self.connection.corked = False
 
     def _ask(self) -> None:
         """Write the question, where it can go yet."""
