@@ -670,7 +670,8 @@ async def test_calls_behind_each_other_leave_nothing_behind(url: str) -> None:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-        await check_flat(once)
+        # Tickets that were left stay in the pool's queue until their turn, LEFT_MAX and some more of them.
+        await check_flat(once, 5 * REPEATS)
         assert db.pool_stats()["busy"] == 0
 
 
