@@ -183,6 +183,37 @@ async def test_behind_a_pooler_every_way_is_seen(
                     await db.execute("DELETE FROM t")
 
 
+@pytest.mark.parametrize("is_blocking", [False, True], ids=["asyncio", "blocking"])
+async def test_so_it_does_with_the_first_commit_of_all(
+    is_blocking: bool, cluster: Cluster, cluster_database: str
+) -> None:
+    primary = cluster.url(cluster.primary, cluster_database)
+    with Proxy.before(primary) as proxy:
+        options = {"primary": proxy.url(primary), "probe_interval": 1e6, "max_size": 1}
+        async with connected(cluster, cluster_database, **options) as connections:
+            db = connections["default"]
+
+            def block() -> int:
+                face = db.sync
+                with face.transaction():
+                    face.execute("CREATE TABLE t (n int)")
+                    return proxy.round_trips
+
+            asked = -1
+            while asked != proxy.round_trips:  # the monitors have a first look at the servers
+                asked = proxy.round_trips
+                await asyncio.sleep(0.3)
+            with connections.scope() as scope:
+                if is_blocking:
+                    before = await asyncio.to_thread(block)
+                else:
+                    async with db.transaction():
+                        await db.execute("CREATE TABLE t (n int)")
+                        before = proxy.round_trips
+                assert proxy.round_trips - before == 1
+                assert scope.token.startswith("default=1-")
+
+
 async def test_what_a_text_needs_to_be_learned_is_learned_in_front(counted: Counted) -> None:
     db = counted.connections["default"]
     with counted.connections.scope() as scope:

@@ -45,6 +45,17 @@ class BlockingPrimary(SyncDatabase):
         return self
 
     def _acquire(self, deadline: float | None) -> "Slot":
+        slot = self._acquire_here(deadline)
+        if self._set.by_lsn:
+            try:
+                if (request := _commits.learn(slot.connection)) is not None:
+                    _sync_replies.complete(slot, request, deadline)
+            except BaseException:
+                self._release(slot)
+                raise
+        return slot
+
+    def _acquire_here(self, deadline: float | None) -> "Slot":
         """As the driver's; nothing is sent where there is no connection, so then it waits for a new primary."""
         try:
             return super()._acquire(deadline)
@@ -94,7 +105,7 @@ class BlockingPrimary(SyncDatabase):
         """Run a statement, a batch or a script and ask in the same flush how far the log is behind it."""
         attempts = 0
         while True:
-            slot = self._acquire(deadline)
+            slot = self._acquire_here(deadline)
             if watch is not None:
                 watch.has(slot)
             attempts += 1

@@ -38,6 +38,15 @@ def question_behind(texts: Iterable[str]) -> Question:
     return Question(POSITION if may_set else POSITION_OF_CALL)
 
 
+def learn(connection: "native.Connection") -> "native.Request | None":
+    """Have what is asked behind a COMMIT described before a block begins; None where it is known."""
+    if connection.knows(POSITIONS):
+        return None
+    request = connection.prepare(POSITIONS)
+    connection.push()
+    return request
+
+
 def send(connection: "native.Connection", command: str) -> "tuple[native.Request, native.Request | None]":
     """Send the COMMIT, or COMMIT PREPARED, that is owed, with the questions around it.
 
@@ -50,8 +59,12 @@ def send(connection: "native.Connection", command: str) -> "tuple[native.Request
         connection.disown(command)
         connection.owe(IS_ASYNCHRONOUS)
         connection.owe(command)
-    request = connection.run_owed()
-    asked = connection.append(POSITIONS, (), _shape.VALUE, None, True, None)
+    connection.corked = True  # they leave together
+    try:
+        request = connection.run_owed()
+    finally:
+        connection.corked = False
+    asked = connection.ask(POSITIONS, _shape.VALUE)
     connection.push()
     return request, asked
 
@@ -70,4 +83,4 @@ def position(request: "native.Request", asked: "native.Request | None") -> Posit
     return Position.parse(flushed[:8] + inserted if request.affected else flushed)
 
 
-__all__ = ["position", "question_behind", "send"]
+__all__ = ["learn", "position", "question_behind", "send"]

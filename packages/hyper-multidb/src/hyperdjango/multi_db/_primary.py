@@ -183,6 +183,12 @@ class PrimaryFace(Database):
             return await AsyncCalls._acquire(self, deadline, is_urgent=is_urgent)
 
         slot: Slot = await self._on_primary(run, deadline)
+        if self._set.by_lsn and (request := _commits.learn(slot.connection)) is not None:
+            try:
+                await _async_replies.complete(slot, request, deadline)
+            except BaseException:
+                await self._release(slot)
+                raise
         return slot
 
     async def _commit(self, slot: "Slot", command: str = "COMMIT") -> None:

@@ -32,8 +32,7 @@ class Question:
 
     def ask_by_itself(self, connection: "native.Connection") -> None:
         """Send it where nothing is under way."""
-        if not connection.closed:
-            self.asked = connection.submit(self.sql, (), _shape.VALUE, None, True, None)
+        self.asked = connection.submit(self.sql, (), _shape.VALUE, None, True, None)
 
     @property
     def answer(self) -> str | None:
