@@ -13,6 +13,7 @@ from hyperdjango.database._global import peek_db
 from hyperdjango.models import Model
 from postgres_servers import Server
 from starlette.testclient import TestClient
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 NAME = "SELECT current_database()"
 
@@ -22,6 +23,16 @@ class Word(Model):
 
     class Meta:
         table = "app_word"
+
+
+class Guard:
+    """Middleware, as it stands around a mounted app."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
 
 
 def named(url: str | None = None, **options: Any) -> HyperApp:
@@ -122,6 +133,19 @@ async def test_each_of_several_apps_has_its_own_database_and_models_have_it_too(
         for app, name in zip(apps, names, strict=True):
             await app.db.disconnect()
             server.drop_database(name)
+
+
+def test_what_mounted_apps_have_opened_is_drained_with_the_outer_one(database_url: str) -> None:
+    outer, middle, inner = named(database_url), named(database_url), named(database_url)
+    middle.mount("/inner", Guard(inner))
+    outer.mount("/middle", middle)
+    for _ in range(2):
+        with TestClient(outer) as client:
+            assert client.get("/middle/inner/name").text == name_of(database_url)
+            assert [is_connected(app) for app in (outer, middle, inner)] == [False, False, True]
+            assert client.get("/middle/name").text == client.get("/name").text
+            assert [is_connected(app) for app in (outer, middle, inner)] == [True, True, True]
+        assert [is_connected(app) for app in (outer, middle, inner)] == [False, False, False]
 
 
 def test_without_a_database_it_is_the_process_s_and_is_closed_with_the_app(

@@ -30,7 +30,8 @@ SHUTDOWN_TIMEOUT: Final = 30
 class HyperApp(Starlette):
     """An ASGI application. All that Starlette's has is there, too: `mount`, `add_middleware`, `routes`, `state`.
 
-    Nothing is opened before the first query, and all of it is drained when the server stops.
+    Nothing is opened before the first query, and all of it is drained when the server stops; what apps that are
+    mounted in this one have opened is drained with it.
     """
 
     def __init__(
@@ -169,6 +170,9 @@ class HyperApp(Starlette):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request, a WebSocket, or the server's life: `get_db()` is the app's all through it."""
+        host = scope.get("app")
+        if isinstance(host, HyperApp) and host is not self:
+            host._databases.closes_too(self._databases)  # a mounted app gets no lifespan, says ASGI
         own = self._databases.own
         if own is None:
             await super().__call__(scope, receive, send)

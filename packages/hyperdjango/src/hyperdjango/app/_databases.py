@@ -38,6 +38,7 @@ class Databases:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._lifespans = 0
+        self._mounted: set[Databases] = set()
 
     @property
     def is_open(self) -> bool:
@@ -61,12 +62,26 @@ class Databases:
         with self._lock:
             self._lifespans += 1
 
+    def closes_too(self, mounted: "Databases") -> None:
+        """Have those of a mounted app end with these: it serves requests, and has no lifespan."""
+        if mounted not in self._mounted:
+            with self._lock:
+                self._mounted.add(mounted)
+
     async def end(self) -> None:
-        """A lifespan ends: with the last one everything is drained and closed."""
+        """A lifespan ends: with the last one everything is drained and closed, that of mounted apps first."""
         with self._lock:
             self._lifespans -= 1
-            is_last = self._lifespans == 0
-        if is_last:
+            if self._lifespans:
+                return
+        await self._close_all()
+
+    async def _close_all(self) -> None:
+        mounted, self._mounted = self._mounted, set()
+        try:
+            for each in mounted:
+                await each._close_all()
+        finally:
             await self.close()
 
     async def close(self) -> None:
