@@ -2,11 +2,14 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from cluster_fixtures import StartCluster
-from hyperdjango.database import Error
+from hyperdjango.database import Database, Error
+from pg_cluster import Cluster
 from routed_sets import connected, inner, until
 
 
@@ -46,3 +49,31 @@ async def test_a_primary_that_was_down_for_long_is_found_by_a_write_that_waits(
         await asyncio.sleep(0.5)
         await asyncio.to_thread(cluster.start, cluster.primary)
         assert await waiting == 1
+
+
+READ_ONLY = "DO $$ BEGIN RAISE EXCEPTION 'a standby by now' USING ERRCODE = '25006'; END $$"
+ELSE = "DO $$ BEGIN RAISE EXCEPTION 'a fault of its own' USING ERRCODE = 'P0001'; END $$"
+Way = Callable[[Database, str], Awaitable[Any]]
+WAYS: dict[str, Way] = {
+    "a call": lambda db, sql: db.execute(sql),
+    "a pipeline": lambda db, sql: db.pipeline(["SELECT 1", sql]),
+    "a pipeline that returns": lambda db, sql: db.pipeline([sql, "SELECT 1"], return_exceptions=True),
+    "blocking: a call": lambda db, sql: asyncio.to_thread(db.sync.execute, sql),
+    "blocking: a pipeline": lambda db, sql: asyncio.to_thread(db.sync.pipeline, ["SELECT 1", sql]),
+    "blocking: a pipeline that returns": lambda db, sql: asyncio.to_thread(
+        db.sync.pipeline, [sql, "SELECT 1"], return_exceptions=True
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+async def test_a_primary_that_says_it_is_read_only_has_all_asked_at_once(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, way: Way
+) -> None:
+    async with connected(cluster, probe_interval=1000.0) as connections:
+        woken: list[int] = []
+        monkeypatch.setattr(inner(connections), "wake", lambda: woken.append(1))
+        for sql, times in ((ELSE, 0), (READ_ONLY, 1)):
+            with suppress(Error):
+                await way(connections["default"], sql)
+            assert len(woken) == times

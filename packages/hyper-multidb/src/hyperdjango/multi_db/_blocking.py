@@ -20,10 +20,11 @@ from hyperdjango.multi_db._probe import POSITIONS
 from hyperdjango.multi_db._replica_set import WRITE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from hyperdjango.database import _copy_source
     from hyperdjango.database._native import native
+    from hyperdjango.database._pipeline import Query
     from hyperdjango.database._slot import Slot
     from hyperdjango.database._watching import Watch
     from hyperdjango.multi_db._primary import PrimaryFace
@@ -124,15 +125,27 @@ class BlockingPrimary(SyncDatabase):
             if not (request.stale or request.undone) or attempts == ATTEMPTS:
                 return request
 
+    def pipeline(
+        self,
+        queries: "Iterable[Query]",
+        *,
+        return_exceptions: bool = False,
+        timeout: float | None = None,
+    ) -> list[Any]:
+        """Run several statements in one round trip, on the primary; as `Database.pipeline`."""
+        try:
+            made = super().pipeline(queries, return_exceptions=return_exceptions, timeout=timeout)
+        except Error as error:
+            self._face._heard(error)
+            raise
+        self._face._heard_among(made)
+        return made
+
     def _run_items(
         self, items: list[_pipeline.Item], deadline: float | None, watch: "Watch"
     ) -> _pipeline.Outcomes:
         self._count()
-        try:
-            return super()._run_items(items, deadline, watch)
-        except Error as error:
-            self._face._heard(error)
-            raise
+        return super()._run_items(items, deadline, watch)
 
     def _run_alone(
         self, slot: "Slot", items: list[_pipeline.Item], deadline: float | None

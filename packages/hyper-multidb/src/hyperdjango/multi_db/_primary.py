@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from hyperdjango.database import _copy_source
     from hyperdjango.database._conninfo import ConnectParameters
     from hyperdjango.database._native import native
+    from hyperdjango.database._pipeline import Query
     from hyperdjango.database._question import Question
     from hyperdjango.database._slot import Slot
     from hyperdjango.database._watching import QueryHook, Watch
@@ -241,15 +242,33 @@ class PrimaryFace(Database):
         with silently():
             return Position.parse(self.plain.sync.query_val(POSITION, timeout=timeout))
 
+    async def pipeline(
+        self,
+        queries: "Iterable[Query]",
+        *,
+        return_exceptions: bool = False,
+        timeout: float | None = None,
+    ) -> list[Any]:
+        """Run several statements in one round trip, on the primary; as `Database.pipeline`."""
+        try:
+            made = await super().pipeline(queries, return_exceptions=return_exceptions, timeout=timeout)
+        except Error as error:
+            self._heard(error)
+            raise
+        self._heard_among(made)
+        return made
+
+    def _heard_among(self, made: list[Any]) -> None:
+        """Look at the errors among what a pipeline returns, as at those that are raised."""
+        for each in made:
+            if isinstance(each, Error):
+                self._heard(each)
+
     async def _run_items(
         self, items: "list[_pipeline.Item]", deadline: float | None, watch: "Watch"
     ) -> "_pipeline.Outcomes":
         self._count()
-        try:
-            return await super()._run_items(items, deadline, watch)
-        except Error as error:
-            self._heard(error)
-            raise
+        return await super()._run_items(items, deadline, watch)
 
     async def _run_alone(
         self, slot: "Slot", items: "list[_pipeline.Item]", deadline: float | None
