@@ -7,12 +7,12 @@ new connection is greeted by the probe, before anybody has it.
 # pyright: reportPrivateUsage=false
 
 import asyncio
-import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
+from hyperdjango.conf._lock import Lock
 from hyperdjango.database import Database
 from hyperdjango.database._hooks import Hook, HookPair
 from hyperdjango.database._watching import silently
@@ -103,7 +103,7 @@ class Node:
         self.on_news: Callable[[Node, Answer], None] = lambda node, answer: None
         self.on_change: Callable[[], None] = lambda: None
         # What monitor and event loops say is of one life. Taken inside of the set's lock, never around it.
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._lives: set[str] = set()
         self._patience_at = 0.0
         self._polls: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Future[None]] = WeakKeyDictionary()
@@ -126,7 +126,7 @@ class Node:
 
     def after_fork(self) -> None:
         """Another thread may have had the lock, which does not live in the child."""
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def greet(self, database: Database) -> None:
         """Have each new connection of a Database to this server asked who it is."""

@@ -10,13 +10,13 @@ import asyncio
 import atexit
 import logging
 import os
-import threading
 import time
 import weakref
 from collections import defaultdict, deque
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
+from hyperdjango.conf._lock import Lock
 from hyperdjango.database.errors import Error
 from hyperdjango.multi_db import scope as scopes
 from hyperdjango.multi_db._monitor import Monitor
@@ -91,7 +91,7 @@ class ReplicaSet:
         # Of the primary, as far as it was ever known.
         self._system: str = ""
         self._timeline: int = 0
-        self._lock = threading.RLock()
+        self._lock = Lock()
         # Of the primary, by time.monotonic.
         self._samples: deque[tuple[float, Position]] = deque(maxlen=SAMPLES)
         self._monitors: list[Monitor] = []
@@ -377,7 +377,7 @@ class ReplicaSet:
 
     def after_fork(self) -> None:
         """Threads do not survive a fork: start them anew in the child."""
-        self._lock = threading.RLock()
+        self._lock = Lock()
         for node in self.nodes:
             node.after_fork()
         if self._monitors:

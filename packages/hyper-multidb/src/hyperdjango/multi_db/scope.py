@@ -6,13 +6,13 @@ whoever writes. Without any there is one for the whole process.
 # The functions below are one half of Scope:
 # pyright: reportPrivateUsage=false
 
-import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
+from hyperdjango.conf._lock import Lock
 from hyperdjango.multi_db.lsn import Position, Written, format_token, parse_token
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Scope:
         self._parent = parent
         self._is_over = False
         # Threads of one scope may write at once; readers need no lock.
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def _has_changed(self) -> None:
         """What was decided counts no more. The lock is held, and what has changed is changed already."""
@@ -236,9 +236,9 @@ def after_fork() -> None:
     """Give the scopes of a forked child locks that no thread has which does not live in it."""
     running: Scope | None = current.get()
     while running is not None:
-        running._lock = threading.Lock()
+        running._lock = Lock()
         running = running._parent
-    PROCESS._lock = threading.Lock()
+    PROCESS._lock = Lock()
 
 
 def is_pinned(alias: str) -> bool:

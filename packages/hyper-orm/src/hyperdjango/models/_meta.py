@@ -7,9 +7,9 @@ they are first asked for, since the class that they name may be declared later.
 import builtins
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from hyperdjango.conf._lock import Lock
 from hyperdjango.models._nearest import nearest
 from hyperdjango.models.errors import FieldError
 
@@ -33,7 +33,7 @@ UNSET: Final[Any] = _Unset()
 
 # Two threads that look for the same ends must not both declare the model between. One lock: looking for the ends of
 # one relation looks for those of others.
-_RESOLVING: Final = RLock()
+_RESOLVING: Final = Lock()
 
 
 class OnDelete(StrEnum):

@@ -8,11 +8,11 @@ Django docs: ref/signals, topics/signals.
 """
 
 import inspect
-import threading
 import weakref
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Final, NamedTuple, TypeVar
 
+from hyperdjango.conf._lock import Lock
 from hyperdjango.models.errors import ModelError
 
 Receiver = Callable[..., Any]
@@ -46,7 +46,7 @@ class Signal:
         self.name = name
         # Replaced and never changed, so that sending needs no lock.
         self._connections: tuple[_Connection, ...] = ()
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def connect(
         self, receiver: Receiver, sender: Any = None, *, weak: bool = True, dispatch_uid: Hashable = None

@@ -2,11 +2,11 @@
 
 import difflib
 import os
-import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from hyperdjango.conf._lock import Lock
 from hyperdjango.conf._redact import redact_url
 
 KNOWN: Final = ("DATABASE_URL", "DATABASES")
@@ -21,12 +21,12 @@ class Settings:
     """
 
     _values: dict[str, Any]
-    _lock: threading.Lock
+    _lock: Lock
 
     def __init__(self) -> None:
         # Replaced as a whole under the lock, so that a reader needs none.
         object.__setattr__(self, "_values", {})
-        object.__setattr__(self, "_lock", threading.Lock())
+        object.__setattr__(self, "_lock", Lock())
 
     @property
     def DATABASE_URL(self) -> str | None:  # noqa: N802 - spelt as its environment variable

@@ -17,7 +17,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -26,6 +25,7 @@ from types import TracebackType
 from typing import Final, Literal, NamedTuple, Self, TypedDict
 from urllib.parse import quote, urlencode
 
+from hyperdjango.conf._lock import Lock
 from hyperdjango.database._server_binaries import (
     ORDER,
     Account,
@@ -127,7 +127,7 @@ class EmbeddedServer:
         self._supervisor: subprocess.Popen[str] | None = None
         self._postmaster = 0
         self._owner = os.getpid()
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     # -- life --
 

@@ -1,10 +1,10 @@
 """The one Database of the process: `get_db()` makes it from the setting DATABASE_URL on first use."""
 
-import threading
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
 from hyperdjango.conf import settings
+from hyperdjango.conf._lock import Lock
 
 if TYPE_CHECKING:
     from hyperdjango.database.client import Database
@@ -15,7 +15,7 @@ NO_DATABASE_URL: Final = (
     "or call hyperdjango.conf.settings.configure(DATABASE_URL=...) before the first get_db()."
 )
 
-_lock = threading.Lock()
+_lock = Lock()
 _database: "Database | None" = None
 # What an application serves its requests with, in place of the process's: several in one process have each its own.
 context_db: Final[ContextVar["Database | None"]] = ContextVar("hyperdjango_database", default=None)

@@ -11,12 +11,12 @@ import contextlib
 import logging
 import math
 import socket
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from hyperdjango.conf._lock import Lock
 from hyperdjango.database import _fork, _shape
 from hyperdjango.database._backoff import Backoff
 from hyperdjango.database._connect import connect_steps
@@ -98,7 +98,7 @@ class Listening:
         # Whoever runs steps now. Reentrant: a signal handler may close what its thread is about to use.
         self._user: object = None
         self._wake: Callable[[], object] | None = None
-        self._lock = threading.RLock()
+        self._lock = Lock()
         pool.listeners.add(self)
 
     @property
@@ -322,7 +322,7 @@ class Listening:
 
     def after_fork(self) -> None:
         """Drop the parent's connection in the child, which opens its own when it goes on listening."""
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self._user = self._wake = None
         slot, self._slot = self._slot, None
         if slot is not None:

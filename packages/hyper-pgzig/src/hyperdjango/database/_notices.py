@@ -6,10 +6,11 @@ PostgreSQL docs: protocol-error-fields, "Error and Notice Message Fields"; plpgs
 
 import inspect
 import logging
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
+
+from hyperdjango.conf._lock import Lock
 
 if TYPE_CHECKING:
     from hyperdjango.database._connect import Established
@@ -98,7 +99,7 @@ class Notices:
     def __init__(self) -> None:
         # Replaced, never changed: `hear` goes through them without the lock.
         self._functions: tuple[NoticeFunction, ...] = ()
-        self._lock = threading.RLock()
+        self._lock = Lock()
 
     def add(self, function: NoticeFunction) -> None:
         """Call `function` with each notice from now on, once however often it is added.

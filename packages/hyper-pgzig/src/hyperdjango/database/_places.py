@@ -11,6 +11,7 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from hyperdjango.conf._lock import Lock
 from hyperdjango.database import _fork, _linger
 from hyperdjango.database._backoff import Backoff
 from hyperdjango.database._hooks import Hooks
@@ -95,7 +96,7 @@ class Places:
         # Of each event loop that has calls on connections of the pool.
         self.dispatchers: list[Dispatcher] = []
         # Reentrant: the collector may end a forgotten coroutine, and with it a call, inside any of our lines.
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self.backoff = Backoff()
         self._idle: dict[int, Slot] = {}
         # All places that are taken, by number.

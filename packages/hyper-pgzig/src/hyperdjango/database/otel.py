@@ -9,7 +9,6 @@ OpenTelemetry: semantic conventions, "Database client spans", "Database client m
 # The names that are still in development are typed, but not marked so:
 # pyright: reportMissingTypeStubs=false
 
-import threading
 import weakref
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +23,7 @@ except ImportError as missing:
         "pip install 'hyper-pgzig[otel]'"
     ) from missing
 
+from hyperdjango.conf._lock import Lock
 from hyperdjango.database import __version__
 from hyperdjango.database._otel_metrics import Meters
 from hyperdjango.database._redacting import without_constants
@@ -44,7 +44,7 @@ BATCH: Final = "BATCH"
 Attributes = dict[str, str | int]
 
 _meters: "weakref.WeakKeyDictionary[metrics.MeterProvider, Meters]" = weakref.WeakKeyDictionary()
-_lock: Final = threading.Lock()
+_lock: Final = Lock()
 
 
 def instrument(

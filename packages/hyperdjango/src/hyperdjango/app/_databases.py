@@ -11,6 +11,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Final
 
+from hyperdjango.conf._lock import Lock
 from hyperdjango.database import Database, get_db
 from hyperdjango.database._global import peek_db
 from hyperdjango.database.resolver import OneDatabase, get_resolver
@@ -36,7 +37,7 @@ class Databases:
     health_path: str | None = None
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._lifespans = 0
         self._mounted: set[Databases] = set()
 
