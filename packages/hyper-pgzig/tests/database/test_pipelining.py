@@ -512,6 +512,19 @@ async def test_nothing_is_sent_behind_one_that_was_cancelled(url: str) -> None:
             assert sent == 2
 
 
+async def test_nothing_is_sent_behind_one_that_is_cancelled_in_this_turn(url: str) -> None:
+    """Its task has not run since."""
+    async with opened(url) as db:
+        for n in range(TRIES):
+            sleep = f"{SLEEP} || {n}"
+            await warm(db, sleep, 0.0)
+            (task,) = await under_way(db.query_val(sleep, 60.0))
+            task.cancel()
+            async with asyncio.timeout(HANGS_SECONDS):
+                assert await db.query_val(ADD, 1) == 2
+            assert task.cancelled()
+
+
 def stand_still(seconds: float) -> None:
     time.sleep(seconds)
 

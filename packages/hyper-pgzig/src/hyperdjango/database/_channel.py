@@ -35,6 +35,7 @@ class Channel:
         "_is_pushing",
         "_is_scheduled",
         "_is_writing",
+        "_last",
         "_loop",
         "_on_done",
         "_on_room",
@@ -68,6 +69,8 @@ class Channel:
         self._is_scheduled = False
         self._is_writing = False
         self._is_pushing = False
+        # Of whoever wrote last.
+        self._last: asyncio.Future[str | None] | None = None
         loop.add_reader(self._fd, self._on_ready)
 
     def detach(self) -> None:
@@ -83,7 +86,7 @@ class Channel:
     def wait_for(self, request: "native.Request", future: "asyncio.Future[str | None]") -> None:
         """Wake `future` when `request`, which was just written, is complete."""
         self.live += 1
-        request.waiter = future
+        self._last = request.waiter = future
         if request.done:
             self._wake(request, None)  # it could not be sent
         self._push_soon()
@@ -91,7 +94,9 @@ class Channel:
     @property
     def has_dropped(self) -> bool:
         """Whether something is under way that nobody waits for any more, and that may take its time."""
-        return self.connection.depth > self.live
+        depth = self.connection.depth
+        # A caller that was cancelled just now, or whose time is over, has not come to say so yet.
+        return depth > self.live or (depth > 0 and self._last is not None and self._last.done())
 
     def _push_soon(self) -> None:
         if not self._is_pushing:
@@ -102,7 +107,7 @@ class Channel:
     def began(self, request: "native.Request", future: "asyncio.Future[str | None]") -> None:
         """As `wait_for`, for one that was sent at once."""
         self.live += 1
-        request.waiter = future
+        self._last = request.waiter = future
         if request.done:
             # The socket was found closed: nothing will come that says so.
             self._wake(request, None)
