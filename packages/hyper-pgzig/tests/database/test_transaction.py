@@ -28,6 +28,7 @@ from hyperdjango.database import (
     TransactionClosed,
     UniqueViolation,
     _async_pool,
+    _async_replies,
     _sync_pool,
 )
 from pgkit.face import Face, OpenFace
@@ -633,6 +634,36 @@ async def test_every_moment_of_cancellation_leaves_the_pool_whole(url: str) -> N
             committed = now
         assert 0 < committed < 50
         assert db.pool_stats()["total"] == 1
+
+
+async def test_a_block_whose_commit_is_answered_in_the_call_is_not_cancelled_behind_it(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop has its turn later: another thread may have cancelled the task meanwhile."""
+    called: list[int] = []
+    real_turn = _async_replies.turn
+
+    def turn() -> Any:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        return real_turn()
+
+    async with Database(url, 1, 1) as db:
+
+        async def block(number: int) -> None:
+            block = db.transaction()
+            await block.__aenter__()
+            await db.query_val("SELECT 1")
+            db.on_commit(lambda: called.append(number))
+            time.sleep(0.002)  # noqa: ASYNC251 - the others of the loop are owed a turn
+            with monkeypatch.context() as patch:
+                patch.setattr(_async_replies, "turn", turn)
+                await block.__aexit__(None, None, None)
+
+        for number in range(50):
+            await asyncio.gather(asyncio.create_task(block(number)), return_exceptions=True)
+    assert called == list(range(50))
 
 
 async def test_a_nested_block_whose_end_is_cancelled_while_a_child_runs_is_never_committed(

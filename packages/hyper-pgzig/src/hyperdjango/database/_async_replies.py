@@ -408,7 +408,8 @@ async def step(slot: Slot, progress: int = WAITING) -> int:
 async def run_owed(slot: Slot, deadline: float | None = None) -> str:
     """Run the commands that `slot` owes, by themselves, and return the last one's tag."""
     request = slot.connection.run_owed()
-    if not look(slot.connection):
+    # The others of the loop have their turn later: a COMMIT that is answered must not be cancelled behind that.
+    if not current().is_lone(0) or slot.connection.look() != DONE:
         await complete(slot, request, deadline)
     request.result()
     return request.tag
