@@ -29,7 +29,12 @@ pub fn failed(link: *Link, request: *Request, body: []const u8) py.Error!void {
         return request.takeException();
     }
     const instance = try raise.fromFields(fields, request.sql, columns);
-    request.setFault(instance);
+    if (mayBeDone(link, request, parts.sqlstate orelse "")) {
+        raise.set("OutcomeUnknown", "the backend ended in the middle of its answer; whether the statement was carried out is not known", .{});
+        const unknown = py.hd_take_exception().?;
+        py.PyException_SetCause(unknown, instance);
+        request.setFault(unknown);
+    } else request.setFault(instance);
     // The backend has said its last words; when its socket closes is of no interest.
     if (link.session.connection.isTerminated()) link.closed = true;
     if (isStale(request, parts) or isOutdated(request, parts)) {
@@ -38,6 +43,16 @@ pub fn failed(link: *Link, request: *Request, body: []const u8) py.Error!void {
         if (request.statement) |statement| submit.forgetTypes(link, statement);
         try submit.forgetOf(link, request);
     }
+}
+
+/// The backend's last words came where a commit belongs that may have taken place: one is answered before or behind it. What has
+/// no transaction around it commits with its Sync, behind its command tag, and a script in front of its last one.
+fn mayBeDone(link: *const Link, request: *const Request, code: []const u8) bool {
+    if (!link.session.connection.isTerminated() or request.was_forestalled or !submit.mayHaveCommitted(link, request)) return false;
+    // Operator intervention, but for an idle session's end, can come there. Other reasons have come before it.
+    if (!std.mem.startsWith(u8, code, "57P0") or std.mem.eql(u8, code, "57P05")) return false;
+    if (request.arguments == null or request.completed > 0) return true;
+    return submit.commits(request);
 }
 
 /// The backend has lost the statement, or its result is not what it was.

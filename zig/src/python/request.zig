@@ -83,6 +83,8 @@ pub const Request = struct {
     carried: bool = false,
     /// There is nothing behind them: the last one's answer is its own.
     owed_only: bool = false,
+    /// Something had come before it was sent, as the last words of a backend that has not seen it.
+    was_forestalled: bool = false,
     /// One of them began a transaction: what follows is not committed by its own end.
     opens_transaction: bool = false,
     /// Nothing of it has run, and nothing will: the same call can be made again, anywhere.

@@ -3,6 +3,7 @@
 //! that does not fit leaves no trace on the wire.
 //! PostgreSQL docs: protocol-flow, "Extended Query".
 const std = @import("std");
+const net = @import("net");
 const protocol = @import("protocol");
 const py = @import("py.zig");
 const raise = @import("raise.zig");
@@ -152,6 +153,8 @@ pub fn runOwed(link: *Link, request: *Request) py.Error!void {
     try sent(link, request, &.{.sync});
     request.output_end = link.session.position();
     request.owed_only = true;
+    var socket: net.Socket = .{ .fd = link.fd };
+    request.was_forestalled = link.session.hasInput() or !socket.isQuiet();
     request.stage = .executing;
 }
 
@@ -512,6 +515,15 @@ pub fn refuseCopyIn(link: *Link, request: *const Request) protocol.EncodeError!v
     if (request.arguments == null) return; // simple protocol: no Sync is owed
     try protocol.sync.encode(output);
     try link.session.connection.sent(.sync);
+}
+
+/// Whether the text of a request ends a transaction.
+pub fn commits(request: *const Request) bool {
+    const sql = textOf(request.sql) catch {
+        py.PyErr_Clear();
+        return true;
+    };
+    return keyword.commits(sql);
 }
 
 /// The connection died with this request unanswered: could the backend have committed it? Not while

@@ -8,7 +8,7 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import psycopg
@@ -23,6 +23,7 @@ from hyperdjango.database import (
     SyncDatabase,
 )
 from hyperdjango.database._embedded_server import EmbeddedServer, StopMode
+from pgkit import Answer, ScriptedBackend, messages, serve, startup
 from pgkit.face import Face, OpenFace
 from postgres_servers import StartServer
 
@@ -104,6 +105,31 @@ def test_connections_that_die_while_idle_fail_no_call(open_face: OpenFace, url: 
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
             assert face.query_val("SELECT $1::int", n) == n
+
+
+def test_last_words_where_the_answer_to_a_commit_belongs_leave_it_open(open_face: OpenFace) -> None:
+    """The backend looks for what ends it between the commit and its answer, too."""
+    fatal = messages.error_response("57P01", "terminating connection", severity="FATAL")
+    answers = {sql: Answer(tag="INSERT 0 1") for sql in ("INSERT INTO alone", "INSERT INTO block")}
+
+    def alter(flight: list[bytes]) -> Iterable[bytes]:
+        for at, each in enumerate(flight):
+            if each == messages.command_complete("COMMIT"):
+                return [*flight[:at], fatal]
+            if each == messages.command_complete("INSERT 0 1") and flight[-1] == messages.ready_for_query():
+                return [*flight[:-1], fatal]
+        return flight
+
+    script = [*startup(), serve(answers, alter=alter)]
+    with ScriptedBackend(script, script, frontend_may_leave=True) as backend:
+        face = open_face(backend.url(sslmode="disable"), min_size=0)
+        with pytest.raises(OutcomeUnknown) as caught:
+            face.execute("INSERT INTO alone")
+        assert isinstance(caught.value.__cause__, AdminShutdown)
+        with pytest.raises(OutcomeUnknown) as caught, face.transaction():
+            face.execute("INSERT INTO block")
+        assert isinstance(caught.value.__cause__, AdminShutdown)
+        face.disconnect()
 
 
 # All of it
