@@ -223,8 +223,6 @@ async def test_eight_tasks_survive_a_restart_of_the_server(
         stats = db.pool_stats()
         assert (stats["busy"], stats["waiting"]) == (0, 0)
     traffic.check()
-    if mode == "fast":
-        assert {sqlstate for _, sqlstate in traffic.errors} >= {"57P01"}, traffic.errors
 
 
 @pytest.mark.parametrize("mode", ["immediate", "fast"])
