@@ -2,13 +2,15 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import psycopg
 import pytest
-from hyperdjango.database import Database, DatabaseError
+from hyperdjango.database import Database, DatabaseError, _async_replies
 from hyperdjango.multi_db import ConnectionManager
 from hyperdjango.multi_db._probe import IS_ASYNCHRONOUS
 from hyperdjango.multi_db.lsn import parse_lsn
@@ -174,3 +176,35 @@ async def test_a_question_that_fails_commits_nothing_and_says_so(
                 0,
                 7,
             ]
+
+
+async def test_a_routed_block_whose_commit_is_answered_in_the_call_is_not_cancelled_behind_it(
+    cluster: Cluster, cluster_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop has its turn later: another thread may have cancelled the task meanwhile."""
+    called: list[int] = []
+    real_turn = _async_replies.turn
+
+    def turn() -> Any:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        return real_turn()
+
+    async with connected(cluster, cluster_database) as connections:
+        await tables(connections, cluster)
+        db = connections["default"]
+
+        async def block(number: int) -> None:
+            block = db.transaction()
+            await block.__aenter__()
+            await db.execute("UPDATE t SET n = $1 WHERE id = 1", number)
+            db.on_commit(lambda: called.append(number))
+            time.sleep(0.002)  # noqa: ASYNC251 - the others of the loop are owed a turn
+            with monkeypatch.context() as patch:
+                patch.setattr(_async_replies, "turn", turn)
+                await block.__aexit__(None, None, None)
+
+        for number in range(50):
+            await asyncio.gather(asyncio.create_task(block(number)), return_exceptions=True)
+    assert called == list(range(50))

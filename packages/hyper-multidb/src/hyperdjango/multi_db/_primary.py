@@ -207,7 +207,7 @@ class PrimaryFace(Database):
             return
         try:
             request, asked = _commits.send(slot.connection, command)
-            await _async_replies.drain(slot)
+            await _async_replies.drain(slot, yields=False)
             request.result()
             check_committed(request.tag, command)
         except BaseException:

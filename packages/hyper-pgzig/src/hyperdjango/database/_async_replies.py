@@ -348,7 +348,9 @@ async def _round_trip(slot: Slot, state: LoopState, deadline: float) -> None:
         await _Drive(slot.connection, state).run(deadline)
 
 
-async def drain(slot: Slot, deadline: float | None = None, progress: int = WAITING) -> int:
+async def drain(
+    slot: Slot, deadline: float | None = None, progress: int = WAITING, *, yields: bool = True
+) -> int:
     """Wait until nothing is under way on `slot`, or the first request waits for types: DONE or NEEDS_TYPES.
 
     When the wait ends early, what is left is cancelled and dropped, and the connection clean or closed.
@@ -357,6 +359,8 @@ async def drain(slot: Slot, deadline: float | None = None, progress: int = WAITI
         slot: The connection.
         deadline: By the loop's clock; None is no limit.
         progress: AGAIN where more may have been received already, which the socket would not say.
+        yields: Give the others of the loop their turn behind an answer that was here in the call. Not where a
+            COMMIT was answered: its block would be cancelled in that turn as if nothing were known of it.
     Raises:
         QueryTimeout: The deadline has passed.
     """
@@ -369,7 +373,7 @@ async def drain(slot: Slot, deadline: float | None = None, progress: int = WAITI
     try:
         if is_lone:
             progress = connection.look()
-            if progress == DONE and state.is_turn_due():
+            if progress == DONE and yields and state.is_turn_due():
                 await turn()
             if progress in {DONE, NEEDS_TYPES}:
                 return progress
