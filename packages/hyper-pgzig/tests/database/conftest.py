@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 import psycopg
 import pytest
-from hyperdjango.database import Database, SyncDatabase
+from hyperdjango.database import Database, SyncDatabase, _async_replies, _sync_replies
 from pgkit.face import Face, OnLoop, OpenFace
 from postgres_servers import Server
 
@@ -82,6 +82,13 @@ def quick_collections() -> None:
     """For a module whose tests collect often: what is there before is not looked through each time."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def patient_recovery(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cancelled statement may take its time to end before its connection is given up: the machine may be busy."""
+    for module in (_async_replies, _sync_replies):
+        monkeypatch.setattr(module, "RECOVERY_SECONDS", 10.0)
 
 
 @pytest.fixture(params=["async", "sync"])

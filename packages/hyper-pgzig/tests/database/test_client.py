@@ -375,6 +375,7 @@ CALLS: dict[str, Call] = {
 }
 
 
+@pytest.mark.usefixtures("patient_recovery")
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 async def test_a_call_past_its_time_is_cancelled_and_the_connection_kept(one: Database, call: Call) -> None:
     pid = await one.query_val("SELECT pg_backend_pid()")

@@ -567,6 +567,7 @@ def slow_trigger(control: Control, seconds: float) -> None:
     control.execute("CREATE TRIGGER slow BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION slow()")
 
 
+@pytest.mark.usefixtures("patient_recovery")
 @pytest.mark.parametrize("in_block", [False, True])
 def test_time_that_passes_in_a_slow_backend(face: Face, control: Control, in_block: bool) -> None:
     slow_trigger(control, 30)

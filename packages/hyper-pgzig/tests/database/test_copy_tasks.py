@@ -312,6 +312,7 @@ async def test_cancelled_while_the_data_is_slow(
     await must_be_whole(db)
 
 
+@pytest.mark.usefixtures("patient_recovery")
 @pytest.mark.parametrize("in_block", [False, True])
 async def test_cancelled_while_the_backend_is_slow(db: Database, control: Control, in_block: bool) -> None:
     control.execute(

@@ -275,6 +275,17 @@ def proxy(url: str) -> Iterator[Proxy]:
         yield proxy
 
 
+def let_the_time_pass(face: Face, *, in_block: bool = False) -> None:
+    """Make a call whose time is over just before its statement ends; a busy machine may have the answer first."""
+    for _ in range(20):
+        try:
+            with face.transaction() if in_block else contextlib.nullcontext():
+                face.query_val("SELECT 1 FROM pg_sleep(0.12)", timeout=0.1)
+        except QueryTimeout:
+            return
+    pytest.fail("the answer was always there in time")
+
+
 def test_a_cancel_request_that_comes_late_hits_no_other_statement(
     open_face: OpenFace, url: str, proxy: Proxy
 ) -> None:
@@ -284,8 +295,7 @@ def test_a_cancel_request_that_comes_late_hits_no_other_statement(
         proxy.cancel_delay = delay
         for _ in range(2):
             assert face.query_val("SELECT 0") == 0  # opens a connection, where the last was closed
-            with pytest.raises(QueryTimeout):
-                face.query_val("SELECT 1 FROM pg_sleep(0.12)", timeout=0.1)
+            let_the_time_pass(face)
             # Were the request still to come, it would come in here.
             assert face.query_val("SELECT 2 FROM pg_sleep($1)", delay + 0.05) == 2
         assert face.pool_stats()["busy"] == 0
@@ -297,8 +307,7 @@ def test_a_cancel_request_that_comes_late_hits_no_other_statement_of_a_block(
     face = open_face(proxy.url(url), min_size=0)
     proxy.cancel_delay = 0.1
     with face.transaction():
-        with pytest.raises(QueryTimeout), face.transaction():
-            face.query_val("SELECT 1 FROM pg_sleep(0.12)", timeout=0.1)
+        let_the_time_pass(face, in_block=True)
         assert face.query_val("SELECT 2 FROM pg_sleep(0.2)") == 2
     assert face.query_val("SELECT 3") == 3
 

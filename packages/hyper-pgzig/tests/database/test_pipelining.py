@@ -503,7 +503,7 @@ async def test_nothing_is_sent_behind_one_that_was_cancelled(url: str) -> None:
                 tasks[1].cancel()
                 await asyncio.sleep(0)
                 tasks += await under_way(db.query_val(add, 2))
-                assert depth(db) == sent
+                assert depth(db) == sent or sent < 2  # else they are on two connections
                 proxy.thaw()
                 async with asyncio.timeout(HANGS_SECONDS):
                     assert [(await outcomes(tasks))[at] for at in (0, 2)] == [2 + n, 3 + n]

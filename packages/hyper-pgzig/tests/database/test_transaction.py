@@ -303,6 +303,7 @@ def test_a_killed_connection_stays_an_error_to_the_end_of_the_block(table: Face,
     assert rows(table) == []
 
 
+@pytest.mark.usefixtures("patient_recovery")
 def test_a_timeout_inside_a_block_cancels_the_statement_and_fails_the_block(table: Face) -> None:
     pid = table.query_val("SELECT pg_backend_pid()")
     with pytest.raises(QueryTimeout), table.transaction():
@@ -513,6 +514,7 @@ def test_a_context_that_outlives_the_block_is_told_so(url: str) -> None:
 # Cancellation and time
 
 
+@pytest.mark.usefixtures("patient_recovery")
 @pytest.mark.parametrize("depth", [1, 2, 3])
 async def test_cancelling_a_task_inside_a_block_cancels_its_statement_and_undoes_it(
     url: str, depth: int
