@@ -66,7 +66,10 @@ async def test_blocking_reads_go_to_a_replica_and_never_behind_an_own_write(
         await in_thread(pairs)
     assert stale == []
     routes = connections.stats()["default"]["routes"]
-    assert routes["a read"] + routes["a read, once the replica had replayed the own write"] > 1
+    waited = routes.get(
+        "a read, once the replica had replayed the own write", 0
+    )  # whether it had to is chance
+    assert routes["a read"] + waited > 1
     assert routes["a write"] >= PAIRS
 
 

@@ -111,6 +111,7 @@ def failure(url: str, run: Callable[..., Any] = _sync_io.run, **keywords: Any) -
     with pytest.raises(ConnectionFailed) as caught, opened(url, run, **keywords):
         pass
     assert PASSWORD not in f"{caught.value!r} {getattr(caught.value, '__notes__', '')}"
+    assert type(caught.value).__module__ == "hyperdjango.database.errors"  # a public one
     return caught.value
 
 
@@ -277,7 +278,10 @@ def test_client_certificates(server: EmbeddedServer, authority: Authority, tmp_p
     error = failure(url("u_cert", other))
     assert (error.sqlstate, str(error)) == ("28000", 'certificate authentication failed for user "u_cert"')
     assert "requires a valid client certificate" in str(failure(url("u_cert", None)))
-    assert "did not ask for authentication" in str(failure(url("u_cert", mine, require_auth="scram-sha-256")))
+    refused = failure(url("u_cert", mine, require_auth="scram-sha-256"))
+    assert refused.is_refused
+    assert "did not ask for authentication" in str(refused)
+    assert not error.is_refused
     stranger = Authority(tmp_path, "Stranger").sign("u_cert")
     text = str(failure(url("u_cert", stranger)))
     assert any(word in text for word in ("TLS failed", "reset", "closed", "Broken pipe"))

@@ -1,6 +1,7 @@
 """Database, method by method, against real servers."""
 
 import asyncio
+import datetime as dt
 import pickle
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -630,6 +631,25 @@ def test_what_a_new_database_says_of_itself() -> None:
 )
 def test_sizes_that_make_no_sense_are_refused_at_once(options: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=text):
+        Database("postgresql:///things", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"max_size": "5"}, "max_size must be an int, not str"),
+        ({"max_size": 2.5}, "max_size must be an int, not float"),
+        ({"min_size": None}, "min_size must be an int, not NoneType"),
+        ({"min_size": True}, "min_size must be an int, not bool"),
+        ({"statement_cache_size": "x"}, "statement_cache_size must be an int, not str"),
+        ({"max_message_size": 1e6}, "max_message_size must be an int, not float"),
+        ({"acquire_timeout": "5"}, "acquire_timeout must be a number of seconds, not str"),
+        ({"idle_timeout": dt.timedelta(1)}, "idle_timeout must be a number of seconds, not timedelta"),
+        ({"server_settings": "x"}, "server_settings must be a mapping, not str"),
+    ],
+)
+def test_what_is_of_the_wrong_type_is_refused_at_once_by_name(options: dict[str, Any], text: str) -> None:
+    with pytest.raises(TypeError, match=text):
         Database("postgresql:///things", **options)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from hyperdjango.database import _conninfo_keys, _passfile
+from hyperdjango.database import Database, _conninfo_keys, _passfile
 from hyperdjango.database._connection_uri import redact_url, split
 from hyperdjango.database._conninfo import parse
 from hyperdjango.database._native import native
@@ -292,6 +292,25 @@ def test_an_unknown_key_is_answered_with_the_nearest_known_one(key: str, nearest
     assert SECRET not in str(caught.value)
     with pytest.raises(ValueError, match=f"'{key}'; did you mean"):
         read("postgresql://h/d", {}, **dict[str, Any]({key: "x"}))
+
+
+@pytest.mark.parametrize(
+    ("keyword", "nearest"),
+    [
+        ("max_sise", "max_size"),
+        ("acquire_timeot", "acquire_timeout"),
+        ("json_load", "json_loads"),
+        ("on_conect", "on_connect"),
+        ("leak_timout", "leak_timeout"),
+    ],
+)
+def test_a_misspelt_argument_of_database_is_answered_with_the_nearest_argument(
+    keyword: str, nearest: str
+) -> None:
+    with pytest.raises(
+        ValueError, match=f"'{keyword}'; did you mean '{nearest}', a keyword argument of Database"
+    ):
+        Database("postgresql://h/d", **dict[str, Any]({keyword: "x"}))
 
 
 @pytest.mark.parametrize(

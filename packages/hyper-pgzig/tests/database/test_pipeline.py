@@ -78,6 +78,11 @@ def test_any_iterable_will_do(face: Face) -> None:
     assert face.pipeline(iter(["SELECT 1"])) == [[(1,)]]
 
 
+def test_one_text_is_no_pipeline(face: Face) -> None:
+    with pytest.raises(TypeError, match=r"not one text: pipeline\(\[sql\]\)"):
+        face.pipeline("SELECT 1")
+
+
 @pytest.mark.parametrize(
     "bad",
     [

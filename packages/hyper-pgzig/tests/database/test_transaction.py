@@ -638,6 +638,42 @@ async def test_every_moment_of_cancellation_leaves_the_pool_whole(url: str) -> N
         assert db.pool_stats()["total"] == 1
 
 
+def test_what_on_commit_cannot_call_is_refused_while_the_block_can_be_undone(table: Face) -> None:
+    async def send() -> None: ...
+
+    for wrong, text in (
+        (None, "not NoneType"),
+        (5, "not int"),
+        (send(), r"on_commit\(send\), not on_commit\(send\(\)\)"),
+    ):
+        with pytest.raises(TypeError, match=text), table.transaction():
+            insert(table, 1)
+            table.on_commit(wrong)
+    assert rows(table) == []
+    with pytest.raises(TypeError, match="takes a function"):  # nor outside of a block
+        table.on_commit(None)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [lambda db: db.query_val("SELECT 1"), lambda db: db.execute("INSERT INTO t VALUES (1)")],
+    ids=["a query", "a write"],
+)
+async def test_a_blocking_call_beside_the_block_of_its_own_loop_is_refused(
+    db: Database, url: str, call: Callable[[Any], object]
+) -> None:
+    """It would be outside of the transaction, and might wait for the block's locks for ever."""
+    call(db.sync)  # outside of a block it holds up the loop, and that is all
+    async with db.transaction():
+        await db.query_val("SELECT 1")
+        with pytest.raises(InterfaceError, match="inside of a transaction block of the same Database"):
+            call(db.sync)
+        with pytest.raises(InterfaceError, match="inside of a transaction block"), db.sync.transaction():
+            raise AssertionError("it began")
+        await asyncio.to_thread(call, db.sync)  # a thread of its own has nobody waiting for it
+    call(db.sync)
+
+
 async def test_a_block_whose_commit_is_answered_in_the_call_is_not_cancelled_behind_it(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

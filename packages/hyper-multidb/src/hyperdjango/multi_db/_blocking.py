@@ -43,6 +43,7 @@ class BlockingPrimary(SyncDatabase):
         self = cls.over(face._pool, face._settings, opens_on_use=face._opens_on_use)
         self.alias, self.role, self.reason = face.alias, face.role, face.reason
         self._face, self._set = face, face._set
+        self._asyncio_block = face._current
         return self
 
     def _acquire(self, deadline: float | None) -> "Slot":

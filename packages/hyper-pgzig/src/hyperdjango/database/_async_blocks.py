@@ -57,7 +57,9 @@ class AsyncBlocks(AsyncCalls):
             function: A plain or a coroutine function without arguments.
         Raises:
             TransactionClosed: The block has ended.
+            TypeError: It is no function.
         """
+        _callbacks.check(function)
         transaction = self._current.get()
         if transaction is not None:
             transaction.check_usable()

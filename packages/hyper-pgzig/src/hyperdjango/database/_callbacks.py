@@ -11,6 +11,22 @@ _logger: Final = logging.getLogger("hyperdjango.database")
 _NOTE: Final = "in a callback of on_commit: the transaction itself is committed"
 
 
+def check(function: object) -> None:
+    """Refuse what cannot be called while the transaction can still be rolled back.
+
+    Raises:
+        TypeError: It is no function.
+    """
+    if callable(function):
+        return
+    if inspect.iscoroutine(function):
+        function.close()
+        raise TypeError(
+            "on_commit takes a function, not what it has returned: on_commit(send), not on_commit(send())"
+        )
+    raise TypeError(f"on_commit takes a function, not {type(function).__name__}")
+
+
 async def run(callbacks: Sequence[Callable[[], Any]]) -> None:
     """Call all, in order, and wait for those that give something to wait for.
 

@@ -51,8 +51,8 @@ def gathered(failures: list[Failure]) -> Exception:
     if len(failures) == 1 and isinstance(failures[0].error, ProtocolError):
         return failures[0].error
     kind = ConnectionFailed
-    if isinstance(failures[-1].error, Refused):
-        kind = Refused  # whoever would try again is to know that it is no use
-    elif all(isinstance(failure.error, TimeoutError) for failure in failures):
+    if all(isinstance(failure.error, TimeoutError) for failure in failures):
         kind = ConnectTimeout
-    return kind("\n".join(lines))
+    failed = kind("\n".join(lines))
+    failed.is_refused = isinstance(failures[-1].error, Refused)
+    return failed

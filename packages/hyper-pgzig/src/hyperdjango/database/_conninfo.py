@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping as MappingABC
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -84,6 +85,8 @@ def _parse(
 ) -> ConnectParameters:
     if not isinstance(url, str | None):  # pyright: ignore[reportUnnecessaryIsInstance] - callers need not be typed
         raise TypeError(f"the connection URI must be str, not {type(url).__name__}")
+    if not isinstance(server_settings, MappingABC):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"server_settings must be a mapping, not {type(server_settings).__name__}")
     given_secret = keywords.pop("password") if isinstance(keywords.get("password"), native.Secret) else None
     source: PasswordSource | None = None
     if callable(keywords.get("password")):
@@ -131,7 +134,7 @@ def _texts(keywords: Mapping[str, object]) -> dict[str, str]:
     texts: dict[str, str] = {}
     for name, value in keywords.items():
         if name not in keys.ENVIRONMENT:
-            raise keys.unknown_key(name)
+            raise keys.unknown_key(name, is_keyword=True)
         if value is None:
             continue
         if isinstance(value, bool):

@@ -112,6 +112,15 @@ _KEYWORDS: Final = {
         "exact_intervals",
         "json_loads",
         "json_dumps",
+        "max_lifetime",
+        "idle_timeout",
+        "leak_timeout",
+        "on_connect",
+        "on_acquire",
+        "on_release",
+        "server_settings",
+        "ssl_context",
+        "slow_query_seconds",
     )
 } | {"poolsize": "max_size", "minsize": "min_size", "min": "min_size", "max": "max_size"}
 
@@ -120,13 +129,16 @@ def _as_word(name: str) -> str:
     return name.lower().replace("_", "")
 
 
-def unknown_key(name: str, *, show: bool = True, known: Iterable[str] = ENVIRONMENT) -> ValueError:
+def unknown_key(
+    name: str, *, show: bool = True, known: Iterable[str] = ENVIRONMENT, is_keyword: bool = False
+) -> ValueError:
     """Return the error for a key that nobody knows. Values are never part of it.
 
     Args:
         name: The key as written.
         show: Whether it may be shown. In a broken URI it may be a piece of the password.
         known: The keys that are allowed there.
+        is_keyword: It was a keyword of Database, which has arguments of its own beside the keys.
     """
     lowered = name.lower()
     if _as_word(name) in _KEYWORDS and show:
@@ -134,12 +146,15 @@ def unknown_key(name: str, *, show: bool = True, known: Iterable[str] = ENVIRONM
         return ValueError(
             f"{name!r} is no connection key; the pool's {keyword!r} is a keyword argument of Database"
         )
-    candidates = [*known, *_OTHER_NAMES]
+    arguments = list(_KEYWORDS.values()) if is_keyword else []
+    candidates = [*known, *_OTHER_NAMES, *arguments]
     nearest = [key for key in candidates if lowered and key.startswith(lowered)][
         :1
     ] or difflib.get_close_matches(lowered, candidates, n=1, cutoff=0)
     what = f"unknown connection key {name!r}" if show else "unknown connection key"
     hint = f"; did you mean {_OTHER_NAMES.get(nearest[0], nearest[0])!r}?" if nearest else "."
+    if nearest and nearest[0] in arguments:
+        hint = f"; did you mean {nearest[0]!r}, a keyword argument of Database?"
     return ValueError(f"{what}{hint} A run-time parameter belongs into server_settings= or options")
 
 

@@ -23,9 +23,9 @@ from hyperdjango.database._connect import connect_steps
 from hyperdjango.database._notifications import Gap, Notification, listen_sql
 from hyperdjango.database._opening import establish_steps, patience_from
 from hyperdjango.database._slot import AGAIN
-from hyperdjango.database._socket import Refused
 from hyperdjango.database._steps import SetDeadline, Sleep, Steps, WaitReadable, WaitWritable
 from hyperdjango.database.errors import (
+    ConnectionFailed,
     ConnectionLost,
     ConnectTimeout,
     DatabaseError,
@@ -336,7 +336,7 @@ class Listening:
 
 def is_lasting(error: DatabaseError) -> bool:
     """Whether another attempt would fail for the same reason: credentials, privileges, a broken protocol."""
-    if isinstance(error, (ProtocolError, Refused)):
+    if isinstance(error, ProtocolError) or (isinstance(error, ConnectionFailed) and error.is_refused):
         return True
     sqlstate = error.sqlstate or ""
     if sqlstate[:2] in {"28", "3D"} or sqlstate == "42501":

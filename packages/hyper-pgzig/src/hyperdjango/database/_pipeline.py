@@ -50,8 +50,10 @@ def items_of(queries: Iterable[Query]) -> list[Item]:
     """Return the statements of a pipeline.
 
     Raises:
-        TypeError: One is neither SQL nor a pair of SQL and its values.
+        TypeError: One is neither SQL nor a pair of SQL and its values; or it is one text, not several.
     """
+    if isinstance(queries, str):
+        raise TypeError("a pipeline takes a sequence of queries, not one text: pipeline([sql])")
     items: list[Item] = []
     for index, query in enumerate(queries):
         if isinstance(query, str):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from hyperdjango.database._hooks import Hooks
 from hyperdjango.database._native import native
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 MAX_LIFETIME = 3600.0
 IDLE_TIMEOUT = 600.0
+_COUNTS: Final = ("min_size", "max_size", "statement_cache_size", "max_message_size")
+_SECONDS: Final = ("acquire_timeout", "max_lifetime", "idle_timeout", "leak_timeout")
+_MAY_BE_NONE: Final = frozenset({"statement_cache_size", *_SECONDS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +33,12 @@ class PoolSettings:
     hooks: Hooks = field(default_factory=Hooks)
 
     def __post_init__(self) -> None:
+        self._check_types()
         if self.max_size < 1:
             raise ValueError(f"max_size must be at least 1, not {self.max_size}")
         if not 0 <= self.min_size <= self.max_size:
             raise ValueError(f"min_size must be from 0 to max_size ({self.max_size}), not {self.min_size}")
-        for name in ("acquire_timeout", "max_lifetime", "idle_timeout", "leak_timeout"):
+        for name in _SECONDS:
             seconds: float | None = getattr(self, name)
             if seconds is not None and not seconds > 0:  # so that NaN is refused too
                 raise ValueError(f"{name} must be more than 0 seconds or None, not {seconds}")
@@ -44,6 +48,19 @@ class PoolSettings:
             )
         if self.statement_cache_size is not None and self.statement_cache_size < 0:
             raise ValueError(f"statement_cache_size must not be negative, it is {self.statement_cache_size}")
+
+    def _check_types(self) -> None:
+        """Refuse what would be found out later, in a call: a size of the environment is a str."""
+        for names, kinds, what in (
+            (_COUNTS, (int,), "an int"),
+            (_SECONDS, (int, float), "a number of seconds"),
+        ):
+            for name in names:
+                value = getattr(self, name)
+                if value is None and name in _MAY_BE_NONE:
+                    continue
+                if not isinstance(value, kinds) or isinstance(value, bool):
+                    raise TypeError(f"{name} must be {what}, not {type(value).__name__}")
 
     def make_pool(
         self,

@@ -41,6 +41,7 @@ class SyncBlocks(SyncCalls):
 
     def on_commit(self, function: Callable[[], object]) -> None:
         """Call `function` once the running transaction is committed; as `Database.on_commit`."""
+        _callbacks.check(function)
         transaction = self._current.get()
         if transaction is None:
             _callbacks.run_blocking([function])

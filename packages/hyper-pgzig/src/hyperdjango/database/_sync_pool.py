@@ -5,12 +5,14 @@ connection goes back at once; where it comes between getting one and taking care
 what was dropped (`_place`).
 """
 
+import asyncio
 import contextlib
 import logging
 import threading
 import time
+from contextvars import ContextVar
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from hyperdjango.database import _interrupts, _sync_io, _sync_replies
 from hyperdjango.database._deadline import check_timeout
@@ -51,6 +53,9 @@ class _Bell:
 
 class SyncPoolFace(Face):
     """The half of SyncDatabase that stands between its calls and the pool."""
+
+    # The transaction that runs on the asyncio face over the same pool, where that has made this one.
+    _asyncio_block: ContextVar[Any] | None = None
 
     def connect(self) -> Self:
         """Open the pool. Does nothing where it is open; waits where another caller is at it.
@@ -121,6 +126,8 @@ class SyncPoolFace(Face):
         Args:
             deadline: Of the call, by time.monotonic; None is no limit.
         """
+        if self._asyncio_block is not None and self._asyncio_block.get() is not None:
+            _refuse_beside_a_block()
         pool = self._pool
         idle = pool.take_idle()
         if idle is not None:
@@ -251,3 +258,19 @@ class SyncPoolFace(Face):
             else:
                 _sync_replies.run(slot, RESET_SQL, time.monotonic() + RESET_SECONDS)
                 self._prepare_session(slot)
+
+
+def _refuse_beside_a_block() -> None:
+    """A call would go by a connection beside the block's, and might wait for the block's locks, which waits for it.
+
+    Raises:
+        InterfaceError: This thread runs the event loop of the block. Other threads may.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise InterfaceError(
+        "a blocking call on the event loop's own thread, inside of a transaction block of the same Database: it would "
+        "be no part of the transaction, and could wait for its locks for ever; await the call of the Database itself"
+    )

@@ -40,6 +40,7 @@ class Database(AsyncBulk):
         """The same pool for blocking callers, in threads that run no event loop."""
         face = SyncDatabase.over(self._pool, self._settings, opens_on_use=self._opens_on_use)
         face.alias = self.alias
+        face._asyncio_block = self._current
         return face
 
     @overload

@@ -50,7 +50,13 @@ class TransactionClosed(InterfaceError, RuntimeError):
 
 
 class ConnectionFailed(OperationalError, RuntimeError):
-    """No connection could be made. Message and SQLSTATE are the backend's when it sent any."""
+    """No connection could be made. Message and SQLSTATE are the backend's when it sent any.
+
+    Attributes:
+        is_refused: It is we who refuse: the backend asks for what the parameters forbid or do not have.
+    """
+
+    is_refused: bool = False
 
     @classmethod
     def from_server(cls, error: DatabaseError, *, target: str | None = None) -> Self:
