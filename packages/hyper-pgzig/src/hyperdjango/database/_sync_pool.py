@@ -35,7 +35,7 @@ class _Bell:
     __slots__ = ("_lock",)
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # noqa: TID251 - others release it, and no `with` has it
         self._lock.acquire()
 
     def ring(self) -> None:

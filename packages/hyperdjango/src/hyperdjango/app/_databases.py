@@ -114,7 +114,7 @@ class ManyDatabases(Databases):
         super().__init__()
         self.manager = self._manager = ConnectionManager()
         self._given = databases
-        self._opening = threading.Lock()
+        self._opening = threading.Lock()  # noqa: TID251 - kept over a wait, and no `with` has it
         self.has_replicas = any(
             isinstance(each, Mapping) and "replicas" in each for each in databases.values()
         )
