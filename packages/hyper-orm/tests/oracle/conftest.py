@@ -21,9 +21,9 @@ class _Shops(OneDatabase):
         return super().resolve(alias, model, **more)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def shops() -> Iterator[None]:
-    """Have the bookshop's alias known."""
+    """Have the bookshop's alias known, for each test anew: others, between them, have resolvers of their own."""
     set_resolver(_Shops())
     yield
     set_resolver(None)

@@ -106,6 +106,7 @@ def test_a_url_that_makes_no_sense_is_refused_at_once_and_not_shown() -> None:
 
 
 async def test_each_of_several_apps_has_its_own_database_and_models_have_it_too(server: Server) -> None:
+    set_db(None)
     names = [server.create_database() for _ in range(2)]
     apps = [named(server.url_for(name)) for name in names]
     for app in apps:
