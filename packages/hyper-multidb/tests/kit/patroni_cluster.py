@@ -29,6 +29,10 @@ SECONDS_MAX: Final = 60.0
 TTL_SECONDS: Final = 12
 
 
+class Refused(Exception):  # noqa: N818 - what Patroni says, not a fault
+    """Another status than 200, and what was said with it."""
+
+
 class Node(NamedTuple):
     """One PostgreSQL server and the Patroni that looks after it."""
 
@@ -130,9 +134,9 @@ class PatroniCluster:
         while self.leader() == leader:
             try:
                 self._ask(leader, "/switchover", body)
-            except HTTPError as error:
-                if error.code not in {412, 503} or time.monotonic() >= until:
-                    raise AssertionError(f"{error}: {error.read()!r}\n{self._logs()}") from error
+            except Refused as error:
+                if error.args[0] not in {412, 503} or time.monotonic() >= until:
+                    raise AssertionError(f"{error}\n{self._logs()}") from error
                 time.sleep(0.5)
         found = self.wait_for_leader(other_than=leader)
         assert found == to, f"{found.name} leads, not {to.name}:\n{self._logs()}"
@@ -228,7 +232,7 @@ class PatroniCluster:
             if node.process.running:
                 try:
                     found: list[dict[str, Any]] = json.loads(self._ask(node, "/cluster"))["members"]
-                except (URLError, ConnectionError, TimeoutError):
+                except (URLError, ConnectionError, TimeoutError, Refused):
                     continue
                 return found
         return []
@@ -244,15 +248,19 @@ class PatroniCluster:
     def _answers(self, node: Node, path: str) -> bool:
         try:
             self._ask(node, path)
-        except (URLError, ConnectionError, TimeoutError):  # another status than 200 is a URLError too
+        except (URLError, ConnectionError, TimeoutError, Refused):
             return False
         return True
 
     def _ask(self, node: Node, path: str, body: bytes | None = None) -> bytes:
         url = f"http://127.0.0.1:{node.api_port}{path}"
-        with urllib.request.urlopen(url, body, timeout=SECONDS_MAX if body else 5) as answer:
-            data: bytes = answer.read()
-            return data
+        try:
+            with urllib.request.urlopen(url, body, timeout=SECONDS_MAX if body else 5) as answer:
+                data: bytes = answer.read()
+                return data
+        except HTTPError as error:
+            with error:  # it is the answer, too, and stays open
+                raise Refused(error.code, error.read()) from None
 
     def _logs(self) -> str:
         return "\n".join(f"--- {node.name}\n{node.process.log[-3000:]}" for node in self.nodes)
