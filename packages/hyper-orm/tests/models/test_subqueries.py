@@ -209,3 +209,27 @@ async def test_windows_in_expressions(shelf: Database) -> None:
 def test_mistakes_in_windows(build: Any, message: str) -> None:
     with pytest.raises(FieldError, match=message):
         build()
+
+
+async def test_a_subquery_of_the_same_model_beside_an_aggregate_has_columns_of_its_own(
+    shelf: Database,
+) -> None:
+    total = Subquery(BOOKS.annotate(k=Value(1)).values("k").annotate(s=Sum("pages")).values("s"))
+    groups = BOOKS.using(shelf).values("author")
+    shares = await groups.annotate(share=Sum("pages") * 100 / total).order_by("author").values_list("share")
+    pages = await BOOKS.using(shelf).order_by("pk").values_list("author", "pages")
+    by_author = {key: sum(some or 0 for one, some in pages if one == key) for key, _ in pages}
+    everything = sum(by_author.values())
+    assert [share for (share,) in shares] == [by_author[key] * 100 // everything for key in sorted(by_author)]
+
+
+async def test_an_outer_reference_into_the_same_model_is_still_one_of_the_groups(shelf: Database) -> None:
+    def of(field: str) -> Subquery:
+        same = BOOKS.filter(author=OuterRef(field)).annotate(k=Value(1)).values("k")
+        return Subquery(same.annotate(s=Sum("pages")).values("s"))
+
+    groups = BOOKS.using(shelf).values("author")
+    found = await groups.annotate(share=Coalesce(Sum("pages") - of("author"), Value(0))).values_list("share")
+    assert {share for (share,) in found} == {0}
+    with pytest.raises(FieldError, match=r"'sold', of which the rows of a group may have several values"):
+        groups.annotate(share=Sum("pages") - of("sold"))

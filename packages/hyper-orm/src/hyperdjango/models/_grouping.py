@@ -83,13 +83,19 @@ class _Reader(Writer):
         self.groups = groups
         self.found: list[str] = []
         self._joining = 0
-        self.frame = Frame(None, (groups.root,), 0)
+        self.frame = self._outermost = Frame(None, (groups.root,), 0)
 
     def column(self, source: Source, name: str) -> None:
-        is_of_groups = source.root is self.groups.root and not self._joining
-        if is_of_groups and not self.groups.has(source, name):
+        if not self._joining and self._is_of_groups(source) and not self.groups.has(source, name):
             self.found.append(_named(source, name))
         super().column(source, name)
+
+    def _is_of_groups(self, source: Source) -> bool:
+        """Whether the groups' row is meant: a subquery of the same model has its own under the same source."""
+        frame = self.frame
+        while frame is not None and source.root not in frame.roots:
+            frame = frame.parent
+        return frame is self._outermost
 
     def outer(self, name: object) -> None:
         frame = self.frame
