@@ -9,7 +9,15 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 import pytest
-from hyperdjango.database import Database, DataError, SyncDatabase, UndefinedColumn, UndefinedTable
+from hyperdjango.database import (
+    Database,
+    DataError,
+    InFailedSqlTransaction,
+    InvalidTextRepresentation,
+    SyncDatabase,
+    UndefinedColumn,
+    UndefinedTable,
+)
 from hyperdjango.database.testing import assert_num_queries, capture_queries
 from hyperdjango.dataloader import KeyMismatch, SeveralRows, group_loader, table_loader
 from hyperdjango.dataloader._driver import qualified, statement
@@ -185,6 +193,25 @@ async def test_a_key_that_its_column_cannot_have_is_rejected_alone(
                 assert await db.query_val("SELECT 1") == 1
         else:
             await check()
+
+
+async def test_a_text_that_the_server_refuses_fails_alone_outside_of_a_transaction(database_url: str) -> None:
+    async with database(database_url) as db:
+        users = table_loader(db, "users", "id", cache_key=lambda key: int(key) if key != "x" else key)
+        found = await users.load_many(["1", "x", "2", "3"], return_exceptions=True)
+        assert [one["id"] if isinstance(one, dict) else type(one) for one in found] == [
+            1, InvalidTextRepresentation, 2, 3,
+        ]  # fmt: skip
+
+        async def inside() -> None:
+            async with db.transaction():
+                found.extend(await users.load_many(["1", "x"], return_exceptions=True))
+
+        found = []
+        # The transaction has failed by it, and there is nothing to ask the others in.
+        with pytest.raises(InFailedSqlTransaction):
+            await inside()
+        assert [type(one) for one in found] == [InvalidTextRepresentation] * 2
 
 
 @pytest.mark.parametrize("loader_of", [table_loader, group_loader])

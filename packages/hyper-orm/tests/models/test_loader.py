@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from hyperdjango.database import DataError
 from hyperdjango.database.testing import assert_num_queries
 from hyperdjango.dataloader import DataLoader, loader_scope, scoped
 from hyperdjango.models import FieldError
@@ -88,6 +89,22 @@ async def test_keys_of_another_type_that_find_rows_are_refused(database_url: str
             )
             with pytest.raises(FieldError, match=r"their id equals no key of type str"):
                 await loader.load("1")
+
+
+@pytest.mark.parametrize("wrong", [2**70, "x"], ids=str)
+async def test_a_key_that_the_field_cannot_have_fails_alone(database_url: str, wrong: Any) -> None:
+    async with library(database_url) as db, db.transaction():
+        authors: Any = Author.objects.loader("id")
+        found: list[Any] = await authors.load_many([1, wrong, 3, 99], return_exceptions=True)
+        assert [getattr(one, "name", type(one)) for one in found] == ["Ann", DataError, "Cy", type(None)]
+        # Nothing has gone to the server that would end the transaction.
+        assert await Author.objects.count() == 3
+        groups: Any = Book.objects.order_by("id").loader("author_id", many=True)
+        found = await groups.load_many([wrong, 2], return_exceptions=True)
+        assert isinstance(found[0], DataError)
+        assert [book.title for book in found[1]] == ["B1"]
+        with pytest.raises(DataError):
+            await authors.clear().load(wrong)
 
 
 async def test_one_per_request(database_url: str) -> None:

@@ -32,6 +32,8 @@ if available():
     # The same method, which asks the gate before it is called; where it is asked for it is what it was.
     DataLoader.load = native.QuickLoad(DataLoader.load, vars(Gated)["_gate"])  # type: ignore[method-assign]
 
+# The form of a text, of a time; a field's overflow; a number out of range.
+_OF_TEXT: Final = frozenset({"22P02", "22007", "22008", "22003"})
 _NAME: Final = re.compile(r'(?:"(?P<quoted>(?:[^"\0]|"")+)"|(?P<plain>[^".\s\0]+))(?P<dot>\.|$)')
 
 
@@ -85,7 +87,8 @@ def table_loader(
         options: Of DataLoader. `cache_key` is used for the rows' keys as well: `str.lower` for citext.
     Returns:
         A loader that gives a row, or None where there is none. A key of several rows is SeveralRows, and one
-        that is no value of the column's type DataError; each alone. Keys without rows are KeyMismatch where
+        that is no value of the column's type DataError; each alone, but a text that the server refuses fails all of
+        its batch in a transaction, which has failed by it. Keys without rows are KeyMismatch where
         rows came whose own key equals none.
     Raises:
         ValueError: This cannot be the name of a table, or the key is not among the columns.
@@ -196,13 +199,18 @@ class _Batch:
         try:
             return await self._fetched(keys)
         except DataError as error:
-            if error.sqlstate is not None:
-                raise  # the server's, which may have ended the transaction
+            if error.sqlstate is not None and not self._may_repeat(error, keys):
+                raise
             if len(keys) == 1:
                 return [error]
-        # A value that is none of the column's type was found before anything was sent.
+        # A value that is none of the column's type: most are found before anything is sent.
         middle = len(keys) // 2
         return [*await self(keys[:middle]), *await self(keys[middle:])]
+
+    @staticmethod
+    def _may_repeat(error: DataError, keys: list[Any]) -> bool:
+        """Whether the server has refused a key that was sent as text, outside of a transaction, which it has ended."""
+        return error.sqlstate in _OF_TEXT and not RUNNING.get() and any(isinstance(key, str) for key in keys)
 
     async def _fetched(self, keys: list[Any]) -> list[Any]:
         wanted = [one for one in keys if one is not None]

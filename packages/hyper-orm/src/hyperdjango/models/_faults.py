@@ -52,16 +52,17 @@ def fault_at(
             faults[column.name] = ours[2]
     elif error.sqlstate in _OF_TEXT:
         for index, column in columns.items():
-            if index < len(values) and _is_text_for_another(column, values[index]):
+            if index < len(values) and is_text_for_another(column, values[index]):
                 faults[column.name] = f"is a str that says no {column.type.sql}"
     return ValidationError(table.model.__name__, faults) if faults else None
 
 
-def _is_text_for_another(column: "Column", value: Any) -> bool:
+def is_text_for_another(column: "Column", value: Any) -> bool:
+    """Whether a value, or one in a list, is a text that a column of another type cannot read."""
     if column.type.python is str or column.type.kind in {"text", "json", "enum"}:
         return False
     if isinstance(value, list) and column.type.kind != "array":
-        return any(_is_text_for_another(column, one) for one in cast("list[object]", value))
+        return any(is_text_for_another(column, one) for one in cast("list[object]", value))
     if not isinstance(value, str):
         return False
     reader = _NUMBERS.get(column.type.kind)
@@ -72,4 +73,4 @@ def _is_text_for_another(column: "Column", value: Any) -> bool:
         return True
 
 
-__all__ = ["fault_at", "fault_of"]
+__all__ = ["fault_at", "fault_of", "is_text_for_another"]

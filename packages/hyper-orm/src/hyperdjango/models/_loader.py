@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from hyperdjango.database import DataError
 from hyperdjango.database.resolver import get_resolver
 from hyperdjango.models._far_ends import folded
+from hyperdjango.models._faults import is_text_for_another
 from hyperdjango.models._keyed import arrays_of, keyed
 from hyperdjango.models._prefetch import grouped
 from hyperdjango.models.errors import FieldError, ModelError
@@ -38,7 +40,7 @@ def batch_of(queryset: Any, field: str, *, many: bool) -> Batch:
     """Return a function of keys: what the rows with these keys are, in the order of the keys.
 
     Of a key it is an instance or None; with `many` a list. It is an exception, not raised, where one row was
-    expected and there are several. In a transaction it runs there.
+    expected and there are several, or where a key is no value of the field's type. In a transaction it runs there.
 
     Args:
         queryset: The rows to choose from. A sliced one gives so many rows for each key.
@@ -56,6 +58,26 @@ def batch_of(queryset: Any, field: str, *, many: bool) -> Batch:
     column: Column = model._table.column(field)
 
     async def batch(keys: Sequence[Any]) -> list[Any]:
+        # The server would refuse the whole statement for one such text.
+        wrong = [_is_unfit(column, key) for key in keys]
+        if not any(wrong):
+            return await sent(keys)
+        right = iter(await sent([key for key, is_wrong in zip(keys, wrong, strict=True) if not is_wrong]))
+        return [_unfit(model, column) if is_wrong else next(right) for is_wrong in wrong]
+
+    async def sent(keys: Sequence[Any]) -> list[Any]:
+        try:
+            return await fetched(keys)
+        except DataError as error:
+            if error.sqlstate is not None:
+                raise  # the server's, which may have ended the transaction
+            if len(keys) == 1:
+                return [error]
+        # A value that is none of the column's type was found before anything was sent.
+        middle = len(keys) // 2
+        return [*await sent(keys[:middle]), *await sent(keys[middle:])]
+
+    async def fetched(keys: Sequence[Any]) -> list[Any]:
         wanted = [key for key in dict.fromkeys(keys) if key is not None]
         groups: dict[Any, list[Any]] = {}
         rows: list[Any] = []
@@ -111,6 +133,21 @@ def _only(model: Any, column: "Column", rows: Sequence[Any]) -> Any:
             f"several {model.__name__} have the same {column.name}: loader({column.name!r}, many=True)"
         )
     return rows[0] if rows else None
+
+
+def _is_unfit(column: "Column", key: Any) -> bool:
+    if not isinstance(key, str):
+        return False  # the driver looks at it before anything is sent
+    type_ = column.type
+    if type_.enum is not None:
+        return key not in {member.value for member in type_.enum}
+    return type_.python is not object and is_text_for_another(column, key)
+
+
+def _unfit(model: Any, column: "Column") -> DataError:
+    return DataError(
+        f"loader({column.name!r}) of {model.__name__}: the key is a str that says no {column.type.sql}"
+    )
 
 
 def _foreign(model: Any, column: "Column", key: Any) -> FieldError:
