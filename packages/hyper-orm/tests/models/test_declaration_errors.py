@@ -1,7 +1,8 @@
 """A class that cannot be a model says so: it names the model, the word, and what to write instead."""
 
 from collections.abc import Callable
-from enum import Enum
+from datetime import datetime
+from enum import Enum, StrEnum
 from typing import Annotated, Any, ClassVar
 
 import pytest
@@ -152,6 +153,48 @@ def test_a_field_without_annotation_is_refused() -> None:
 
         class Wrong(Model):
             size = Field()
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (int, "int"),
+        (datetime, "datetime"),
+        (int | None, "int | None"),
+        (list[int], "list[int]"),
+        (Annotated[str, Collation("C")], "Annotated[str, …]"),
+        (Annotated[str, Collation("C")] | None, "Annotated[str, …] | None"),
+        (ForeignKey[Author], "ForeignKey[Author]"),
+        (ManyToMany["Author"], "ManyToMany[Author]"),
+        (OneToOne, "OneToOne"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_type_behind_an_equals_sign_is_refused(value: Any, said: str) -> None:
+    with pytest.raises(ModelDeclarationError) as caught:
+        ModelMeta("Wrong", (Model,), {"__module__": __name__, "__qualname__": "Wrong", "pages": value})
+    assert str(caught.value) == f"Wrong.pages = {said} declares nothing: write pages: {said}"
+
+
+def test_what_stands_in_a_class_body_beside_fields_is_left_alone() -> None:
+    class Fine(Model):
+        class Kind(StrEnum):
+            A = "a"
+
+        from datetime import date
+
+        Title = Annotated[str, Collation("C")]
+        kind: Kind = Kind.A
+        title: Title
+        reads: ClassVar[type] = int
+        _type = int
+        tint = Tint
+        plain = Plain
+        words = ("a", "b")
+        numbers: ClassVar = [1]
+
+    assert list(Fine._table.by_name) == ["id", "kind", "title"]
+    assert (Fine.reads, Fine._type, Fine.tint, Fine.plain) == (int, int, Tint, Plain)
 
 
 def test_inheriting_from_a_table_is_refused() -> None:

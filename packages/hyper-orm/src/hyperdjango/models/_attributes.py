@@ -1,10 +1,11 @@
 """Reads the annotations of one class body into attributes: columns and relations that have no class yet."""
 
-from typing import Any, ClassVar, Final, NamedTuple, cast, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, ClassVar, Final, NamedTuple, Union, cast, get_args, get_origin
 
 from hyperdjango.models._annotations import Scope, Unknown
 from hyperdjango.models._meta import UNSET
-from hyperdjango.models._types import Parsed, UnsupportedAnnotation, parse, unwrap
+from hyperdjango.models._types import Parsed, UnsupportedAnnotation, is_scalar, parse, unwrap
 from hyperdjango.models.errors import ModelDeclarationError
 from hyperdjango.models.fields import FieldOptions
 from hyperdjango.models.relations import KINDS, RelationDescriptor
@@ -64,7 +65,40 @@ def read_attributes(
             descriptor = cast("RelationDescriptor[object]", value)
             said: Any = getattr(descriptor, "__orig_class__", type(descriptor))
             attributes[name] = _read(model, name, said, descriptor.field, scope)
+        elif name not in annotations and _is_meant_as_annotation(name, value):
+            said = _spelt(value)
+            raise ModelDeclarationError(f"{model}.{name} = {said} declares nothing: write {name}: {said}")
     return attributes
+
+
+def _is_meant_as_annotation(name: str, value: object) -> bool:
+    """Whether a value of a class body is a type where a field's name stands; aliases begin with a capital."""
+    if (
+        not name[0].islower() or getattr(value, "__name__", None) == name
+    ):  # `from datetime import date` in the body
+        return False
+    origin = get_origin(value)
+    if origin in {Union, UnionType}:
+        parts = [one for one in get_args(value) if one is not NoneType]
+        return all(_is_meant_as_annotation(name, one) for one in parts)
+    if isinstance(value, type) and origin is None:
+        return value in KINDS or is_scalar(value)
+    return origin in {Annotated, list} or origin in KINDS
+
+
+def _spelt(annotation: Any) -> str:
+    """An annotation as somebody would write it, without modules."""
+    inner, args = get_origin(annotation), get_args(annotation)
+    if inner in {Union, UnionType}:
+        return " | ".join(map(_spelt, args))
+    if inner is Annotated:
+        return f"Annotated[{_spelt(args[0])}, …]"
+    if args:
+        return f"{inner.__name__}[{', '.join(map(_spelt, args))}]"
+    if annotation is NoneType:
+        return "None"
+    said: str | None = getattr(annotation, "__name__", None) or getattr(annotation, "__forward_arg__", None)
+    return said or str(annotation)
 
 
 def refuse_name(model: str, name: str) -> None:

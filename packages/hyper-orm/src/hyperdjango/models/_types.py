@@ -171,6 +171,11 @@ _INSTEAD: Final[dict[Any, str]] = {
 }
 
 
+def is_scalar(python: type) -> bool:
+    """Whether a class by itself is the annotation of a column."""
+    return python in _SCALARS
+
+
 def _as_it_is(annotation: Any) -> Any:
     return annotation
 
