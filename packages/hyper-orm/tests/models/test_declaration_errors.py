@@ -1,28 +1,41 @@
 """A class that cannot be a model says so: it names the model, the word, and what to write instead."""
 
 from collections.abc import Callable
-from datetime import datetime
-from enum import Enum, StrEnum
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum, IntEnum, StrEnum
 from typing import Annotated, Any, ClassVar
 
 import pytest
 from hyperdjango.models import (
     SET_NULL,
+    Bit,
     Collation,
     Digits,
     Field,
     FieldError,
     ForeignKey,
+    Ge,
+    Gt,
     Index,
+    Le,
+    Lt,
     ManyToMany,
+    MaxLen,
+    MinLen,
     Model,
     ModelDeclarationError,
+    MultipleOf,
     OneToOne,
     Related,
     RelatedOne,
+    SqlType,
+    Timestamp,
+    TimeTz,
     UniqueConstraint,
 )
 from hyperdjango.models._declare import ModelMeta
+from hyperdjango.models._markers import JSONB
 from hyperdjango.models.constraints import ExclusionConstraint
 
 
@@ -37,6 +50,10 @@ class Base(Model):
 
 class Plain:
     pass
+
+
+class Number(IntEnum):
+    ONE = 1
 
 
 class Tint(Enum):
@@ -87,6 +104,31 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: declare("in t"), "Wrong.field: the annotation 'in t' means nothing"),
     (lambda: declare(Author), "Wrong.field: Author is a model: write ForeignKey[Author]"),
     (lambda: declare(Annotated[int, Digits(3)]), "write Digits on Decimal alone"),
+    # Demands
+    (
+        lambda: declare(Annotated[int, MaxLen(4)]),
+        "Wrong.field: MaxLen(4) cannot be asked of int, which has no length",
+    ),
+    (
+        lambda: declare(Annotated[datetime | None, MinLen(1)]),
+        "MinLen(1) cannot be asked of datetime, which has",
+    ),
+    (
+        lambda: declare(Annotated[Number, MaxLen(1)]),
+        "MaxLen(1) cannot be asked of Number, which has no length",
+    ),
+    (lambda: declare(list[Annotated[int, MaxLen(4)]]), "MaxLen(4) cannot be asked of int"),
+    (lambda: declare(Annotated[str, Ge(3)]), "Wrong.field: Ge(3) cannot be asked of str: '>=' not supported"),
+    (lambda: declare(Annotated[int, Lt("3")]), "Lt('3') cannot be asked of int"),
+    (lambda: declare(Annotated[list[int], Gt(0)]), "Gt(0) cannot be asked of list"),
+    (lambda: declare(Annotated[date, Le(datetime(2000, 1, 1))]), "cannot be asked of date: can't compare"),
+    (lambda: declare(Annotated[datetime, Ge(datetime(2000, 1, 1))]), "offset-naive and offset-aware"),
+    (
+        lambda: declare(Annotated[datetime, Timestamp, Ge(datetime(2000, 1, 1, tzinfo=UTC))]),
+        "offset-naive and offset-aware",
+    ),
+    (lambda: declare(Annotated[str, MultipleOf(3)]), "MultipleOf(3) cannot be asked of str"),
+    (lambda: declare(Annotated[int, MultipleOf(0)]), "MultipleOf(0) cannot be asked of int"),
     (lambda: declare(Annotated[int, Collation("C")]), "write Collation on str alone"),
     (
         lambda: declare(int, []),
@@ -174,6 +216,31 @@ def test_a_type_behind_an_equals_sign_is_refused(value: Any, said: str) -> None:
     with pytest.raises(ModelDeclarationError) as caught:
         ModelMeta("Wrong", (Model,), {"__module__": __name__, "__qualname__": "Wrong", "pages": value})
     assert str(caught.value) == f"Wrong.pages = {said} declares nothing: write pages: {said}"
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        Annotated[str, MaxLen(4), MinLen(1), Ge("a")],
+        Annotated[bytes, MaxLen(4)],
+        Annotated[list[str], MaxLen(4)],
+        Annotated[dict[str, Any], MaxLen(4)],
+        Annotated[Any, JSONB, MaxLen(4)],
+        Annotated[str, SqlType("interval", "other"), MinLen(1)],
+        Annotated[str, Bit(4), MaxLen(4)],
+        Annotated[Decimal, Ge(0), Lt(2.5), MultipleOf(Decimal("0.1"))],
+        Annotated[float, Ge(0), MultipleOf(0.5)],
+        Annotated[Number, Ge(0)],
+        Annotated[datetime, Ge(datetime(2000, 1, 1, tzinfo=UTC))],
+        Annotated[datetime, Timestamp, Ge(datetime(2000, 1, 1))],
+        Annotated[date, Ge(date(2000, 1, 1))],
+        Annotated[time, TimeTz, Ge(time(tzinfo=UTC))],
+        Annotated[timedelta, Gt(timedelta())],
+    ],
+    ids=lambda _: "",
+)
+def test_demands_that_fit_their_types_are_taken(annotation: Any) -> None:
+    assert declare(annotation)._table.by_name["field"].rules
 
 
 def test_what_stands_in_a_class_body_beside_fields_is_left_alone() -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Final, NamedTuple, Union, cast, get
 
 from hyperdjango.models._annotations import Scope, Unknown
 from hyperdjango.models._meta import UNSET
-from hyperdjango.models._types import Parsed, UnsupportedAnnotation, is_scalar, parse, unwrap
+from hyperdjango.models._types import Parsed, UnfitRule, UnsupportedAnnotation, is_scalar, parse, unwrap
 from hyperdjango.models.errors import ModelDeclarationError
 from hyperdjango.models.fields import FieldOptions
 from hyperdjango.models.relations import KINDS, RelationDescriptor
@@ -172,6 +172,8 @@ def _read(model: str, name: str, annotation: Any, options: FieldOptions, scope: 
         )
     try:
         parsed = parse(annotation, resolve)
+    except UnfitRule as error:
+        raise ModelDeclarationError(f"{model}.{name}: {error}") from None
     except UnsupportedAnnotation as error:
         raise ModelDeclarationError(
             f"{model}.{name}: {_shown(inner)} has no column type; write {error}"

@@ -5,10 +5,11 @@ Read from `Annotated[…]` by `_types`; `_declare` makes `Column.check` of it an
 
 import math
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final, NamedTuple
+from uuid import UUID
 
 import annotated_types as at
 
@@ -134,6 +135,58 @@ def _digits_fault(value: Any, precision: int, scale: int) -> str | None:
     if number and len(digits) + exponent > precision - scale:
         return f"must have at most {precision - scale} digits before the point, not {len(digits) + exponent}"
     return None
+
+
+# A value of each class, to ask whether a bound can be compared to it.
+_SAMPLES: Final[dict[type, Any]] = {
+    int: 0,
+    float: 0.0,
+    Decimal: Decimal(0),
+    str: "",
+    bytes: b"",
+    date: date(2000, 1, 1),
+    time: time(),
+    timedelta: timedelta(),
+    UUID: UUID(int=0),
+    list: [],
+}
+_SPELT: Final = {word: kind.__name__ for kind, _, word in _SIMPLE}
+
+
+def unfit(rule: Rule, python: Any, sql: str) -> str | None:
+    """Say why a rule can be asked of no value of a column, or return None.
+
+    Args:
+        rule: What the annotation demands.
+        python: The class of the column's values; `object` where any may come.
+        sql: The column's type.
+    """
+    if not isinstance(python, type) or python is object:
+        return None
+    said = f"{_SPELT.get(rule.word)}({rule.value!r}) cannot be asked of {python.__name__}"
+    if rule.word in {"min_length", "max_length"}:
+        # Not hasattr(), which finds that of the class of an Enum.
+        has_length = any("__len__" in one.__dict__ for one in python.__mro__)
+        return None if has_length else f"{said}, which has no length"
+    if rule.word not in _COMPARE and rule.word != "multiple_of":
+        return None
+    sample = _sample(python, sql)
+    if sample is None:
+        return None
+    try:
+        fault(rule, sample)
+    except (TypeError, ArithmeticError) as error:
+        return f"{said}: {error}"
+    return None
+
+
+def _sample(python: type, sql: str) -> Any:
+    if issubclass(python, datetime):
+        is_aware = ZONES.get(sql)
+        return None if is_aware is None else datetime(2000, 1, 1, tzinfo=UTC if is_aware else None)
+    if sql == "time with time zone":
+        return None
+    return next((_SAMPLES[one] for one in python.__mro__ if one in _SAMPLES), None)
 
 
 def checker(

@@ -31,7 +31,7 @@ from hyperdjango.database import types as driver
 from hyperdjango.database._identifiers import quote_identifier
 from hyperdjango.models import _markers as markers
 from hyperdjango.models._json_types import json_type
-from hyperdjango.models._rules import Rule, rules_of
+from hyperdjango.models._rules import Rule, rules_of, unfit
 
 
 class ColumnType(NamedTuple):
@@ -98,6 +98,10 @@ Resolve: TypeAlias = Callable[[Any], Any]
 
 class UnsupportedAnnotation(Exception):
     """There is no column type for it; the text says what to write instead."""
+
+
+class UnfitRule(UnsupportedAnnotation):
+    """It demands what no value of its type can be asked; the text says all."""
 
 
 def _address(text: str) -> Any:
@@ -199,6 +203,10 @@ def parse(annotation: Any, resolve: Resolve = _as_it_is) -> Parsed:
         elif isinstance(item, markers.MARKERS):
             chosen.append(item)
     column_type = _explicit(inner, chosen, resolve) or _plain(inner, resolve)
+    for rule in rules if column_type.kind != "json" else ():
+        why = unfit(rule, column_type.python, column_type.sql)
+        if why is not None:
+            raise UnfitRule(why)
     if get_origin(inner) is Literal:
         rules.append(Rule("one_of", get_args(inner)))
     if get_origin(inner) is list and column_type.kind == "array":

@@ -13,7 +13,7 @@ from hyperdjango.models._checks import is_a
 from hyperdjango.models._nodes import Node, Outer, Parameter, Sql
 from hyperdjango.models._scope import Many
 from hyperdjango.models._shapes import Cursor, shape
-from hyperdjango.models._types import ColumnType, UnsupportedAnnotation, parse
+from hyperdjango.models._types import ColumnType, UnfitRule, UnsupportedAnnotation, parse
 from hyperdjango.models._values import bare_sql, json_text, type_of_kind
 from hyperdjango.models.errors import FieldError
 
@@ -386,6 +386,8 @@ def type_from(output_field: Any) -> ColumnType:
         return output_field
     try:
         return parse(output_field).column_type
+    except UnfitRule as problem:
+        raise FieldError(f"output_field={output_field!r}: {problem}") from None
     except UnsupportedAnnotation as problem:
         raise FieldError(f"output_field={output_field!r} is no column type; write {problem}") from None
 
