@@ -126,7 +126,15 @@ async def test_groups(shelf: Database) -> None:
         (ArrayAgg("title", order_by="-pk"), ["back\\slash", "Ulysses", "100% Emma_x", "Emma"]),
         (ArrayAgg("binding", distinct=True, order_by="binding"), ["hard", "soft"]),
         (ArrayAgg("title", filter=Q(pk=-1), default=Value([], output_field=list[str])), []),
+        (ArrayAgg("title", filter=Q(pk=-1), default=[]), []),
+        (ArrayAgg("title", filter=Q(pk=-1), default=["none"]), ["none"]),
+        (ArrayAgg("price", filter=Q(pk=-1), default=[Decimal(1)]), [Decimal(1)]),
+        (ArrayAgg("small", filter=Q(pk=-1), default=[7]), [7]),
+        (ArrayAgg("binding", filter=Q(pk=-1), default=["soft"]), ["soft"]),
         (JSONBAgg("small", filter=Q(pk__lte=2)), [1, 1]),
+        (JSONBAgg("small", filter=Q(pk=-1), default=[]), []),
+        (JSONBAgg("small", filter=Q(pk=-1), default=[1, "a"]), [1, "a"]),
+        (JSONBAgg("small", filter=Q(pk=-1), default={"a": 1}), {"a": 1}),
         (StringAgg("title", ", ", filter=Q(pk__in=[1, 3]), order_by=F("pk").desc()), "Ulysses, Emma"),
         (StringAgg("binding", "+", distinct=True, order_by="binding"), "hard+soft"),
         (Corr("weight", "weight"), 1.0),
@@ -143,6 +151,23 @@ async def test_values_are_as_python_has_them(shelf: Database, aggregate: Any, ex
     assert found == expected
     if not hasattr(expected, "expected"):
         assert type(found) is type(expected) or isinstance(found, str)
+
+
+async def test_a_default_over_far_rows_has_the_type_of_the_aggregate(shelf: Database) -> None:
+    gathered = (
+        Book.objects.using(shelf)
+        .order_by("pk")
+        .annotate(
+            stars=ArrayAgg("reviews__stars", filter=Q(reviews__stars=5), default=[]),
+            texts=JSONBAgg("reviews__text", filter=Q(reviews__stars=5), default=[]),
+        )
+    )
+    assert await gathered.values_list("stars", "texts") == [
+        ([5], ["great"]),
+        ([], []),
+        ([5], ["long"]),
+        ([], []),
+    ]
 
 
 async def test_an_enum_keeps_its_class(shelf: Database) -> None:

@@ -183,9 +183,10 @@ class Aggregate(Expression):
             self._order_node(key, arguments, scope if scope.joins_many else inner, cursor)
             for key in self.order
         ]
-        default = self.default.resolve(scope, cursor) if self.default is not None else None
-        window = over() if over is not None else None
         arguments = self.prepared(arguments)
+        natural = self.natural(arguments)
+        default = self._default_node(natural, scope, cursor)
+        window = over() if over is not None else None
         parts: list[str | Node] = [f"{self.function}(", "DISTINCT " if self.is_distinct else ""]
         parts += [*separated(arguments)]
         if order:
@@ -193,7 +194,6 @@ class Aggregate(Expression):
         parts.append(")")
         if condition is not None:
             parts += [" FILTER (WHERE ", condition, ")"]
-        natural = self.natural(arguments)
         made: Node = AggregateCall(*parts, type=natural, is_nullable=not self.is_never_null)
         if window is not None:
             made = windowed(made, window)
@@ -202,6 +202,14 @@ class Aggregate(Expression):
             nullable = default.is_nullable
             made = Sql("coalesce(", made, ", ", default, ")", type=made.type, is_nullable=nullable)
         return made if self._output is None else as_type(made, self._output)
+
+    def _default_node(self, natural: ColumnType | None, scope: Scope, cursor: Cursor) -> Node | None:
+        if self.default is None:
+            return None
+        if isinstance(self.default, Value) and natural is not None and natural.kind in {"array", "json"}:
+            # A list alone may say no type, or another one: an empty one has none.
+            return self.default.resolve_as(scope, cursor, natural)
+        return self.default.resolve(scope, cursor)
 
     def _order_node(self, key: OrderBy, arguments: list[Node], scope: Scope, cursor: Cursor) -> Node:
         for source, argument in zip(self.sources, arguments, strict=True):

@@ -273,19 +273,26 @@ class Value(Expression):
                 f"Value() cannot tell the PostgreSQL type of {_described(self.value)}; say it: "
                 "Value(value, output_field=…)"
             )
-        return self._parameter(cursor, bare_sql(self._type))
+        return self._parameter(cursor, self._type)
+
+    def resolve_as(self, scope: "Scope", cursor: Cursor, type_: ColumnType) -> Node:
+        """Where the type is that of its place, unless an output_field says another."""
+        if not self.params or self.key[2] is not None:
+            return self.resolve(scope, cursor)
+        return self._parameter(cursor, type_)
 
     def resolve_bare(self, scope: "Scope", cursor: Cursor) -> Node:
         """As an argument of a function that PostgreSQL chooses by the other arguments: without a type."""
         if not self.params or self.key[2] is not None:
             return self.resolve(scope, cursor)
-        return self._parameter(cursor, None)
+        return self._parameter(cursor, self._type, is_bare=True)
 
-    def _parameter(self, cursor: Cursor, cast: str | None) -> Node:
+    @staticmethod
+    def _parameter(cursor: Cursor, type_: ColumnType | None, *, is_bare: bool = False) -> Node:
         at = cursor.take()
-        if self._type is not None and self._type.kind == "json":
+        if type_ is not None and type_.kind == "json":
             cursor.adapt(at, json_text)
-        return Parameter(at, self._type, cast=cast)
+        return Parameter(at, type_, cast=None if is_bare or type_ is None else bare_sql(type_))
 
     def __repr__(self) -> str:
         return f"Value({self.value!r})"
