@@ -1,12 +1,13 @@
 """Prepared querysets, JSON streams, and what loaders ask."""
 
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from hyperdjango.database import DatabaseError
+from hyperdjango.database import DatabaseError, DataError
 from hyperdjango.database.testing import assert_num_queries, capture_queries
-from hyperdjango.models import F, FieldError, ModelError, Param
+from hyperdjango.models import Count, F, FieldError, ModelError, Param
 from hyperdjango.models._loader import batch_of
 from lending_library import Author, Book, Review, Tag, library
 
@@ -55,6 +56,31 @@ async def test_a_prepared_queryset_prefetches(database_url: str) -> None:
         )
         with assert_num_queries(db, 2):
             assert [len(book.tags) for book in await books(name="Ann")] == [2, 1, 0]
+
+
+async def test_a_queryset_with_places_that_was_not_prepared_says_so(database_url: str) -> None:
+    async with library(database_url) as db:
+        some: Any = Book.objects.filter(id__lt=Param("most"))
+        named: Any = Author.objects.filter(name=Param("most", str))
+        reads: list[Callable[[Any], Awaitable[Any]]] = [
+            lambda rows: rows.all(),
+            lambda rows: rows.values("id"),
+            lambda rows: rows.first(),
+            lambda rows: rows.count(),
+            lambda rows: rows.exists(),
+            lambda rows: rows.aggregate(n=Count("id")),
+            lambda rows: anext(aiter(rows.iterator())),
+        ]
+        for rows in (some, named):
+            for read in reads:
+                with pytest.raises(
+                    FieldError, match=r"Param\('most'\) .* not prepared: call prepare\(\).*most=…"
+                ):
+                    await read(rows)
+        # What is wrong with a value itself is still said of it.
+        with pytest.raises(DataError, match="int8"):
+            await some.prepare()(most=2**70)
+        assert await db.query_val("SELECT 1") == 1
 
 
 async def joined(queryset: Any, chunk: int) -> tuple[list[Any], int]:

@@ -6,9 +6,11 @@ Django docs: ref/models/querysets, "Methods that do not return QuerySets".
 from collections.abc import AsyncIterator, Generator
 from typing import TYPE_CHECKING, Any, cast
 
+from hyperdjango.database import DataError
 from hyperdjango.database._native import native
 from hyperdjango.models import _aggregation, _compile, _order, _steps
 from hyperdjango.models._chain import Chain, M_co, R_co
+from hyperdjango.models._prepared import Param
 from hyperdjango.models._routing import one_server
 from hyperdjango.models._row_statements import called
 from hyperdjango.models._state import State, next_state
@@ -43,7 +45,13 @@ class Awaiting(Chain[M_co, R_co]):
         values = statement.values(self._params)
         if self._prefetches:
             database = await one_server(database)
-        rows: list[Any] = await database.query(statement.sql, *values, into=self._into(statement, database))
+        try:
+            rows: list[Any] = await database.query(
+                statement.sql, *values, into=self._into(statement, database)
+            )
+        except DataError:
+            self._check_prepared()
+            raise
         return await self._finished(rows, statement, database)
 
     def _into(self, statement: _compile.Statement, database: "Database") -> Any:
@@ -69,12 +77,16 @@ class Awaiting(Chain[M_co, R_co]):
         values = statement.values(self._params)
         into = self._into(statement, database)
         pending: list[Any] = []
-        async for row in database.stream(statement.sql, *values, chunk=chunk, into=into):
-            pending.append(row)
-            if len(pending) == chunk:
-                for one in await self._finished(pending, statement, database):
-                    yield one
-                pending = []
+        try:
+            async for row in database.stream(statement.sql, *values, chunk=chunk, into=into):
+                pending.append(row)
+                if len(pending) == chunk:
+                    for one in await self._finished(pending, statement, database):
+                        yield one
+                    pending = []
+        except DataError:
+            self._check_prepared()
+            raise
         for one in await self._finished(pending, statement, database):
             yield one
 
@@ -173,8 +185,7 @@ class Awaiting(Chain[M_co, R_co]):
     async def count(self) -> int:
         """How many rows there are."""
         statement = _compile.count(self._state)
-        database = self._database(is_write=statement.locks)
-        number: int = await database.query_val(statement.sql, *statement.values(self._params))
+        number: int = await self._value(statement)
         return number
 
     async def aggregate(self, *args: "Expression", **expressions: "Expression") -> dict[str, Any]:
@@ -193,7 +204,11 @@ class Awaiting(Chain[M_co, R_co]):
         statement = _aggregation.aggregate(queryset._state)
         values = statement.values(queryset._params)
         database = self._database(is_write=statement.locks)
-        row: dict[str, Any] | None = await database.query_one(statement.sql, *values)
+        try:
+            row: dict[str, Any] | None = await database.query_one(statement.sql, *values)
+        except DataError:
+            self._check_prepared()
+            raise
         assert row is not None
         rows: list[Any] = [row]
         for position, converter in statement.converters:
@@ -204,9 +219,26 @@ class Awaiting(Chain[M_co, R_co]):
     async def exists(self) -> bool:
         """Whether there is any row."""
         statement = _compile.exists(self._state)
+        return await self._value(statement) is not None
+
+    async def _value(self, statement: _compile.Statement) -> Any:
+        """Run a compiled SELECT of one value."""
         database = self._database(is_write=statement.locks)
-        found = await database.query_val(statement.sql, *statement.values(self._params))
-        return found is not None
+        try:
+            return await database.query_val(statement.sql, *statement.values(self._params))
+        except DataError:
+            self._check_prepared()
+            raise
+
+    def _check_prepared(self) -> None:
+        """Say of a value that could not be sent that it is none: there is a place for one."""
+        for value in self._params:
+            if isinstance(value, Param):
+                model = self._state.model.__name__
+                raise FieldError(
+                    f"{value!r} stands for a value in this queryset of {model}, which is not prepared: call prepare(), "
+                    f"and await what that returns with {value.name}=…"
+                ) from None
 
     async def contains(self, instance: "Model") -> bool:
         """Whether the row of an instance is among them."""
