@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aliases import Aliases, WrongShard, aliases
+from hyperdjango.database import UndefinedTable
 from hyperdjango.database.resolver import UnknownAlias
 from hyperdjango.models import (
     Field,
@@ -112,6 +113,23 @@ async def test_meta_comes_before_routers_and_those_before_default(known: Aliases
     archive = await SDArchive.objects.create(name="x")
     assert alias_of(archive) == "b"
     assert (await SDReader.objects.get()).name == "reader of b"
+
+
+async def test_a_table_that_is_missing_in_a_transaction_of_another_database_has_a_hint_of_both(
+    known: Aliases,
+) -> None:
+    both = r"Meta\.database is 'b'\. In a transaction of 'default' .* using\('b'\)"
+
+    async def within(alias: str) -> None:
+        async with known.databases[alias].transaction():
+            await SDArchive.objects.count()
+
+    with pytest.raises(UndefinedTable, match=both):
+        await within("default")
+    for missing in (within("b"), SDArchive.objects.count()):
+        with pytest.raises(UndefinedTable, match=r"of the model SDArchive: `await create_schema") as caught:
+            await missing
+        assert "Meta.database" not in str(caught.value)
 
 
 async def test_a_misspelt_alias_is_an_error_that_names_the_nearest(known: Aliases) -> None:

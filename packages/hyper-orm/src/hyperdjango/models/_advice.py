@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from hyperdjango.database._advice import advisers
+from hyperdjango.database._running import innermost
 from hyperdjango.models._registry import registry
 
 if TYPE_CHECKING:
@@ -58,10 +59,26 @@ def _missing_table(at: str) -> str | None:
             between = next(iter(table.relations.values()), None) if is_between else None
             model = (between.target if between is not None else table.model).__name__
             return (
-                f"It is the table of the model {model}: `await create_schema([{model}, …])` makes it; Meta.table and "
-                "Meta.schema name another."
+                f"It is the table of the model {model}{_elsewhere(table)}: "
+                f"`await create_schema([{model}, …])` makes it; "
+                "Meta.table and Meta.schema name another."
             )
     return None
+
+
+def _elsewhere(table: "Table") -> str:
+    """Say that the transaction around it is of another database than the model's."""
+    running, own = innermost(), table.database
+    if running is None or own is None:
+        return ""
+    aliases = [one.alias for one in (running if isinstance(running, tuple) else (running,))]
+    if own in aliases:
+        return ""
+    there = " and ".join("a Database without an alias" if one is None else repr(one) for one in aliases)
+    return (
+        f", whose Meta.database is {own!r}. In a transaction of {there} its statements run there, unless "
+        f"using({own!r}) says otherwise. Where it is to be there"
+    )
 
 
 def _missing_column(at: str, query: str) -> str | None:
