@@ -15,6 +15,7 @@ from hyperdjango.dataloader import (
     DataLoader,
     DataLoaderError,
     KeyMissing,
+    OwnKey,
 )
 
 
@@ -290,3 +291,37 @@ async def test_a_rejected_batch_is_freed_without_the_collector() -> None:
         assert seen() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("is_eager", [False, True])
+@pytest.mark.parametrize("is_folded", [False, True])
+async def test_a_batch_that_asks_for_a_key_of_its_own_is_an_error(is_eager: bool, is_folded: bool) -> None:
+    factory: Any = getattr(asyncio, "eager_task_factory", None)
+    if is_eager and factory is not None:
+        asyncio.get_running_loop().set_task_factory(factory)
+
+    async def parents(ids: list[int]) -> list[int]:
+        return [await loader.load(one) for one in ids]
+
+    loader = DataLoader(parents, name="parents", cache_key=str if is_folded else None)
+    for _ in range(2):
+        with pytest.raises(
+            OwnKey, match=r"'parents': .*parents\(\) asks the loader for a key of its own batch"
+        ):
+            await asyncio.wait_for(loader.load(1), 30)
+    found = await asyncio.wait_for(loader.load_many([1, 2], return_exceptions=True), 30)
+    assert [type(one) for one in found] == [OwnKey, OwnKey]
+
+
+async def test_a_batch_may_ask_for_keys_of_other_batches() -> None:
+    recorder = Recorder()
+
+    async def fetch(keys: list[int]) -> list[int]:
+        recorder.batches.append(keys)
+        lower = [key - 1 for key in keys if key > 0]
+        return [1 + (await loader.load(lower[0]) if lower else 0) for _ in keys]
+
+    loader = DataLoader(fetch, max_batch_size=1)
+    # 1 is on its way for somebody else when the batch of 2 asks for it.
+    assert await asyncio.wait_for(loader.load_many([2, 1, 0]), 30) == [3, 2, 1]
+    assert recorder.batches == [[2], [1], [0]]

@@ -23,6 +23,7 @@ from hyperdjango.dataloader.errors import (
     KeyMismatch,
     KeyMissing,
     NoLoaderScope,
+    OwnKey,
     SeveralRows,
     UnhashableKey,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "LoaderStats",
     "NoLoaderScope",
     "Options",
+    "OwnKey",
     "ScopedLoader",
     "SeveralRows",
     "UnhashableKey",

@@ -24,7 +24,17 @@ if TYPE_CHECKING:
 class Chunk:
     """Some keys of one lane, and the futures of those who want to know."""
 
-    __slots__ = ("_cache_keys", "_futures", "_index", "_keys", "_lane", "_loader", "_task", "_watched")
+    __slots__ = (
+        "_cache_keys",
+        "_futures",
+        "_index",
+        "_keys",
+        "_lane",
+        "_loader",
+        "_runner",
+        "_task",
+        "_watched",
+    )
 
     def __init__(
         self,
@@ -43,6 +53,8 @@ class Chunk:
         self._watched: list[Future[Any]] = futures
         self._index = -1
         self._task: asyncio.Task[None] | None = None
+        # The same, from its first step on, which an eager task takes before anybody has it.
+        self._runner: asyncio.Task[Any] | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
         """Call the batch function in a task."""
@@ -54,6 +66,10 @@ class Chunk:
         self._task = task
         task.add_done_callback(self._ended)
         self._watch()
+
+    def is_of(self, task: "asyncio.Task[Any]", future: Future[Any]) -> bool:
+        """Whether it runs in a task, and is to answer a future."""
+        return self._runner is task and future in self._futures
 
     # Whether anybody waits.
 
@@ -89,7 +105,7 @@ class Chunk:
             self._watch()
 
     def _end_watch(self) -> None:
-        self._task = None
+        self._task = self._runner = None
         if 0 <= self._index < len(self._watched):
             self._watched[self._index].remove_done_callback(self._moves_on)
 
@@ -97,6 +113,7 @@ class Chunk:
 
     async def _run(self) -> None:
         loader = self._loader
+        self._runner = asyncio.current_task()
         try:
             answer: Any = loader._batch_fn(self._keys.copy())
             if not isawaitable(answer):

@@ -86,6 +86,7 @@ class DataLoader(Queue[K, V]):
         Raises:
             UnhashableKey: It cannot be looked up; a TypeError.
             AnotherLoop: The loader serves another event loop.
+            OwnKey: A batch function asks for a key of its own batch.
             RuntimeError: No event loop is running.
         """
         return self._load(key)

@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 from hyperdjango.dataloader._chunk import Chunk
 from hyperdjango.dataloader._lane import Gated, Lane, Stages, Transaction, source
 from hyperdjango.dataloader._results import rejection
-from hyperdjango.dataloader.errors import AnotherLoop, UnhashableKey
+from hyperdjango.dataloader.errors import AnotherLoop, OwnKey, UnhashableKey
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -125,6 +125,8 @@ class Queue(Gated, Generic[K, V]):
             self._hits += 1
             if future.done() and not future.cancelled():
                 return future
+            if self._chunks:
+                self._check_not_own(future)
             return self._follow(future)
         future = lane.cache[cache_key] = self._new_future()
         lane.futures.append(future)
@@ -134,6 +136,12 @@ class Queue(Gated, Generic[K, V]):
         if len(lane.keys) == 1:
             self._begin(lane)
         return future
+
+    def _check_not_own(self, future: Future[Any]) -> None:
+        """Refuse that a batch waits for itself."""
+        task = asyncio.current_task()
+        if task is not None and any(chunk.is_of(task, future) for chunk in self._chunks):
+            raise OwnKey(self.name, self._function)
 
     def _open_gate(self) -> None:
         """Tell the gate of the present cache and queue."""

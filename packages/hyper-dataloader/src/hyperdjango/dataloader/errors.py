@@ -63,6 +63,16 @@ class UnhashableKey(DataLoaderError, TypeError):  # noqa: N818 - says what is wr
         )
 
 
+class OwnKey(DataLoaderError, RuntimeError):  # noqa: N818 - says what is wrong
+    """A batch function asks its own loader for a key of the batch that it is to fetch."""
+
+    def __init__(self, loader: str, function: str) -> None:
+        super().__init__(
+            f"DataLoader {loader!r}: {function}() asks the loader for a key of its own batch, which would wait for "
+            "itself; a batch function fetches the values from somewhere else"
+        )
+
+
 class AnotherLoop(DataLoaderError, RuntimeError):  # noqa: N818 - says what is wrong
     """A loader is used on one event loop while it serves another."""
 
@@ -95,6 +105,7 @@ __all__ = [
     "KeyMismatch",
     "KeyMissing",
     "NoLoaderScope",
+    "OwnKey",
     "SeveralRows",
     "UnhashableKey",
 ]
