@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Callable
+from datetime import datetime, time
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from zoneinfo import ZoneInfo
 
 import pytest
 from bookshop import models as shop
 from django.core.exceptions import ObjectDoesNotExist
 from django.db.transaction import TransactionManagementError
+from django.utils import timezone
 from hyperdjango.models import FieldError, NotLoaded, OnDelete, QuerySet, StaleObject, ValidationError
 
 from oracle.compare import Case
@@ -217,6 +220,72 @@ def test_the_table_between_has_no_id() -> None:
     assert between is not None
     assert [column.name for column in between._table.columns] == ["book_id", "tag_id"]
     assert [column.name for column in between._table.primary_key] == ["book_id", "tag_id"]
+
+
+@row("A far row that the through table links twice")
+def test_aggregates_and_values_count_each_link_as_they_do_in_django(ours: Ours, theirs: Theirs) -> None:
+    def linked_twice(m: Any) -> Any:
+        counted = m.Contribution.objects.order_by().values("book", "author").annotate(n=m.Count("pk"))
+        return counted.filter(n=2).values_list("book", "author")
+
+    book, author = min(ours.run(linked_twice))
+
+    def counts(m: Any) -> Any:
+        links, authors = m.Count("contributors"), m.Count("contributors", distinct=True)
+        return m.Book.objects.filter(pk=book).annotate(a=links, b=authors).values_list("a", "b")
+
+    def names(m: Any) -> Any:
+        return m.Book.objects.order_by().filter(pk=book).values_list("title", "contributors")
+
+    ((links, authors),) = ours.run(counts)
+    assert links > authors
+    assert list(theirs.run(counts)) == [(links, authors)]
+    for side in (ours, theirs):
+        assert [key for _, key in side.run(names)].count(author) == 2
+        assert [key for _, key in side.run(lambda m: names(m).distinct())].count(author) == 1
+
+
+@row("The time zone of `__date`, `__year`, `__hour`, `Trunc…`, and of a date beside a `timestamptz`")
+def test_the_zone_of_dates_is_the_sessions(ours: Ours, theirs: Theirs) -> None:
+    zone = ZoneInfo("Asia/Tokyo")
+    review: Any = ours.run(lambda m: m.Review.objects.exclude(written=None).order_by("written")[500:501])[0]
+    there = review.written.astimezone(zone)
+    day = there.date()
+    midnight = datetime.combine(day, time(), zone)
+
+    def at(m: Any) -> Any:
+        return m.Review.objects.filter(
+            pk=review.pk, written__hour=there.hour, written__date=day, written__year=there.year
+        )
+
+    with timezone.override(zone):
+        assert len(theirs.run(at)) == 1
+        assert len(ours.run(at)) == 0
+
+    async def in_the_zone() -> None:
+        async with ours.database.transaction():
+            await ours.database.execute("SET LOCAL TimeZone TO 'Asia/Tokyo'")
+            assert await at(ours).count() == 1
+            reviews: Any = ours.Review.objects
+            assert (
+                await reviews.filter(written__gte=day).count()
+                == await reviews.filter(written__gte=midnight).count()
+            )
+            cut = await reviews.filter(pk=review.pk).values_list(ours.TruncDay("written"), flat=True)
+            assert cut == [midnight]
+
+    ours.runner.run(in_the_zone())
+
+
+@row('An expression as an instance\'s value: `book.pages = F("pages") + 1`, then `save()`')
+def test_an_instance_holds_values(ours: Ours) -> None:
+    async def steps() -> None:
+        book = await ours.Book.objects.order_by("pk").first()
+        book.pages = ours.F("pages") + 1
+        await book.save()
+
+    with pytest.raises(ValidationError, match=r"pages: is an expression; queryset\.update\(\)"):
+        ours.runner.run(steps())
 
 
 @row("`latest()` and `earliest()`")
