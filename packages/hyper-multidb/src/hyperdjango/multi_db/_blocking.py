@@ -40,10 +40,11 @@ class BlockingPrimary(SyncDatabase):
     @classmethod
     def of(cls, face: "PrimaryFace") -> "BlockingPrimary":
         """Make it, over the pool of the asyncio face."""
-        self = cls.over(face._pool, face._settings, opens_on_use=face._opens_on_use)
+        self = cls.over(
+            face._pool, face._settings, opens_on_use=face._opens_on_use, asyncio_block=face._current
+        )
         self.alias, self.role, self.reason = face.alias, face.role, face.reason
         self._face, self._set = face, face._set
-        self._asyncio_block = face._current
         return self
 
     def _acquire(self, deadline: float | None) -> "Slot":

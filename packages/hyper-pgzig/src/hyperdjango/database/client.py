@@ -38,9 +38,10 @@ class Database(AsyncBulk):
     @property
     def sync(self) -> SyncDatabase:
         """The same pool for blocking callers, in threads that run no event loop."""
-        face = SyncDatabase.over(self._pool, self._settings, opens_on_use=self._opens_on_use)
+        face = SyncDatabase.over(
+            self._pool, self._settings, opens_on_use=self._opens_on_use, asyncio_block=self._current
+        )
         face.alias = self.alias
-        face._asyncio_block = self._current
         return face
 
     @overload

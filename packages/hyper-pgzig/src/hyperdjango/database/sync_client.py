@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, Literal, Self, overload
 
 from hyperdjango.database import _shape
@@ -26,12 +27,27 @@ class SyncDatabase(SyncBulk):
     """
 
     @classmethod
-    def over(cls, pool: Pool, settings: PoolSettings, *, opens_on_use: bool) -> Self:
-        """Make the blocking face of a pool that another face has made."""
+    def over(
+        cls,
+        pool: Pool,
+        settings: PoolSettings,
+        *,
+        opens_on_use: bool,
+        asyncio_block: ContextVar[Any] | None = None,
+    ) -> Self:
+        """Make the blocking face of a pool that another face has made.
+
+        Args:
+            pool: What both borrow from.
+            settings: What the other was told.
+            opens_on_use: The first call connects.
+            asyncio_block: Has the transaction that runs on the other face, in whose loop this one may not block.
+        """
         self = cls.__new__(cls)
         self._pool = pool
         self._settings = settings
         self._opens_on_use = opens_on_use
+        self._asyncio_block = asyncio_block
         self._prepare()
         return self
 
