@@ -140,6 +140,7 @@ def test_equal_keys_are_one_key_and_what_is_not_equal_is_another() -> None:
     assert router.shard_for(Order, Tier.GOLD) == router.shard_for(Order, "gold")
     assert router.shard_for(Order, bytearray(b"x")) == router.shard_for(Order, b"x")
     assert router.shard_for(Order, Decimal("1e3")) == router.shard_for(Order, 1000)
+    assert router.shard_for(Order, Decimal("0e-5000")) == router.shard_for(Order, 0)
     assert any(router.shard_for(Order, n) != router.shard_for(Order, str(n)) for n in range(20))
 
 
@@ -152,10 +153,11 @@ def test_equal_keys_are_one_key_and_what_is_not_equal_is_another() -> None:
         (datetime(2024, 1, 1, tzinfo=UTC), "a datetime is no shard key"),
         (Decimal("NaN"), "NaN and the infinities"),
         (Decimal("1e999999"), "a number of more than 1000 digits"),
+        (Decimal("1e-999999"), "a number of more than 1000 digits"),
         (10**1001, "a number of more than 1000 digits"),
         ([1], "a list is no shard key"),
     ],
-    ids=["None", "bool", "float", "datetime", "NaN", "long Decimal", "long int", "list"],
+    ids=["None", "bool", "float", "datetime", "NaN", "long Decimal", "long fraction", "long int", "list"],
 )
 def test_what_cannot_be_a_key_is_refused_with_model_and_field(key: object, said: str) -> None:
     with pytest.raises(RoutingError, match=f"Order.customer_id says which shard a row is in: {said}"):

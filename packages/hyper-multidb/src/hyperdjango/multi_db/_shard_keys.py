@@ -63,7 +63,7 @@ def plain_key(value: object) -> Key:
 def _plain_decimal(value: Decimal) -> Key:
     if not value.is_finite():
         raise NoKey("NaN and the infinities are in no shard")
-    if value.adjusted() > DIGITS_MAX:
+    if value and abs(value.adjusted()) > DIGITS_MAX:
         raise NoKey(TOO_LONG)
     whole = int(value)
     return whole if whole == value else value
