@@ -28,6 +28,11 @@ class Item:
 
 
 @dataclass
+class Bid:
+    total: Decimal
+
+
+@dataclass
 class Order:
     id: UUID
     at: dt.datetime
@@ -199,6 +204,20 @@ async def test_all_that_is_wrong_in_a_body_is_said_at_once() -> None:
     for wrong, said in ((b"null", "not null"), (b"[]", "not an array")):
         response = await request(app_with(handler), "POST", "/", content=wrong)
         assert response.json()["errors"] == {"": f"must be an object, {said}"}
+
+
+@pytest.mark.parametrize("total", ["1e1001", "-2.5E-100000000", "1e100000000"])
+async def test_a_number_of_a_body_says_no_more_digits_than_it_has(total: str) -> None:
+    async def handler(request: object, bid: Bid) -> Bid:
+        return bid
+
+    app = app_with(handler)
+    response = await request(app, "POST", "/", json={"total": total})
+    assert response.status_code == 422
+    assert response.json()["errors"] == {"total": "must be a number with an exponent of at most 1000"}
+    assert (await request(app, "POST", "/", json={"total": "1.5e3"})).text == '{"total":1500}'
+    written = "0." + "0" * 1100 + "1"
+    assert (await request(app, "POST", "/", json={"total": written})).text == f'{{"total":{written}}}'
 
 
 async def test_a_model_validates_the_body() -> None:

@@ -13,6 +13,7 @@ from uuid import UUID
 import pytest
 from hyperdjango.app import NotJSON, to_json
 from hyperdjango.database import Database
+from hyperdjango.database.types import Range
 
 
 @pytest.mark.parametrize(
@@ -111,6 +112,24 @@ def test_other_values_are_written_too(value: object, written: str) -> None:
     # Beside a number that C's encoder does not know, all of it is written by ours.
     both = to_json([value, Decimal("1.0")])
     assert both == f"[{written},1.0]".encode()
+
+
+@pytest.mark.parametrize(
+    ("number", "size"),
+    [
+        ("1e131071", 131_072),
+        ("1e131072", len("1E+131072")),
+        ("-1.5E-16383", len("-0.") + 16_384),
+        ("1e-16384", len("1E-16384")),
+        ("1e100000000", len("1E+100000000")),
+    ],
+)
+def test_a_number_that_no_column_holds_keeps_its_exponent(number: str, size: int) -> None:
+    value = Decimal(number)
+    written = to_json(value)
+    assert len(written) == size
+    assert json.loads(written, parse_float=Decimal, parse_int=Decimal) == value
+    assert len(to_json(Range(value, None, "[)"))) == len('"[,)"') + size
 
 
 def test_both_writers_agree() -> None:

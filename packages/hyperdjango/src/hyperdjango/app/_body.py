@@ -18,6 +18,8 @@ from uuid import UUID
 Reader = Callable[[Any], Any]
 # Longer than any number that PostgreSQL's numeric holds in practice, and short enough to be read at once.
 NUMBER_CHARACTERS_MAX: Final = 20_000
+# An exponent says in three bytes what takes a thousand to write out; further ones are nobody's amounts.
+EXPONENT_MAX: Final = 1_000
 
 
 class BodyError(ValueError):
@@ -163,19 +165,30 @@ def _read_plain(hint: Any, value: Any) -> Any:
 
 def _read_text(hint: Any, value: Any) -> Any:
     """What JSON has as a string or number, and Python as a class of its own."""
-    text = str(value)
+    if hint is Decimal and not isinstance(value, bool):
+        return _decimal(str(value))
     try:
-        if hint is Decimal and not isinstance(value, bool) and len(text) <= NUMBER_CHARACTERS_MAX:
-            return Decimal(text)
         if isinstance(hint, type) and issubclass(hint, Enum):
             return hint(value)
         if hint in {dt.datetime, dt.date, dt.time} and isinstance(value, str):
             return hint.fromisoformat(value)
         if hint is UUID and isinstance(value, str):
             return UUID(value)
-    except (ValueError, InvalidOperation):
+    except ValueError:
         pass  # said below, in words of ours
     raise ValueError(f"must be {_name(hint)}")
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        number = Decimal(text) if len(text) <= NUMBER_CHARACTERS_MAX else None
+    except InvalidOperation:
+        number = None
+    if number is None:
+        raise ValueError(f"must be {_name(Decimal)}")
+    if "e" in text.lower() and abs(number.adjusted()) > EXPONENT_MAX:
+        raise ValueError(f"must be {_name(Decimal)} with an exponent of at most {EXPONENT_MAX}")
+    return number
 
 
 def _name(hint: Any) -> str:

@@ -20,6 +20,9 @@ from hyperdjango.database.types import Range
 
 # As deep as `query_json` goes.
 DEPTH_MAX: Final = 64
+# What PostgreSQL's numeric holds: its docs, "Numeric Types".
+DIGITS_BEFORE_MAX: Final = 131_072
+DIGITS_BEHIND_MAX: Final = 16_383
 
 
 class NotJSON(TypeError):  # noqa: N818 - says what it is
@@ -102,6 +105,14 @@ def _bytes(value: bytes | bytearray | memoryview) -> str:
     return "\\x" + value.hex()
 
 
+def _number(value: Decimal) -> str:
+    """Without an exponent, as the server prints it; one that no column holds keeps it, which is JSON, too.
+
+    Ten bytes of a request may say a number of a hundred million digits.
+    """
+    return format(value, "f") if -DIGITS_BEHIND_MAX <= value.adjusted() < DIGITS_BEFORE_MAX else str(value)
+
+
 def _enum(value: Enum) -> object:
     return value.value
 
@@ -117,7 +128,7 @@ def _bound(value: Any) -> str:
     if value is None:
         return ""
     text = (
-        format(value, "f")
+        _number(value)
         if isinstance(value, Decimal)
         else str(value if isinstance(value, int) else plain(value))
     )
@@ -192,7 +203,7 @@ def _write(value: Any, put: Callable[[str], None], depth: int) -> None:
     elif isinstance(value, float):
         put(float.__repr__(value) if math.isfinite(value) else _text(_not_finite(value)))
     elif isinstance(value, Decimal):
-        put(format(value, "f") if value.is_finite() else _text(_not_finite(value)))
+        put(_number(value) if value.is_finite() else _text(_not_finite(value)))
     elif depth == 0:
         raise NotJSON(f"containers are more than {DEPTH_MAX} deep in one another")
     elif isinstance(value, dict):
