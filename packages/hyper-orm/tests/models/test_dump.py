@@ -125,6 +125,8 @@ def test_what_is_dumped_as_json_is_read_back_as_the_same_values() -> None:
         ("count", "1", "must be int, not str"),
         ("price", "1,5", "must be a number"),
         ("price", "9" * 30_000, "longer than"),
+        ("price", "1e100000000", "must be a number that numeric can hold"),
+        ("price", "1e-100000000", "must be a number that numeric can hold"),
         ("ratio", "x", "must be a number"),
         ("day", "2020-02-30", "must be a date"),
         ("at", "yesterday", "must be a date and time"),
@@ -159,6 +161,37 @@ def test_a_relation_may_come_as_a_dict() -> None:
     assert one.owner.name == "o"
     with pytest.raises(ValidationError, match="belongs to the other table"):
         DumpOwner.model_validate({"name": "o", "items": []})
+
+
+class DumpNote(Model):
+    id: int = Field(init=False)
+    text: str
+    by: ForeignKey[DumpOwner] = Field(init=False)
+    about: ForeignKey[DumpItem]
+    about_id: int = Field(init=False)
+    made: datetime = Field(db_default="now()", init=False)
+    token: str = Field(init=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("id", 7), ("made", "2020-01-01"), ("token", "x"), ("by_id", 3), ("by", {"name": "o"}), ("id", None)],
+)
+def test_what_the_constructor_does_not_take_is_not_taken_from_outside(name: str, value: Any) -> None:
+    data = {"text": "t", "about_id": 1}
+    with pytest.raises(ValidationError) as caught:
+        DumpNote.model_validate({**data, name: value})
+    assert caught.value.errors == {name: "is not set from here"}
+    one = DumpNote.model_validate(data)
+    assert one.model_dump() == data, "and nothing is missing that cannot be given"
+    assert set(DumpNote.model_json_schema()["properties"]) == set(data)
+
+
+def test_the_names_that_are_offered_are_those_that_are_taken() -> None:
+    with pytest.raises(ValidationError) as caught:
+        DumpNote.model_validate({"text": "t", "about_id": 1, "pk": 3, "tokem": "x"})
+    offered = "; there are about, about_id, text"
+    assert caught.value.errors == dict.fromkeys(["pk", "tokem"], "is no field of DumpNote" + offered)
 
 
 def test_strict_takes_the_annotated_class_alone() -> None:

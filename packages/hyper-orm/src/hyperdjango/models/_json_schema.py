@@ -46,7 +46,9 @@ _LENGTHS = {
 def json_schema(model: "type[Model]", mode: Mode = "validation") -> dict[str, Any]:
     """See `Model.model_json_schema`."""
     columns = [
-        column for column in model._table.columns if mode == "serialization" or column.generated is None
+        column
+        for column in model._table.columns
+        if mode == "serialization" or (column.generated is None and column.is_input)
     ]
     schema: dict[str, Any] = {
         "title": model.__name__,

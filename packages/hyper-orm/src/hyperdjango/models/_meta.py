@@ -67,13 +67,14 @@ class Column:
         check: Validates a Python value on write and returns it, or None where any value goes.
         has_own_check: `Field(check=…)` is part of it, beside the rules.
         is_version: Counts the writes: `Version` fields.
+        is_input: Data of outside may set it: it is not `Field(init=False)`, nor is the relation whose key it is.
         key_index: Which column of the target's key a foreign key's column holds.
         rules: What the annotation demands of values: the CHECK constraints.
     """
 
     __slots__ = (
         "_type", "check", "column", "comment", "db_default", "default", "default_factory", "generated", "has_own_check",
-        "identity", "index", "is_indexed", "is_nullable", "is_primary_key", "is_unique", "is_version",
+        "identity", "index", "is_indexed", "is_input", "is_nullable", "is_primary_key", "is_unique", "is_version",
         "key_index", "model", "name", "relation", "rules", "slot",
     )  # fmt: skip
 
@@ -89,6 +90,7 @@ class Column:
         self.is_unique = False
         self.is_indexed = False
         self.is_version = False
+        self.is_input = True
         self.default: Any = UNSET
         self.default_factory: Callable[[], Any] | None = None
         self.db_default: Any = None

@@ -136,6 +136,8 @@ class _Filler:
                     )
                 refuse_name(self.model, name)
                 column = self._key(relation, attribute, name, index)
+            # The typed constructor takes the relation alone, and JSON has nothing but its key.
+            column.is_input = attribute.options.init
             keys.append(column)
         relation.keys = tuple(keys)
 
@@ -197,6 +199,7 @@ def _apply(column: Column, options: FieldOptions) -> None:
     column.identity, column.comment = options.identity, options.comment
     column.is_unique, column.is_indexed = options.unique, bool(options.index)
     column.is_version = options.version
+    column.is_input = options.init
 
 
 def member_of(enum: Any) -> Any:

@@ -30,8 +30,12 @@ _DURATION = re.compile(
     r"(?P<sign>[-+])?P(?:(?P<days>\d{1,9})D)?"
     r"(?:T(?:(?P<hours>\d{1,9})H)?(?:(?P<minutes>\d{1,9})M)?(?:(?P<seconds>\d{1,9}(?:\.\d{1,6})?)S)?)?"
 )
+NOT_TAKEN = "is not set from here"
 # Longer than any number that PostgreSQL's numeric holds in practice, and short enough to be read at once.
 NUMBER_CHARACTERS_MAX = 20_000
+# What numeric holds; an exponent says in a few bytes what takes minutes to calculate with.
+DIGITS_BEFORE_MAX = 131_072
+DIGITS_BEHIND_MAX = 16_383
 
 
 def validate(model: type[M], data: Any, *, strict: bool = False) -> M:
@@ -61,16 +65,27 @@ def validate(model: type[M], data: Any, *, strict: bool = False) -> M:
 def _value(table: "Table", name: Any, given: Any, *, strict: bool) -> Any:
     column = table.by_name.get(name)
     if column is not None:
+        if not column.is_input and column.generated is None:
+            raise ValueError(NOT_TAKEN)
         return checked(column, given, strict=strict)
     relation = table.relations.get(name)
     if relation is None:
-        raise ValueError(f"is no field of {table.model.__name__}{nearest(str(name), table.names())}")
+        raise ValueError(f"is no field of {table.model.__name__}{nearest(str(name), _taken(table))}")
     return _related(relation, given, strict=strict)
+
+
+def _taken(table: "Table") -> list[str]:
+    """The names that data may have."""
+    columns = [one.name for one in table.columns if one.is_input and one.generated is None]
+    relations = [one.name for one in table.relations.values() if one.is_forward and one.field.init]
+    return [*columns, *relations]
 
 
 def _related(relation: "Relation", given: Any, *, strict: bool) -> Any:
     if relation.is_many or not relation.is_forward:
-        raise ValueError("is not set from here: it belongs to the other table")
+        raise ValueError(f"{NOT_TAKEN}: it belongs to the other table")
+    if not relation.field.init:
+        raise ValueError(NOT_TAKEN)
     if given is None:
         if not relation.is_nullable:
             raise ValueError("must not be None")
@@ -100,7 +115,8 @@ def _missing(table: "Table", given: set[Any], faults: dict[str, str]) -> None:
     for column in table.columns:
         is_given = column.name in given or (column.relation is not None and column.relation.name in given)
         has_default = not _is_unset(column.default) or column.default_factory is not None
-        if not is_given and not has_default and not column.is_database_made and not column.is_nullable:
+        is_made = has_default or column.is_database_made or not column.is_input
+        if not is_given and not is_made and not column.is_nullable:
             faults[column.name] = "is missing"
 
 
@@ -183,9 +199,12 @@ def _decimal(given: Any) -> Decimal:
     if len(text) > NUMBER_CHARACTERS_MAX:
         raise ValueError(f"is longer than {NUMBER_CHARACTERS_MAX} characters")
     try:
-        return Decimal(text)
+        number = Decimal(text)
     except InvalidOperation:
         raise ValueError("must be a number") from None
+    if not -DIGITS_BEHIND_MAX <= number.adjusted() < DIGITS_BEFORE_MAX:
+        raise ValueError("must be a number that numeric can hold")
+    return number
 
 
 def _bytes(given: Any) -> bytes:

@@ -94,7 +94,8 @@ def Field(  # noqa: N802 - dataclasses' and pydantic's way, and a type checker's
     Args:
         default: The value of new instances that are given none.
         default_factory: Makes that value, for each instance anew.
-        init: For type checkers: whether the constructor takes it. The database's own values are `init=False`.
+        init: For type checkers: whether the constructor takes it; and `model_validate` takes no other from outside.
+            The database's own values are `init=False`.
         primary_key: The key, or (of a relation) its columns are.
         unique: No two rows have the same.
         index: Whether there is an index; of a foreign key there is one unless this is False.
