@@ -13,7 +13,7 @@ import pytest
 from app_client import get, request
 from hyperdjango import HyperApp
 from hyperdjango.app import Request
-from hyperdjango.models import Model
+from hyperdjango.models import Field, Model
 from starlette.requests import Request as StarletteRequest
 
 
@@ -51,6 +51,15 @@ class Tea(Model):
 
     class Meta:
         table = "app_tea"
+
+
+class ClosedTea(Model):
+    id: int = Field(init=False)
+    name: str
+    made: dt.datetime = Field(db_default="now()", init=False)
+
+    class Meta:
+        table = "app_closed_tea"
 
 
 class Outside(pydantic.BaseModel):
@@ -230,6 +239,18 @@ async def test_a_model_validates_the_body() -> None:
     response = await request(app, "POST", "/", json={"name": 5, "sort": 1})
     assert response.status_code == 422
     assert set(response.json()["errors"]) == {"name", "sort", "grams"}
+
+
+async def test_a_body_does_not_set_what_is_not_for_clients() -> None:
+    async def handler(request: object, tea: list[ClosedTea]) -> list[ClosedTea]:
+        return tea
+
+    app = app_with(handler)
+    assert (await request(app, "POST", "/", json=[{"name": "Assam"}])).text == '[{"name":"Assam"}]'
+    given = [{"name": "a"}, {"name": "b", "id": 7, "made": "2020-01-01T00:00:00Z"}]
+    response = await request(app, "POST", "/", json=given)
+    assert response.status_code == 422
+    assert response.json()["errors"] == {"1.id": "is not set from here", "1.made": "is not set from here"}
 
 
 async def test_a_model_of_pydantic_validates_the_body_and_lists_may_hold_any() -> None:
