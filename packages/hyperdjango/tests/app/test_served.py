@@ -1,5 +1,6 @@
 """The application as `run` serves it, in processes of its own: how it starts, ends, and loses its clients."""
 
+import errno
 import os
 import signal
 import socket
@@ -27,16 +28,21 @@ OTHERS = (
 
 
 class Serve(Protocol):
-    def __call__(self, workers: int = 1, *more: str) -> "Served": ...
+    def __call__(self, workers: int = 1, *more: str, port: int | None = None) -> "Served": ...
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
 
 
 class Served:
     """A process group that serves the application."""
 
-    def __init__(self, database_url: str, workers: int, *more: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+    def __init__(self, database_url: str, workers: int, *more: str, port: int | None = None) -> None:
+        self.port = free_port() if port is None else port
         self.process = subprocess.Popen(
             [sys.executable, str(SCRIPT), str(self.port), str(workers), *more],
             env={**os.environ, "DATABASE_URL": database_url},
@@ -80,8 +86,8 @@ def wait_until(condition: Callable[[], bool]) -> None:
 def serve(database_url: str) -> Iterator[Serve]:
     started: list[Served] = []
 
-    def start(workers: int = 1, *more: str) -> Served:
-        started.append(Served(database_url, workers, *more))
+    def start(workers: int = 1, *more: str, port: int | None = None) -> Served:
+        started.append(Served(database_url, workers, *more, port=port))
         return started[-1]
 
     yield start
@@ -146,3 +152,31 @@ def test_workers_are_processes_with_a_pool_each(serve: Serve) -> None:
 
 def test_workers_that_inherit_nothing_import_the_app(serve: Serve) -> None:
     assert serve(1, "spawn").get("/row").text == '[{"id":1}]'
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_port_that_is_taken_is_an_error_and_who_has_it_keeps_every_request(
+    workers: int, serve: Serve
+) -> None:
+    served = serve()
+    second = subprocess.run(
+        [sys.executable, str(SCRIPT), str(served.port), str(workers)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS_MAX,
+    )
+    assert second.returncode == 1
+    assert f"OSError: [Errno {errno.EADDRINUSE}] cannot listen at 127.0.0.1:{served.port}: " in second.stderr
+    assert served.answers()
+
+
+def test_a_port_that_was_served_a_moment_ago_is_free(serve: Serve) -> None:
+    first = serve(2)
+    with socket.create_connection(("127.0.0.1", first.port)) as client:
+        client.sendall(b"GET /process HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+        while client.recv(4096):  # until the server closes, whose side then waits for what is late
+            pass
+    first.process.terminate()
+    assert first.process.wait(SECONDS_MAX) == 0, first.output()
+    assert serve(2, port=first.port).answers()

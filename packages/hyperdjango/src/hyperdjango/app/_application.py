@@ -204,6 +204,7 @@ class HyperApp(Starlette):
             options: More of granian's, as `ssl_cert`, `uds`, `log_level`, `loop`.
         Raises:
             TypeError: Workers must import the app, and it is no global variable.
+            OSError: The port is taken.
 
         granian docs: "Options".
         """

@@ -1,5 +1,7 @@
 """`HyperApp.run`: the app under granian, whose workers are processes (threads, on Python without the GIL)."""
 
+import os
+import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +41,25 @@ def _imported(module: str, name: str) -> AppLoader:
     return AppLoader(getattr(import_module(module), name))
 
 
+def refuse_taken(host: str, port: int) -> None:
+    """Look whether the port is free, once, before there are workers.
+
+    Granian listens with SO_REUSEPORT, so that its workers share a port; with it two servers share one too, and each
+    gets a part of the requests. Without it a port that anybody listens at cannot be bound.
+
+    Raises:
+        OSError: It is taken, or cannot be listened at; the text names it.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        if os.name == "posix":  # elsewhere it means that anybody may take it over
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            raise OSError(error.errno, f"cannot listen at {place}: {error.strerror}") from None
+
+
 def serve(
     app: "HyperApp",
     host: str,
@@ -64,6 +85,8 @@ def serve(
         workers_kill_timeout=shutdown_timeout,
         **options,
     )
+    if options.get("uds") is None:
+        refuse_taken(host, port)
     server.serve(target_loader=AppLoader(app), wrap_loader=False)
 
 
