@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 import pytest
-from app_client import get
+from app_client import get, request
 from hyperdjango import (
     AcquireTimeout,
     ConnectionFailed,
@@ -78,6 +78,21 @@ async def test_a_handler_of_the_users_comes_before_ours() -> None:
     app = failing(Absent.DoesNotExist("x"), exception_handlers={Absent.DoesNotExist: mine})
     response = await get(app, "/")
     assert (response.status_code, response.text) == (410, "mine")
+
+
+async def test_text_that_has_no_utf8_is_a_fault_of_the_handler_and_in_a_body_the_clients() -> None:
+    app = HyperApp()
+
+    @app.get("/")
+    async def root(request: object) -> object:
+        return {"a": "x\ud800y"}
+
+    @app.post("/")
+    async def make(request: object, absent: Absent) -> None: ...
+
+    assert (await get(app, "/")).status_code == 500
+    response = await request(app, "POST", "/", content=b'{"name": "a", "x\\ud800": 1}')
+    assert (response.status_code, list(response.json()["errors"])) == (422, ["x?"])
 
 
 async def test_a_row_that_is_not_there_is_not_found(database_url: str) -> None:

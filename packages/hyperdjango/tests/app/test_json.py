@@ -156,5 +156,8 @@ def test_a_container_in_itself_is_an_error() -> None:
         to_json(endless)
 
 
-def test_half_a_surrogate_pair_does_not_break_a_document() -> None:
-    assert json.loads(to_json({"a": "\ud800"})) == {"a": "?"}
+@pytest.mark.parametrize("value", [{"a": "x\ud800y"}, {"\udc00": Decimal(1)}], ids=["value", "name"])
+def test_half_a_surrogate_pair_is_an_error_and_no_other_text(value: object) -> None:
+    with pytest.raises(NotJSON, match="half of a surrogate pair"):
+        to_json(value)
+    assert b"?" in to_json(value, surrogates="replace")

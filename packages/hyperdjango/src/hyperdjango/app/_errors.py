@@ -22,7 +22,8 @@ _logger: Final = logging.getLogger("hyperdjango.app")
 
 
 def _answer(status: int, detail: str, *, headers: Any = None, **more: object) -> Response:
-    return JSONBytes(to_json({"detail": detail, **more}), status, headers)
+    # It may repeat names that a client has sent, whatever they are.
+    return JSONBytes(to_json({"detail": detail, **more}, surrogates="replace"), status, headers)
 
 
 async def _http(request: Request, error: Exception) -> Response:

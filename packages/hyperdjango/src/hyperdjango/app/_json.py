@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from hyperdjango.database.types import Range
@@ -33,11 +33,14 @@ class _NeedsWriter(Exception):  # noqa: N818 - no error: it never leaves this mo
     """A number that C's encoder does not know."""
 
 
-def to_json(value: object) -> bytes:
+def to_json(value: object, *, surrogates: Literal["strict", "replace"] = "strict") -> bytes:
     """Return a value as JSON.
 
+    Args:
+        value: Anything.
+        surrogates: "replace" writes `?` for half of a surrogate pair: for what shows a client its own fault.
     Raises:
-        NotJSON: A class that has no form, or containers more than 64 deep in one another.
+        NotJSON: A class that has no form, half of a surrogate pair, or containers more than 64 deep in one another.
     """
     try:
         return _encode(value).encode()
@@ -45,7 +48,10 @@ def to_json(value: object) -> bytes:
         # ValueError: NaN or an infinity, a container in itself, or half of a surrogate pair.
         pieces: list[str] = []
         _write(value, pieces.append, DEPTH_MAX)
-        return "".join(pieces).encode(errors="replace")
+        try:
+            return "".join(pieces).encode(errors=surrogates)
+        except UnicodeEncodeError:
+            raise NotJSON("half of a surrogate pair has no form in UTF-8") from None
 
 
 def _time(value: dt.time) -> str:
