@@ -65,6 +65,23 @@ async def test_an_error_is_a_status_and_keeps_its_text(error: Exception, status:
 
 
 @pytest.mark.parametrize(
+    ("method", "retry_after"),
+    [("GET", "1"), ("OPTIONS", "1"), ("POST", None), ("PUT", None), ("PATCH", None), ("DELETE", None)],
+)
+async def test_clients_are_not_asked_to_repeat_what_may_have_written(
+    method: str, retry_after: str | None
+) -> None:
+    app = HyperApp()
+
+    @app.route("/", [method])
+    async def root(request: object) -> None:
+        raise ConnectionLost(SECRET)
+
+    response = await request(app, method, "/")
+    assert (response.status_code, response.headers.get("retry-after")) == (503, retry_after)
+
+
+@pytest.mark.parametrize(
     "error", [ZeroDivisionError(SECRET), Absent.DoesNotExist(SECRET), AcquireTimeout(SECRET)], ids=range(3)
 )
 async def test_debug_shows_it(error: Exception) -> None:

@@ -264,7 +264,9 @@ class _Opening:
             try:
                 await databases.open()
             except UNAVAILABLE as error:
-                await unavailable(error, is_debug=scope["app"].debug)(scope, receive, send)
+                # No handler has run yet.
+                answer = unavailable(error, is_debug=scope["app"].debug, may_repeat=True)
+                await answer(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

@@ -18,6 +18,8 @@ from hyperdjango.database import AcquireTimeout, ConnectionFailed, ConnectionLos
 from hyperdjango.models.errors import ObjectDoesNotExist, ValidationError
 
 RETRY_AFTER: Final = "1"  # seconds
+# RFC 9110, "Safe Methods": a request more does no harm.
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _logger: Final = logging.getLogger("hyperdjango.app")
 
 
@@ -43,14 +45,20 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    return unavailable(error, is_debug=request.app.debug)
+    may_repeat = request.scope.get("method") in SAFE
+    return unavailable(error, is_debug=request.app.debug, may_repeat=may_repeat)
 
 
-def unavailable(error: BaseException, *, is_debug: bool) -> Response:
-    """The answer where the database cannot be asked, and nothing has been changed."""
+def unavailable(error: BaseException, *, is_debug: bool, may_repeat: bool) -> Response:
+    """The answer where the database cannot be asked.
+
+    The statement has changed nothing, but those before it may have: clients are asked to come again only where
+    `may_repeat`, since they obey.
+    """
     _logger.warning("503, the database cannot be asked: %s: %s", type(error).__name__, error)
     shown = {"error": str(error)} if is_debug else {}
-    return _answer(503, "The database cannot be asked now.", headers={"retry-after": RETRY_AFTER}, **shown)
+    headers = {"retry-after": RETRY_AFTER} if may_repeat else None
+    return _answer(503, "The database cannot be asked now.", headers=headers, **shown)
 
 
 async def _fault(request: Request, error: Exception) -> Response:
