@@ -184,7 +184,7 @@ async def test_without_any_database_the_app_serves_what_needs_none(monkeypatch: 
         return "here"
 
     assert (await get(app, "/")).text == "here"
-    assert (await get(app, "/health")).json() == {"status": "ok"}
+    assert (await get(app, "/health")).json() == {"status": "ok", "database": None}
     with pytest.raises(RuntimeError, match="no database"):
         _ = app.db
 

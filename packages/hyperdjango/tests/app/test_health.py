@@ -3,8 +3,10 @@
 import asyncio
 from urllib.parse import urlsplit
 
+import pytest
 from app_client import get
 from hyperdjango import HyperApp
+from hyperdjango.database._global import set_db
 
 
 async def test_it_shows_the_pool_and_no_secret_and_no_host(database_url: str) -> None:
@@ -38,9 +40,35 @@ async def test_hosts_are_shown_where_that_is_asked_for_and_passwords_never(datab
 
 
 async def test_it_can_be_moved_and_turned_off() -> None:
-    assert (await get(HyperApp(health="/up"), "/up")).json() == {"status": "ok"}
+    assert (await get(HyperApp(health="/up"), "/up")).json()["status"] == "ok"
     assert (await get(HyperApp(health="/up"), "/health")).status_code == 404
     assert (await get(HyperApp(health=None), "/health")).status_code == 404
+
+
+async def test_an_app_without_a_database_is_well_and_shows_that_it_has_none() -> None:
+    response = await get(HyperApp(), "/health")
+    assert (response.status_code, response.json()) == (200, {"status": "ok", "database": None})
+
+
+@pytest.mark.parametrize("url", ["my://me:secretword@host/x", "postgresql://me:secretword@host:port/x"])
+async def test_a_url_that_makes_no_sense_is_503_and_is_shown_nowhere(
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    set_db(None)
+    response = await get(HyperApp(), "/health")
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+    assert response.json() == {"status": "unavailable", "database": {"answers": False}}
+    assert "not configured rightly: ValueError" in caplog.text
+    assert "secretword" not in caplog.text
+
+
+async def test_databases_that_are_configured_wrongly_are_503(caplog: pytest.LogCaptureFixture) -> None:
+    app = HyperApp(databases={"default": "my://me:secretword@host/x"})
+    response = await get(app, "/health")
+    assert (response.status_code, response.json()["status"]) == (503, "unavailable")
+    assert "not configured rightly" in caplog.text
+    assert "secretword" not in caplog.text
 
 
 async def test_a_server_that_is_not_there_is_503_and_nothing_says_why() -> None:

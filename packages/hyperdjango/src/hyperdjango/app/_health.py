@@ -1,8 +1,9 @@
 """The health endpoint: whether the database answers, and how the pools do. `HyperApp` has one, at `/health`."""
 
 import asyncio
+import logging
 import time
-from typing import Any
+from typing import Any, Final
 
 from starlette.responses import Response
 
@@ -10,6 +11,10 @@ from hyperdjango.app._answers import JSONBytes
 from hyperdjango.app._databases import Databases
 from hyperdjango.app._json import to_json
 from hyperdjango.database import Database, Error
+
+_logger: Final = logging.getLogger("hyperdjango.app")
+# What opening raises where the databases are not what was configured; the texts hold no URL.
+_MISCONFIGURED: Final = (ValueError, RuntimeError)
 
 
 async def health(databases: Databases, timeout: float, *, shows_hosts: bool) -> Response:
@@ -20,7 +25,8 @@ async def health(databases: Databases, timeout: float, *, shows_hosts: bool) -> 
         timeout: Seconds for the answers, and for opening what is not open.
         shows_hosts: Servers are called by host and port; else by their place among those of an alias.
     Returns:
-        200, or 503 where one does not answer. It says nothing of why: that is for the log.
+        200, or 503 where one does not answer. It says nothing of why: that is for the log. A `database` that is null
+        is not configured, which is well: not every app has one.
     """
     is_well, report = True, dict[str, Any]()
     try:
@@ -29,6 +35,8 @@ async def health(databases: Databases, timeout: float, *, shows_hosts: bool) -> 
                 await databases.open()
     except (Error, OSError, TimeoutError):
         is_well = False
+    except _MISCONFIGURED as error:
+        is_well = _misconfigured(error)
     manager = databases.manager
     if manager is not None:
         answers = await asyncio.gather(*(_asked(each, timeout) for each in manager.values()))
@@ -38,18 +46,31 @@ async def health(databases: Databases, timeout: float, *, shows_hosts: bool) -> 
             for answer, (alias, stats) in zip(answers, manager.stats().items(), strict=True)
         }
     else:
-        database = databases.database()
-        if database is not None:
-            report["database"] = await _asked(database, timeout)
-            is_well = report["database"]["answers"]
-            if shows_hosts:
-                report["database"]["url"] = database.url
+        report["database"] = await _asked_one(databases, timeout, shows_hosts=shows_hosts)
+        is_well = report["database"] is None or report["database"]["answers"]
     status = 200 if is_well else 503
     return JSONBytes(
         to_json({"status": "ok" if is_well else "unavailable", **report}),
         status,
         {"cache-control": "no-store"} | ({} if is_well else {"retry-after": "1"}),
     )
+
+
+async def _asked_one(databases: Databases, timeout: float, *, shows_hosts: bool) -> dict[str, Any] | None:
+    try:
+        database = databases.database()
+    except ValueError as error:
+        return {"answers": _misconfigured(error)}
+    if database is None:
+        return None
+    answer = await _asked(database, timeout)
+    return answer | {"url": database.url} if shows_hosts else answer
+
+
+def _misconfigured(error: Exception) -> bool:
+    """Tell the log, and say no."""
+    _logger.warning("503, the database is not configured rightly: %s: %s", type(error).__name__, error)
+    return False
 
 
 async def _asked(database: Database, timeout: float) -> dict[str, Any]:
