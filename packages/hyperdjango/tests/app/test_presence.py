@@ -1,13 +1,15 @@
 """A client that goes away ends its handler, and nothing but its own handler."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
 import pytest
 from hyperdjango import Database, HyperApp, get_db
 from hyperdjango.app import Request
+from starlette.responses import StreamingResponse
 
 
 class Client:
@@ -209,3 +211,43 @@ async def test_a_server_whose_receive_fails_does_not_end_a_handler_that_does_not
     scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}
     await app_with(handler)(scope, receive, send)
     assert sent[1]["body"] == b"done"
+
+
+async def test_a_stream_that_waits_for_nothing_ends_with_its_client_and_lets_others_run() -> None:
+    came: list[str] = []
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            yield b"x"
+        came.append("its end")
+
+    async def handler(request: object) -> StreamingResponse:
+        return StreamingResponse(pieces())
+
+    client = Client(app_with(handler))
+    client.body()
+    asyncio.get_running_loop().call_later(0.05, client.leave)
+    await client.task
+    assert came == []
+
+
+async def test_a_stream_that_is_left_gives_its_connection_back_at_once(database_url: str) -> None:
+    async with Database(database_url, 1, 1) as db:
+
+        async def pieces() -> AsyncGenerator[str, None]:
+            async with db.transaction():
+                await db.execute("SELECT 1")
+                until = time.monotonic() + 10
+                while time.monotonic() < until:
+                    yield "x"
+
+        async def handler(request: object) -> StreamingResponse:
+            return StreamingResponse(pieces())
+
+        client = Client(app_with(handler))
+        client.body()
+        asyncio.get_running_loop().call_later(0.2, client.leave)
+        await client.task
+        assert client.sent[1]["body"] == b"x"
+        assert db.pool_stats()["busy"] == 0

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from starlette.requests import ClientDisconnect
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from hyperdjango.app._answers import send_result
-from hyperdjango.app._presence import Presence, watch_of_loop
+from hyperdjango.app._presence import Presence, taking_turns, watch_of_loop
 from hyperdjango.app._request import Request
 from hyperdjango.app._signature import Wanted
 
@@ -54,7 +54,8 @@ class Endpoint:
             if presence.is_gone:
                 return  # nobody is there to be answered
             if isinstance(result, Response):
-                await result(scope, presence, send)
+                response = _closing(result) if isinstance(result, StreamingResponse) else result
+                await response(scope, presence, send)
             else:
                 await send_result(result, self._status_code, send)
         except ClientDisconnect:
@@ -90,6 +91,29 @@ class Endpoint:
         if wanted.request is not None:
             arguments[wanted.request] = request
         return await self.function(**arguments)
+
+
+def _closing(response: StreamingResponse) -> StreamingResponse:
+    """Have a stream close what it comes from: one that was left early has a connection, or a file.
+
+    It is done where it was iterated over: a transaction block ends in the context that it began in.
+    """
+    import anyio  # noqa: PLC0415 - Starlette's own: it is there where streams are
+
+    stream = response.stream_response
+    close: Any = getattr(response.body_iterator, "aclose", None)
+
+    async def stream_and_close(send: Send) -> None:
+        try:
+            await stream(taking_turns(send))
+        finally:
+            # Starlette's task group cancels again and again what it has cancelled.
+            with anyio.CancelScope(shield=True):
+                if close is not None:
+                    await close()
+
+    response.stream_response = stream_and_close  # type: ignore[method-assign]  # of this response alone
+    return response
 
 
 def _is_cancelled_by_others() -> bool:

@@ -9,13 +9,16 @@ them. ASGI specification: "Disconnect - receive event".
 
 import asyncio
 import threading
+import time
 from collections import deque
 from typing import Final
 
-from starlette.types import Message, Receive
+from starlette.types import Message, Receive, Send
 
 # Most handlers are done by then, and nothing is ever waited for.
 WATCH_SECONDS: Final = 0.1
+# A stream sends for so long without a pause.
+TURN_SECONDS: Final = 0.001
 
 
 class Presence:
@@ -122,6 +125,27 @@ class Watch:
             presence._is_seen = True
 
 
+def taking_turns(send: Send) -> Send:
+    """Return a `send` for a stream: others have their turn between its pieces, and who waits for the client's leave.
+
+    Rows of a batch come without waiting for anything, and the server takes all that is sent to nobody: such a stream
+    ran to its end, alone on its loop, before it could be told that the client had gone.
+    """
+    ended = time.monotonic()
+
+    async def send_in_turn(message: Message) -> None:
+        nonlocal ended
+        began = time.monotonic()
+        await send(message)
+        now = time.monotonic()
+        if now - ended > TURN_SECONDS:
+            # A client that was waited for is slow, or has gone: then the server is about to say so.
+            await asyncio.sleep(TURN_SECONDS if now - began > TURN_SECONDS else 0)
+            ended = time.monotonic()
+
+    return send_in_turn
+
+
 class _Local(threading.local):
     watch: Watch | None = None
 
@@ -138,4 +162,4 @@ def watch_of_loop() -> Watch:
     return watch
 
 
-__all__ = ["Presence", "Watch", "watch_of_loop"]
+__all__ = ["Presence", "Watch", "taking_turns", "watch_of_loop"]
