@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from hyperdjango.database import AdminShutdown, Database
+from hyperdjango.database import AdminShutdown, Database, OutcomeUnknown
 from hyperdjango.multi_db import ConnectionManager
 from hyperdjango.multi_db._replica_set import ReplicaSet
 from pg_cluster import Cluster
@@ -55,5 +55,6 @@ async def until(condition: Callable[[], object], said: str) -> None:
 
 async def unanswered(db: Database, write: str = "SELECT 1") -> None:
     """Have something committed and the connection lost behind it: nobody says how far the log is then."""
-    with pytest.raises(AdminShutdown):
+    with pytest.raises(OutcomeUnknown) as caught:
         await db.execute(f"{write}; COMMIT; SELECT pg_terminate_backend(pg_backend_pid())")
+    assert isinstance(caught.value.__cause__, AdminShutdown)
