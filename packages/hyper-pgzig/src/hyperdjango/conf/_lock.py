@@ -1,4 +1,4 @@
-"""A lock for `with` that no signal leaves behind: Ctrl-C in any thread's main loop must not stop the others for good.
+"""A lock for `with` that no signal leaves taken: Ctrl-C in the main thread must not stop all others for good.
 
 From CPython 3.14 on, a signal's handler may run between the end of `__enter__` and the begin of what `with` guards,
 where `__enter__` is written in C; the KeyboardInterrupt then passes by `__exit__`, and the lock stays taken.
