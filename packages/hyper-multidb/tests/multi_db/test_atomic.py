@@ -22,6 +22,7 @@ from hyperdjango.database._running import innermost
 from hyperdjango.database.resolver import UnknownAlias
 from hyperdjango.multi_db import ConnectionManager, _members
 from hyperdjango.multi_db._atomic import AtomicBlock
+from hyperdjango.multi_db._members import see_through
 from hyperdjango.multi_db.across_errors import PartialCommit
 from postgres_servers import Server
 
@@ -412,6 +413,32 @@ async def test_an_error_that_comes_after_a_cancellation_is_its_cause(pair: Pair)
     # Before the first COMMIT was sent, or in the middle of them.
     cause = caught.value.__cause__
     assert (pair.both, type(cause)) in [(([], [1]), type(None)), (([1], [1]), PartialCommit)]
+
+
+async def test_who_is_cancelled_twice_is_told_how_far_it_came() -> None:
+    told: list[str] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError as error:
+            error.add_note("committed in one of two")
+            raise
+
+    async def run() -> None:
+        try:
+            await see_through(work())
+        except asyncio.CancelledError as error:
+            told.extend(getattr(error, "__notes__", ()))
+            raise
+
+    task = asyncio.ensure_future(run())
+    for _ in range(2):
+        await asyncio.sleep(0.01)
+        task.cancel()
+    await asyncio.wait([task], timeout=30)
+    assert task.cancelled()
+    assert told == ["committed in one of two"]
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

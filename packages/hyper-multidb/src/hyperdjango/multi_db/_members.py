@@ -124,20 +124,27 @@ async def see_through(work: Coroutine[Any, Any, None]) -> None:
     try:
         failure = await asyncio.shield(task)
     except asyncio.CancelledError as error:
+        raised = error
         try:
             if not task.done():
                 await asyncio.wait([task], timeout=FINISH_SECONDS)
-        finally:
+        except asyncio.CancelledError as again:
+            raised = again
+        try:
             if not task.done():
                 task.cancel()
                 await asyncio.wait([task])
-        failure = None if task.cancelled() else task.result()
-        if failure is None:
-            raise
-        cause = failure if isinstance(failure, Exception) else failure.__cause__
-        for note in [str(failure)] if isinstance(failure, Exception) else getattr(failure, "__notes__", ()):
-            error.add_note(note)
-        raise error from cause
+            failure = None if task.cancelled() else task.result()
+            if failure is None:
+                raise raised
+            cause = failure if isinstance(failure, Exception) else failure.__cause__
+            for note in (
+                [str(failure)] if isinstance(failure, Exception) else getattr(failure, "__notes__", ())
+            ):
+                raised.add_note(note)
+            raise raised from cause
+        finally:
+            del raised  # its traceback has this frame
     if failure is not None:
         try:
             raise failure
